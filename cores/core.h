@@ -1,0 +1,273 @@
+/* The contract of the venue's matching core: apply(state, command) -> events.
+ *
+ * One freestanding C11 function decides matching, balances and holds. The same sources run in the live venue, in
+ * every replay and inside the zkVM guest: what is proved is what traded. Therefore in here: integers only, no
+ * allocation, no clock, no randomness, no pointers kept between calls, bounded loops, every byte written before it
+ * is read (in a zkVM, memory outside the image is chosen by the prover).
+ *
+ * All records are 64 bytes, little-endian, eight u64 words: a narrow field costs several aligned accesses in rv64im.
+ * Narrow facts share a word and are composed with one store.
+ */
+#ifndef FIX_VENUE_CORE_H
+#define FIX_VENUE_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint64_t u64;
+
+/* ---- commands ------------------------------------------------------------------------------------------------ */
+
+enum command_kind {
+    COMMAND_NEW = 1,         /* FIX D */
+    COMMAND_CANCEL = 2,      /* FIX F */
+    COMMAND_REPLACE = 3,     /* FIX G: qty_lots is the new OrderQty(38), filled part included */
+    COMMAND_MASS_CANCEL = 4, /* FIX q, cancel on disconnect, kill: one symbol and account a command */
+    COMMAND_TIME = 5,        /* advances the clock; with TIME_CLOSE the Day orders of `symbol` expire */
+    COMMAND_PHASE = 6,       /* reserved: refused as UNSUPPORTED in this version */
+    COMMAND_INSTRUMENT = 7,  /* creates symbol number `symbol`, or redefines it while its book is empty */
+    COMMAND_ACCOUNT = 8,     /* creates or changes an account */
+    COMMAND_LIMIT = 9,       /* credit line of (account, asset) */
+    COMMAND_DEPOSIT = 10,
+    COMMAND_WITHDRAW = 11,
+};
+
+enum side { SIDE_NONE = 0, SIDE_BUY = 1, SIDE_SELL = 2 }; /* FIX 54 */
+enum ord_type { ORD_MARKET = 1, ORD_LIMIT = 2 };          /* FIX 40 */
+enum tif { TIF_DAY = 0, TIF_GTC = 1, TIF_IOC = 3, TIF_FOK = 4 }; /* FIX 59 */
+
+enum command_flag {
+    FLAG_POST_ONLY = 1,        /* NEW: FIX 18=6 */
+    FLAG_BY_SESSION = 1,       /* MASS_CANCEL: only orders entered by `session` */
+    FLAG_TIME_CLOSE = 1,       /* TIME: expire the Day orders of `symbol` */
+    FLAG_ACCOUNT_FROZEN = 1,   /* ACCOUNT: NEW and REPLACE are refused, CANCEL is not */
+};
+
+#define SYMBOL_NONE 0xffffu
+#define ORDER_SLOT_NONE 0xffffffu
+
+/* head: kind | side << 8 | ord_type << 16 | tif << 24 | flags << 32 | precheck << 40 | symbol << 48.
+ * precheck is a reject reason (>= REJECT_SESSION_FIRST) found before the core: the core then only numbers the
+ * command, refuses it with that reason and touches nothing else, so that a refused order is journaled, has an
+ * OrderID and is archived like any other (RTS 24 Art 7).
+ * owner: account | session << 32 | asset << 48.
+ *
+ *              order_id        price_ticks     qty_lots        aux
+ * NEW          -               limit price     OrderQty        MinQty (0 = none)
+ * CANCEL       target          -               -               -
+ * REPLACE      target          new price       new OrderQty    -
+ * MASS_CANCEL  -               -               -               -              (side: 0 = both)
+ * INSTRUMENT   lot_size        min_ticks       max_ticks       tick_value     (owner: base | quote << 32)
+ * ACCOUNT      -               -               -               maker_bp | taker_bp << 32
+ * LIMIT        -               -               amount          -
+ * DEPOSIT      -               -               amount          -
+ * WITHDRAW     address[0..7]   address[8..15]  amount          address[16..19] (little-endian words)
+ * lot_size: base units a lot. tick_value: quote units for one lot at a price of one tick. */
+struct command {
+    u64 head;
+    u64 seq;
+    u64 time_ns; /* UTC, never backwards, written by the sequencer */
+    u64 owner;
+    u64 order_id;
+    u64 price_ticks;
+    u64 qty_lots;
+    u64 aux;
+};
+
+/* ---- events -------------------------------------------------------------------------------------------------- */
+
+enum event_kind {
+    EVENT_ACCEPTED = 1,         /* qty = OrderQty, leaves = OrderQty, aux = MinQty; flags: command flags */
+    EVENT_REJECTED = 2,         /* a NEW that was refused; order_id = seq << 24 | ORDER_SLOT_NONE */
+    EVENT_FILL = 3,             /* price, qty = LastQty, leaves, aux = fee in quote units; flags: FLAG_AGGRESSOR */
+    EVENT_CANCELLED = 4,        /* qty = quantity taken off, leaves = 0, reason says why */
+    EVENT_REPLACED = 5,         /* price, qty = new OrderQty, leaves = new leaves; flags: FLAG_PRIORITY_KEPT */
+    EVENT_CANCEL_REJECTED = 6,  /* CANCEL or REPLACE that was refused; order_id = the command's */
+    EVENT_EXPIRED = 7,          /* as CANCELLED */
+    EVENT_DEPOSITED = 8,        /* qty = amount, leaves = balance after, owner has the asset */
+    EVENT_WITHDRAWN = 9,        /* order_id, price_ticks, aux = address words, qty = amount, leaves = balance after */
+    EVENT_INSTRUMENT_SET = 10,  /* order_id, price_ticks, qty_lots, aux, owner: as the command's */
+    EVENT_ACCOUNT_SET = 11,     /* aux as the command's */
+    EVENT_LIMIT_SET = 12,       /* qty = amount */
+    EVENT_CLOCK = 13,           /* TIME was applied; qty = orders expired */
+    EVENT_MASS_CANCELLED = 14,  /* MASS_CANCEL was applied, after its CANCELLED events; qty = orders cancelled */
+    EVENT_COMMAND_REJECTED = 15, /* any other command that was refused */
+};
+
+enum event_flag {
+    FLAG_AGGRESSOR = 2,     /* FILL: LastLiquidityInd(851) 2, else 1 */
+    FLAG_PRIORITY_KEPT = 4, /* REPLACED */
+};
+
+/* Reject reasons, and (on CANCELLED) reasons of an unsolicited cancel. REJECT_* below 64, CANCEL_* from 64,
+ * REJECT_SESSION_* from 128 (only ever found by the session layer and passed in `precheck`). */
+enum reason {
+    REASON_NONE = 0, /* CANCELLED: on the member's own request */
+    REJECT_UNKNOWN_SYMBOL = 1,
+    REJECT_UNKNOWN_ACCOUNT = 2,
+    REJECT_ACCOUNT_FROZEN = 3,
+    REJECT_BAD_SIDE = 4,
+    REJECT_BAD_ORD_TYPE = 5,
+    REJECT_BAD_TIF = 6,
+    REJECT_BAD_FLAGS = 7,
+    REJECT_BAD_QTY = 8,           /* zero, or above QTY_LOTS_MAX */
+    REJECT_PRICE_OUT_OF_COLLAR = 9,
+    REJECT_BAD_MIN_QTY = 10,      /* above OrderQty */
+    REJECT_NOTIONAL_TOO_LARGE = 11,
+    REJECT_POST_ONLY_WOULD_CROSS = 12,
+    REJECT_INSUFFICIENT_FUNDS = 13,
+    REJECT_BOOK_FULL = 14,        /* no free order slot in this symbol */
+    REJECT_UNKNOWN_ORDER = 15,    /* never existed, already gone, or another account's */
+    REJECT_QTY_BELOW_FILLED = 16, /* REPLACE to a quantity at or below what is filled */
+    REJECT_BAD_INSTRUMENT = 17,   /* number not next, window or lot invalid, base equals quote */
+    REJECT_BOOK_NOT_EMPTY = 18,
+    REJECT_BAD_ACCOUNT = 19,      /* number not next, fees out of range */
+    REJECT_BAD_ASSET = 20,
+    REJECT_BAD_AMOUNT = 21,       /* zero, or the supply would pass AMOUNT_MAX */
+    REJECT_UNSUPPORTED = 22,      /* unknown kind of command, or not in this version */
+    CANCEL_IOC = 64,              /* unfilled part of an IOC or market order */
+    CANCEL_FOK = 65,              /* could not be filled at once in full */
+    CANCEL_MIN_QTY = 66,          /* less than MinQty could be filled at once */
+    CANCEL_FUNDS = 67,            /* a market buy met a resting order it cannot pay in full */
+    CANCEL_MASS = 68,
+    REJECT_SESSION_FIRST = 128,
+    REJECT_SESSION_UNKNOWN_SYMBOL = 128,
+    REJECT_SESSION_PRICE_OFF_TICK = 129,
+    REJECT_SESSION_QTY_OFF_LOT = 130,
+    REJECT_SESSION_DUPLICATE_CLORDID = 131,
+    REJECT_SESSION_UNKNOWN_ORIG_CLORDID = 132,
+    REJECT_SESSION_ACCOUNT_NOT_PERMITTED = 133,
+    REJECT_SESSION_UNSUPPORTED_VALUE = 134,  /* a value of 40, 59, 18, 54 ... this venue does not take */
+    REJECT_SESSION_PRICE_OVERFLOW = 135,
+    REJECT_SESSION_QTY_OVERFLOW = 136,
+    REJECT_SESSION_SYMBOL_MISMATCH = 137,    /* F/G names another symbol or side than its order has */
+    REJECT_SESSION_STALE = 138,              /* session is being closed or intake has stopped */
+};
+
+/* head: kind | reason << 8 | side << 16 | flags << 24 | symbol << 48.
+ * exec_id: seq << 24 | index: unique for ever; printed `seq-index` as ExecID(17). The two FILL events of one trade
+ * are neighbours, the resting order's first; its exec_id is the trade's id (TVTIC), printed in 527.
+ * owner: account | session << 32 | asset << 48, the affected order's. */
+struct event {
+    u64 head;
+    u64 exec_id;
+    u64 owner;
+    u64 order_id; /* creating seq << 24 | slot: the live orders alone determine future ids */
+    u64 price_ticks;
+    u64 qty_lots;
+    u64 leaves_lots;
+    u64 aux;
+};
+
+_Static_assert(sizeof(struct command) == 64, "a command is one 64-byte record");
+_Static_assert(sizeof(struct event) == 64, "an event is one 64-byte record");
+
+/* ---- bounds -------------------------------------------------------------------------------------------------- */
+
+#define SYMBOLS_MAX 4096u
+#define ACCOUNTS_MAX 65536u
+#define ASSETS_MAX 64u
+#define ORDERS_MAX 262144u /* a symbol: three bitmap levels of 64 */
+#define LEVELS_MAX 262144u /* a symbol and side */
+#define QTY_LOTS_MAX ((1ull << 40) - 1)
+#define PRICE_TICKS_MAX ((1ull << 40) - 1)
+#define AMOUNT_MAX ((1ull << 62) - 1) /* supply of an asset, a balance, a hold, a notional with its fee */
+#define FEE_BP_MAX 10000u             /* maker_bp <= taker_bp <= FEE_BP_MAX */
+#define SEQ_MAX ((1ull << 40) - 1)
+
+/* ---- the core ------------------------------------------------------------------------------------------------ */
+
+struct core_config {
+    u64 symbols;  /* 1..SYMBOLS_MAX */
+    u64 accounts; /* 1..ACCOUNTS_MAX; account 0 is the venue's own: it receives the fees */
+    u64 assets;   /* 2..ASSETS_MAX */
+    u64 orders;   /* open orders a symbol, a power of two from 64 */
+    u64 levels;   /* price levels a symbol and side, a power of two from 64 */
+};
+
+struct core; /* lives at the start of the caller's arena; position independent, so a snapshot is a memcpy */
+
+enum core_status {
+    CORE_OK = 0,
+    CORE_BAD_CONFIG = 1,
+    CORE_BAD_SEQUENCE = 2, /* a command's seq is not the last one plus one, or its time goes backwards */
+    CORE_BAD_STATE = 3,    /* a restore from slots that are no state of this core */
+    CORE_MISSING = 4,      /* guest only: the command needs a symbol or account that the witness left out */
+};
+
+#define CORE_FATAL (~0ull) /* returned for an event count: see core_status_last() */
+
+size_t core_size(const struct core_config *config); /* 0 when out of range */
+enum core_status core_init(struct core *core, const struct core_config *config);
+
+/* Most events one command can make: the caller's buffer has at least so many. */
+u64 core_events_max(const struct core_config *config);
+
+/* Applies one command; writes its events in order and returns their number (at least one), or CORE_FATAL: then
+ * nothing was changed and core_status_last says why. No command of a member can cause it. */
+u64 core_apply(struct core *core, const struct command *command, struct event *events);
+enum core_status core_status_last(const struct core *core);
+
+/* Applies commands until done or until `events_capacity` cannot hold one more command's worst case. Returns how many
+ * were applied; *events_count gets the events written, and event_ends[i] (when not null) the running count. */
+u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,
+                     u64 events_capacity, u64 *events_count, u64 *event_ends);
+
+/* 0, or the number of the first broken invariant (see check.c): links, aggregates, bitmaps, no crossed book, holds
+ * equal to the open orders' needs, money conserved to the unit. */
+u64 core_check(const struct core *core);
+
+u64 core_last_seq(const struct core *core);
+u64 core_symbol_count(const struct core *core);
+u64 core_account_count(const struct core *core);
+
+/* ---- canonical state ----------------------------------------------------------------------------------------- */
+
+/* The state as 64-byte slots; word 7 of every slot is zero (the hash stores the bits there that its field encoding
+ * cleared). Two cores with equal slots behave equally for ever.
+ *  config   slot 0: STATE_VERSION, symbols, accounts, assets, orders, levels
+ *           slot 1: last_seq, last_time_ns, symbol count, account count
+ *           then one slot an asset: asset, supply
+ *  symbol   slot 0: symbol, base | quote << 32, lot_size, tick_value, min_ticks, max_ticks, number of orders
+ *           then the orders, bids best first, then asks best first, first in first within a level:
+ *           order_id, leaves, price_ticks, cum, owner, side | ord_type << 8 | tif << 16 | flags << 24, 0
+ *  account  slot 0: account, flags, maker_bp | taker_bp << 32, number of asset slots
+ *           then, by asset number, one slot for each asset with a non-zero word:
+ *           asset, balance (two's complement), hold, credit */
+struct slot {
+    u64 word[8];
+};
+_Static_assert(sizeof(struct slot) == 64, "a state slot is one 64-byte record");
+
+#define STATE_VERSION 1u
+
+/* Each returns the number of slots; writes them when `slots` is not null. */
+u64 core_walk_config(const struct core *core, struct slot *slots);
+u64 core_walk_symbol(const struct core *core, u64 symbol, struct slot *slots);
+u64 core_walk_account(const struct core *core, u64 account, struct slot *slots);
+
+/* The inverse, into a core fresh from core_init of the same configuration: config first, then any of the symbols and
+ * accounts (left-out ones are "missing": a command that needs one is fatal, never wrong), then core_restore_end,
+ * which checks what can be checked with what is there. Linear in the slots given. */
+enum core_status core_restore_config(struct core *core, const struct slot *slots, u64 count);
+enum core_status core_restore_symbol(struct core *core, const struct slot *slots, u64 count);
+enum core_status core_restore_account(struct core *core, const struct slot *slots, u64 count);
+enum core_status core_restore_end(struct core *core);
+
+/* Symbols and accounts changed since core_clear_dirty: fills numbers in ascending order, returns how many. */
+u64 core_dirty_symbols(const struct core *core, u64 *symbols);
+u64 core_dirty_accounts(const struct core *core, u64 *accounts);
+void core_clear_dirty(struct core *core);
+
+/* ---- questions (read only; for the sequencer, reports and operators) ------------------------------------------- */
+
+struct order_view {
+    u64 order_id, leaves_lots, price_ticks, cum_lots, owner, flags; /* flags as in the symbol slot */
+};
+int core_find_order(const struct core *core, u64 symbol, u64 order_id, struct order_view *view); /* 1 found, 0 not */
+u64 core_best_price(const struct core *core, u64 symbol, enum side side, u64 *price_ticks, u64 *qty_lots); /* 0/1 */
+u64 core_depth(const struct core *core, u64 symbol, enum side side, u64 levels_max, u64 *price_ticks, u64 *qty_lots);
+u64 core_open_orders(const struct core *core, u64 symbol);
+u64 core_balance(const struct core *core, u64 account, u64 asset, u64 *hold, u64 *credit); /* two's complement */
+
+#endif
