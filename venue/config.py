@@ -1,0 +1,418 @@
+"""The venue's configuration: what `venue.toml` says, checked whole before anything starts.
+
+One file describes the instruments, members, sessions and the settings of every process. A mistake in it is answered
+with the place, what is wrong and how to mend it (`ConfigError`); nothing is guessed and no unknown key is ignored.
+Numbers of symbols, accounts, assets and sessions are written in the file because they are part of the records: they
+must never change meaning once the venue has traded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+SESSION_ID_MAX = 65_535
+SCALE_MAX = 12
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text says where, what and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Money or a security the venue keeps balances of; amounts are integers of 10**-scale."""
+
+    id: int
+    code: str
+    scale: int = 2
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """An order book. `tick`, `lot`, `price_min` and `price_max` are decimal strings."""
+
+    id: int
+    symbol: str
+    base: str
+    quote: str
+    tick: Decimal
+    lot: Decimal
+    price_min: Decimal
+    price_max: Decimal
+    isin: str = ""
+    currency: str = ""
+
+    @property
+    def price_scale(self) -> int:
+        """Decimals of a price, from the tick."""
+        return max(0, -cast(int, self.tick.normalize().as_tuple().exponent))
+
+    @property
+    def qty_scale(self) -> int:
+        """Decimals of a quantity, from the lot."""
+        return max(0, -cast(int, self.lot.normalize().as_tuple().exponent))
+
+    @property
+    def min_ticks(self) -> int:
+        return int(self.price_min / self.tick)
+
+    @property
+    def max_ticks(self) -> int:
+        return int(self.price_max / self.tick)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A holder of balances. Fees in basis points; `credit` is a decimal amount of `credit_asset`."""
+
+    id: int
+    name: str = ""
+    maker_bp: int = 0
+    taker_bp: int = 0
+    credit: Decimal = Decimal(0)
+    credit_asset: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A FIX session of a member: TargetCompID is the venue's name, SenderCompID is `comp_id`."""
+
+    id: int
+    comp_id: str
+    username: str
+    password_hash: str
+    cancel_on_disconnect: bool = True
+
+
+@dataclass(frozen=True)
+class Member:
+    """A firm that trades: its accounts and its sessions."""
+
+    id: str
+    accounts: tuple[int, ...]
+    lei: str = ""
+    sessions: tuple[Session, ...] = ()
+
+
+@dataclass(frozen=True)
+class VenueSection:
+    name: str = "VENUE"
+    mic: str = "XXXX"
+    data_dir: Path = Path("data")
+
+
+@dataclass(frozen=True)
+class LimitsSection:
+    """Sizes of the core's arena; part of the state, so fixed once the venue has traded."""
+
+    symbols: int = 16
+    accounts: int = 256
+    assets: int = 16
+    orders: int = 16_384
+    levels: int = 16_384
+
+
+@dataclass(frozen=True)
+class JournalSection:
+    sync: str = "commit"
+    interval_ms: int = 5
+    segment_bytes: int = 64 << 20
+    snapshot_commands: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class FixSection:
+    host: str = "127.0.0.1"
+    port: int = 5001
+    application: str = "native"
+    heartbeat_seconds_min: int = 1
+    heartbeat_seconds_max: int = 120
+    queue_bytes_max: int = 8 << 20
+
+
+@dataclass(frozen=True)
+class ArchiveSection:
+    commands_per_batch: int = 1_000
+    seconds_per_batch: int = 30
+    uri: str = ""
+
+
+@dataclass(frozen=True)
+class ProvingSection:
+    backend: str = "replay"
+
+
+@dataclass(frozen=True)
+class SettlementSection:
+    """`chain`: `eth-tester://` (embedded) or a JSON-RPC URL. `simulated_finality_blocks` must be set on a chain that
+    has no finality of its own, else batches stop at `mined`. `ledger_url` empty: the embedded PostgreSQL."""
+
+    enabled: bool = True
+    chain: str = "eth-tester://"
+    simulated_finality_blocks: int = 0
+    ledger_url: str = ""
+    range_batches: int = 8
+    range_seconds: int = 10
+    poll_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class MetricsSection:
+    """`/metrics` of the engine process; the archive and settlement processes take the next two ports. 0: off."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file. `path` is where it was read from; `data_dir` is absolute."""
+
+    venue: VenueSection = VenueSection()
+    limits: LimitsSection = LimitsSection()
+    journal: JournalSection = JournalSection()
+    fix: FixSection = FixSection()
+    archive: ArchiveSection = ArchiveSection()
+    proving: ProvingSection = ProvingSection()
+    settlement: SettlementSection = SettlementSection()
+    metrics: MetricsSection = MetricsSection()
+    assets: tuple[Asset, ...] = ()
+    instruments: tuple[Instrument, ...] = ()
+    accounts: tuple[Account, ...] = ()
+    members: tuple[Member, ...] = ()
+    path: Path = field(default=Path("venue.toml"))
+
+    @property
+    def data_dir(self) -> Path:
+        """Where everything the venue writes lies; relative to the configuration file."""
+        return (self.path.parent / self.venue.data_dir).resolve()
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.data_dir / "journal"
+
+    @property
+    def archive_dir(self) -> Path:
+        return self.data_dir / "archive"
+
+    @property
+    def control_path(self) -> Path:
+        return self.data_dir / "control.sock"
+
+    def asset(self, code: str) -> Asset:
+        return next(asset for asset in self.assets if asset.code == code)
+
+    def lot_size(self, instrument: Instrument) -> int:
+        """Base units in one lot (exact; checked at load)."""
+        return int(instrument.lot.scaleb(self.asset(instrument.base).scale))
+
+    def tick_value(self, instrument: Instrument) -> int:
+        """Quote units for one lot at a price of one tick (exact; checked at load)."""
+        return int((instrument.tick * instrument.lot).scaleb(self.asset(instrument.quote).scale))
+
+    def sessions(self) -> list[tuple[Member, Session]]:
+        return [(member, session) for member in self.members for session in member.sessions]
+
+    def check(self) -> None:
+        """Raises ConfigError for the first fact that does not fit the others."""
+        _check(self)
+
+
+def load(path: Path | str) -> Config:
+    """Reads and checks a configuration file. Raises ConfigError."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}. `venue init DIR` writes a commented one.") from error
+    return loads(text, path)
+
+
+def loads(text: str, path: Path = Path("venue.toml")) -> Config:
+    """The configuration that `text` (TOML) says. Raises ConfigError."""
+    try:
+        data = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    if "path" in data:
+        raise ConfigError(f"{path}: unknown key 'path'")
+    config = _table(Config, data, str(path), "")
+    object.__setattr__(config, "path", path.absolute())
+    config.check()
+    return config
+
+
+def _table(kind: type[T], data: object, file: str, where: str) -> T:
+    """One TOML table as a dataclass of `kind`; every key known, every type right."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: [{where}] must be a table")
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in fields(cast(Any, kind)) if f.name != "path"}
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            mend = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
+            raise ConfigError(f"{file}: [{where or 'top level'}] unknown key '{key}'; {mend}")
+    values: dict[str, Any] = {}
+    for name, known_field in known.items():
+        place = f"{where}.{name}" if where else name
+        if name in data:
+            values[name] = _value(hints[name], data[name], file, place)
+        elif known_field.default is MISSING and known_field.default_factory is MISSING:
+            raise ConfigError(f"{file}: [{where}] '{name}' is missing")
+    return kind(**values)
+
+
+def _value(kind: Any, value: object, file: str, place: str) -> Any:
+    if is_dataclass(kind):
+        return _table(cast(type[Any], kind), value, file, place)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{file}: {place} must be an array")
+        inner = typing.get_args(kind)[0]
+        return tuple(_value(inner, item, file, f"{place}[{i}]") for i, item in enumerate(value))
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is Decimal and isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        return _decimal(value, file, place)
+    if kind is float and isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and not isinstance(kind, types.GenericAlias):
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+        raise ConfigError(f"{file}: {place} must be of type {kind.__name__}, is {value!r}")
+    raise AssertionError(f"no rule for {kind}")
+
+
+def _decimal(value: str | int | Decimal, file: str, place: str) -> Decimal:
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise ConfigError(f"{file}: {place} must be a decimal number, is {value!r}") from error
+    if not number.is_finite():
+        raise ConfigError(f"{file}: {place} must be a finite number, is {value!r}")
+    return number
+
+
+def _check(config: Config) -> None:
+    file = config.path.name
+    _check_bounds(config, file)
+    _check_dense("assets", [a.id for a in config.assets], config.limits.assets, file)
+    _check_dense("instruments", [i.id for i in config.instruments], config.limits.symbols, file)
+    _check_dense("accounts", [a.id for a in config.accounts], config.limits.accounts, file)
+    _check_unique("assets.code", [a.code for a in config.assets], file)
+    _check_unique("instruments.symbol", [i.symbol for i in config.instruments], file)
+    _check_unique("members.id", [m.id for m in config.members], file)
+    for instrument in config.instruments:
+        _check_instrument(config, instrument, f"{file}: instrument {instrument.symbol}")
+    for account in config.accounts:
+        if not 0 <= account.maker_bp <= account.taker_bp <= 10_000:
+            raise ConfigError(f"{file}: account {account.id}: fees must satisfy 0 <= maker_bp <= taker_bp <= 10000")
+        if account.credit and account.credit_asset not in {a.code for a in config.assets}:
+            raise ConfigError(f"{file}: account {account.id}: credit needs credit_asset, one of the assets' codes")
+    _check_members(config, file)
+
+
+def _check_bounds(config: Config, file: str) -> None:
+    limits = config.limits
+    for name, low, high in (("symbols", 1, 4096), ("accounts", 1, 65536), ("assets", 2, 64)):
+        if not low <= getattr(limits, name) <= high:
+            raise ConfigError(f"{file}: limits.{name} must be from {low} to {high}")
+    for name in ("orders", "levels"):
+        value = getattr(limits, name)
+        if not 64 <= value <= 262_144 or value & (value - 1):
+            raise ConfigError(f"{file}: limits.{name} must be a power of two from 64 to 262144, is {value}")
+    choices = (
+        ("journal.sync", config.journal.sync, ("commit", "interval", "none")),
+        ("fix.application", config.fix.application, ("native", "python")),
+        ("proving.backend", config.proving.backend, ("replay", "sp1")),
+    )
+    for place, value, allowed in choices:
+        if value not in allowed:
+            raise ConfigError(f"{file}: {place} must be one of {', '.join(allowed)}, is {value!r}")
+    for place, value, low in (
+        ("journal.interval_ms", config.journal.interval_ms, 1),
+        ("journal.segment_bytes", config.journal.segment_bytes, 1 << 16),
+        ("journal.snapshot_commands", config.journal.snapshot_commands, 1),
+        ("archive.commands_per_batch", config.archive.commands_per_batch, 1),
+        ("archive.seconds_per_batch", config.archive.seconds_per_batch, 1),
+        ("fix.heartbeat_seconds_min", config.fix.heartbeat_seconds_min, 1),
+        ("fix.heartbeat_seconds_max", config.fix.heartbeat_seconds_max, config.fix.heartbeat_seconds_min),
+        ("fix.queue_bytes_max", config.fix.queue_bytes_max, 1 << 16),
+        ("settlement.range_batches", config.settlement.range_batches, 1),
+    ):
+        if value < low:
+            raise ConfigError(f"{file}: {place} must be at least {low}, is {value}")
+    for place, port in (("fix.port", config.fix.port), ("metrics.port", config.metrics.port)):
+        if not 0 <= port <= 65_535:
+            raise ConfigError(f"{file}: {place} must be a TCP port, is {port}")
+
+
+def _check_dense(place: str, numbers: list[int], limit: int, file: str) -> None:
+    if numbers != list(range(len(numbers))):
+        raise ConfigError(f"{file}: {place}: ids must be 0, 1, 2, ... in order, are {numbers[:8]}")
+    if len(numbers) > limit:
+        raise ConfigError(f"{file}: {place}: {len(numbers)} are more than limits allows ({limit})")
+
+
+def _check_unique(place: str, values: list[Any], file: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(f"{file}: {place} {value!r} is used more than once")
+
+
+def _check_instrument(config: Config, instrument: Instrument, place: str) -> None:
+    codes = {asset.code for asset in config.assets}
+    for side in (instrument.base, instrument.quote):
+        if side not in codes:
+            raise ConfigError(f"{place}: asset {side!r} is not among [[assets]]")
+    if instrument.base == instrument.quote:
+        raise ConfigError(f"{place}: base and quote are the same asset")
+    if instrument.tick <= 0 or instrument.lot <= 0:
+        raise ConfigError(f"{place}: tick and lot must be positive")
+    for name, price in (("price_min", instrument.price_min), ("price_max", instrument.price_max)):
+        if price <= 0 or price % instrument.tick:
+            raise ConfigError(f"{place}: {name} must be a positive multiple of tick {instrument.tick}")
+    levels = instrument.max_ticks - instrument.min_ticks + 1
+    if not 1 <= levels <= config.limits.levels:
+        raise ConfigError(f"{place}: {levels} ticks from price_min to price_max, limits.levels is {config.limits.levels}")
+    lot_units = instrument.lot.scaleb(config.asset(instrument.base).scale)
+    tick_units = (instrument.tick * instrument.lot).scaleb(config.asset(instrument.quote).scale)
+    if lot_units != int(lot_units):
+        raise ConfigError(f"{place}: one lot is not a whole number of base units; raise the scale of {instrument.base}")
+    if tick_units != int(tick_units):
+        raise ConfigError(f"{place}: tick x lot is not a whole number of quote units; raise the scale of {instrument.quote}")
+
+
+def _check_members(config: Config, file: str) -> None:
+    accounts = {account.id for account in config.accounts}
+    sessions = [session for _, session in config.sessions()]
+    _check_unique("members.sessions.id", [s.id for s in sessions], file)
+    _check_unique("members.sessions.comp_id", [s.comp_id for s in sessions], file)
+    for session in sessions:
+        if not 1 <= session.id <= SESSION_ID_MAX:
+            raise ConfigError(f"{file}: session {session.comp_id}: id must be from 1 to {SESSION_ID_MAX}")
+        if session.comp_id == config.venue.name:
+            raise ConfigError(f"{file}: session {session.comp_id}: CompID is the venue's own")
+        if not session.password_hash.startswith("$argon2"):
+            raise ConfigError(
+                f"{file}: session {session.comp_id}: password_hash must be an argon2 hash; `venue hash-password` makes one"
+            )
+    for member in config.members:
+        for account_id in member.accounts:
+            if account_id not in accounts or account_id == 0:
+                raise ConfigError(f"{file}: member {member.id}: account {account_id} is not one of [[accounts]] from 1 on")
+        if member.sessions and not member.accounts:
+            raise ConfigError(f"{file}: member {member.id}: a member with sessions needs at least one account")
+    for asset in config.assets:
+        if not 0 <= asset.scale <= SCALE_MAX:
+            raise ConfigError(f"{file}: asset {asset.code}: scale must be from 0 to {SCALE_MAX}")
