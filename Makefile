@@ -1,0 +1,40 @@
+# make demo   the main job end to end, on embedded defaults      make demo PROVER=replay   without the SP1 step
+# make test   every test but the slow ones                       make bench                the measurements in perf/
+
+PROVER ?= sp1
+ORDERS ?= 2000
+SEED ?= 7
+PY := .venv/bin/python
+ANVIL := .cache/node/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+
+.PHONY: demo test slow lint bench install prover anvil clean
+
+install:
+	@.ci/install
+
+demo: install
+	@$(PY) -m venue demo --orders $(ORDERS) --seed $(SEED) --prover $(PROVER)
+
+test: install prover anvil
+	@$(PY) -m pytest -m "not slow"
+
+slow: install prover anvil
+	@$(PY) -m pytest -m slow
+
+prover: install
+	@$(PY) -m proving.sp1.build
+
+anvil:
+	@.ci/anvil
+
+lint: install
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/clang-format --dry-run -Werror $(wildcard cores/*.[ch] venue/*.[ch] proving/guest/*.[ch])
+
+bench: install prover
+	@for bench in perf/bench_*.py; do echo; echo "$$bench"; $(PY) $$bench --quick || exit 1; done
+
+clean:
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cores venue fix_sessions proving -name '*.so' -delete
