@@ -334,7 +334,7 @@ def _check_bounds(config: Config, file: str) -> None:
     choices = (
         ("journal.sync", config.journal.sync, ("commit", "interval", "none")),
         ("fix.application", config.fix.application, ("native", "python")),
-        ("proving.backend", config.proving.backend, ("replay", "sp1")),
+        ("proving.backend", config.proving.backend, ("none", "replay", "sp1")),
     )
     for place, value, allowed in choices:
         if value not in allowed:
