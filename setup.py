@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
 os.chdir(ROOT)
@@ -53,7 +53,9 @@ EXTENSIONS = [
 ]
 
 setup(
-    packages=["cores", "venue", "fix_sessions", "proving", "settlement"],
+    packages=find_packages(include=["cores*", "venue*", "fix_sessions*", "proving*", "settlement*"]),
+    include_package_data=True,
+    package_data={"": ["*.toml", "*.sql", "*.json", "*.elf", "*.vy", "*.h", "*.pxd"]},
     ext_modules=cythonize(
         EXTENSIONS + native_extension(),
         build_dir="build/cython",
