@@ -233,7 +233,8 @@ def load(path: Path | str) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}. `venue init DIR` writes a commented one.") from error
+        mend = "`venue init DIR` writes a commented one"
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}. {mend}.") from error
     return loads(text, path)
 
 
@@ -384,13 +385,14 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
             raise ConfigError(f"{place}: {name} must be a positive multiple of tick {instrument.tick}")
     levels = instrument.max_ticks - instrument.min_ticks + 1
     if not 1 <= levels <= config.limits.levels:
-        raise ConfigError(f"{place}: {levels} ticks from price_min to price_max, limits.levels is {config.limits.levels}")
+        limit = config.limits.levels
+        raise ConfigError(f"{place}: {levels} ticks from price_min to price_max, limits.levels is {limit}")
     lot_units = instrument.lot.scaleb(config.asset(instrument.base).scale)
     tick_units = (instrument.tick * instrument.lot).scaleb(config.asset(instrument.quote).scale)
     if lot_units != int(lot_units):
-        raise ConfigError(f"{place}: one lot is not a whole number of base units; raise the scale of {instrument.base}")
+        raise ConfigError(f"{place}: a lot is not a whole number of base units; raise the scale of {instrument.base}")
     if tick_units != int(tick_units):
-        raise ConfigError(f"{place}: tick x lot is not a whole number of quote units; raise the scale of {instrument.quote}")
+        raise ConfigError(f"{place}: tick x lot is no whole number of quote units; raise the scale of {instrument.quote}")
 
 
 def _check_members(config: Config, file: str) -> None:
@@ -405,12 +407,13 @@ def _check_members(config: Config, file: str) -> None:
             raise ConfigError(f"{file}: session {session.comp_id}: CompID is the venue's own")
         if not session.password_hash.startswith("$argon2"):
             raise ConfigError(
-                f"{file}: session {session.comp_id}: password_hash must be an argon2 hash; `venue hash-password` makes one"
+                f"{file}: session {session.comp_id}: password_hash must be an argon2 hash; "
+                "`venue hash-password` makes one"
             )
     for member in config.members:
         for account_id in member.accounts:
             if account_id not in accounts or account_id == 0:
-                raise ConfigError(f"{file}: member {member.id}: account {account_id} is not one of [[accounts]] from 1 on")
+                raise ConfigError(f"{file}: member {member.id}: account {account_id} is not in [[accounts]] from 1 on")
         if member.sessions and not member.accounts:
             raise ConfigError(f"{file}: member {member.id}: a member with sessions needs at least one account")
     for asset in config.assets:

@@ -13,7 +13,7 @@ from typing import TextIO
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"ts_ns":..., "level":..., "process":..., "event":..., ...fields}`; fields come from `extra={"fields": {...}}`."""
+    """One line: ts_ns, level, process, logger, event, then the facts given to `event()`."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -42,6 +42,6 @@ def configure(process: str, stream: TextIO | None = None) -> None:
     root.setLevel(logging.INFO)
 
 
-def event(logger: logging.Logger, name: str, level: int = logging.INFO, **fields: object) -> None:
+def event(logger: logging.Logger, noun: str, level: int = logging.INFO, /, **fields: object) -> None:
     """Logs a fixed event name with its facts."""
-    logger.log(level, name, extra={"fields": fields})
+    logger.log(level, noun, extra={"fields": fields})

@@ -97,10 +97,12 @@ class Supervisor:
             child.process = None
             if code in (EXIT_CONFIG, EXIT_DAMAGED):
                 event(log, "process ended for good", logging.ERROR, name=child.name, code=code)
-                print(f"venue: {child.name} cannot run (exit code {code}); see {self._log_path(child)}", file=sys.stderr)
+                text = f"venue: {child.name} cannot run (exit code {code}); see {self._log_path(child)}"
+                print(text, file=sys.stderr)
                 return code
             child.restart_at = time.monotonic() + child.backoff_seconds
-            event(log, "process ended", logging.WARNING, name=child.name, code=code, again_seconds=child.backoff_seconds)
+            pause = child.backoff_seconds
+            event(log, "process ended", logging.WARNING, name=child.name, code=code, again_seconds=pause)
             child.backoff_seconds = min(child.backoff_seconds * 2, BACKOFF_SECONDS_MAX)
         if time.monotonic() >= child.restart_at:
             child.restarts += 1

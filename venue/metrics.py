@@ -1,0 +1,104 @@
+"""What each process tells Prometheus: one catalogue of names, read when scraped.
+
+The catalogue is the contract with the operators' alerts and dashboards: a metric that is not in it cannot be served.
+Values are read from the process's own counters at scrape time, so the order path pays nothing for them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+
+@dataclass(frozen=True)
+class Definition:
+    kind: str  # counter, gauge, histogram
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+CATALOGUE: dict[str, Definition] = {
+    "venue_build_info": Definition("gauge", "Version of the running process", ("version", "process")),
+    "venue_fix_messages_total": Definition("counter", "FIX messages", ("direction",)),
+    "venue_fix_session_up": Definition("gauge", "1 while the session is logged on", ("session",)),
+    "venue_fix_slow_consumers_total": Definition("counter", "Sessions cut off because they did not read"),
+    "venue_journal_records_total": Definition("counter", "Commands journaled by this process"),
+    "venue_journal_bytes_total": Definition("counter", "Bytes journaled by this process"),
+    "venue_journal_syncs_total": Definition("counter", "Syncs of the journal"),
+    "venue_journal_sync_seconds": Definition("histogram", "Time of a sync of the journal"),
+    "venue_journal_durable_seq": Definition("gauge", "Sequence number up to which the journal is durable"),
+    "venue_journal_last_seq": Definition("gauge", "Sequence number of the last applied command"),
+    "venue_queue_depth": Definition("gauge", "Entries waiting", ("queue",)),
+    "venue_book_orders": Definition("gauge", "Open orders", ("instrument",)),
+    "venue_batches": Definition("gauge", "Batches by state", ("state",)),
+    "venue_archive_lag_commands": Definition("gauge", "Durable commands not yet in a sealed batch"),
+    "venue_anchor_gas_total": Definition("counter", "Gas spent on anchoring"),
+    "venue_anchor_reorgs_total": Definition("counter", "Chain reorganisations seen"),
+    "venue_alarms_total": Definition("counter", "Alarms that need an operator", ("kind",)),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value. For a histogram `value` is the sum and `buckets` cumulative counts by upper bound in seconds."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+    buckets: tuple[tuple[str, float], ...] = ()
+
+
+class _CatalogueCollector(Collector):
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for sample in self._read():
+            definition = CATALOGUE[sample.name]
+            family = families.setdefault(sample.name, _family(sample.name, definition))
+            if isinstance(family, HistogramMetricFamily):
+                family.add_metric(sample.labels, buckets=list(sample.buckets), sum_value=sample.value)
+            elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
+                family.add_metric(sample.labels, sample.value)
+        return families.values()
+
+
+def _family(name: str, definition: Definition) -> Metric:
+    if definition.kind == "counter":
+        return CounterMetricFamily(name, definition.help, labels=definition.labels)
+    if definition.kind == "histogram":
+        return HistogramMetricFamily(name, definition.help, labels=definition.labels)
+    return GaugeMetricFamily(name, definition.help, labels=definition.labels)
+
+
+@dataclass
+class Endpoint:
+    """A running `/metrics`; `port` is the one in use."""
+
+    server: WSGIServer
+    thread: threading.Thread
+
+    @property
+    def port(self) -> int:
+        return int(self.server.server_port)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def serve(host: str, port: int, read: Callable[[], Iterable[Sample]]) -> Endpoint:
+    """Serves what `read` returns at http://host:port/metrics. Raises OSError when the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(_CatalogueCollector(read))
+    server, thread = start_http_server(port, addr=host, registry=registry)
+    return Endpoint(server, thread)
