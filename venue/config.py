@@ -392,7 +392,7 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
     if lot_units != int(lot_units):
         raise ConfigError(f"{place}: a lot is not a whole number of base units; raise the scale of {instrument.base}")
     if tick_units != int(tick_units):
-        raise ConfigError(f"{place}: tick x lot is no whole number of quote units; raise the scale of {instrument.quote}")
+        raise ConfigError(f"{place}: tick x lot is no whole number of quote units; raise {instrument.quote}'s scale")
 
 
 def _check_members(config: Config, file: str) -> None:

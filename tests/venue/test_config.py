@@ -1,0 +1,92 @@
+"""The configuration: what is accepted, and that every mistake names its place and its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from venue import sample
+from venue.config import Config, ConfigError, load, loads
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("sample")
+    sample.write(folder)
+    return (folder / "venue.toml").read_text()
+
+
+def test_sample_loads(text):
+    config = loads(text)
+    assert [config.tick_value(i) for i in config.instruments] == [100, 500, 12_500]
+    assert [config.lot_size(i) for i in config.instruments] == [1, 10, 5]
+    assert [i.price_scale for i in config.instruments] == [2, 3, 2]
+    assert (config.instruments[0].min_ticks, config.instruments[0].max_ticks) == (5_000, 15_000)
+    assert len(config.sessions()) == 3
+    config.check()
+
+
+def test_sample_is_not_overwritten(tmp_path):
+    sample.write(tmp_path)
+    with pytest.raises(FileExistsError, match="exists already"):
+        sample.write(tmp_path)
+
+
+def test_sample_passwords_are_the_hashed_ones(tmp_path):
+    from argon2 import PasswordHasher
+
+    passwords = sample.write(tmp_path)
+    for member, session in load(tmp_path / "venue.toml").sessions():
+        assert PasswordHasher().verify(session.password_hash, passwords[member.id])
+
+
+MISTAKES = [
+    ('name = "VENUE"', 'nam = "VENUE"', r"\[venue\] unknown key 'nam'; did you mean 'name'"),
+    ("port = 5001", 'port = "5001"', r"fix.port must be of type int"),
+    ("port = 5001", "port = 70000", r"fix.port must be a TCP port"),
+    ("port = 5001", "port = true", r"fix.port must be of type int"),
+    ('sync = "commit"', 'sync = "maybe"', r"journal.sync must be one of commit, interval, none"),
+    ('application = "native"', 'application = "rust"', r"fix.application must be one of"),
+    ("orders = 16384", "orders = 1000", r"limits.orders must be a power of two"),
+    ("symbols = 16", "symbols = 2", r"instruments: 3 are more than limits allows \(2\)"),
+    ('tick = "0.01"', 'tick = "0"', r"instrument ACME: tick and lot must be positive"),
+    ('tick = "0.01"', 'tick = "cheap"', r"instruments\[0\].tick must be a decimal number"),
+    ('tick = "0.01"', 'tick = "0.003"', r"price_min must be a positive multiple of tick"),
+    ('tick = "0.01"', 'tick = "0.00001"', r"instrument ACME: \d+ ticks from price_min to price_max"),
+    ('quote = "USD"', 'quote = "EUR"', r"asset 'EUR' is not among"),
+    ('base = "ACME"', 'base = "USD"', r"base and quote are the same asset"),
+    ("scale = 4", "scale = 1", r"tick x lot is no whole number"),
+    ("taker_bp = 3", "taker_bp = 0", r"account 1: fees must satisfy"),
+    ("accounts = [1]", "accounts = [0]", r"account 0 is not in"),
+    ("accounts = [1]", "accounts = []", r"needs at least one account"),
+    ('comp_id = "BRAVO1"', 'comp_id = "ALPHA1"', r"members.sessions.comp_id 'ALPHA1' is used more than once"),
+    ('comp_id = "BRAVO1"', 'comp_id = "VENUE"', r"CompID is the venue's own"),
+    ('password_hash = "$argon2', 'password_hash = "plain', r"password_hash must be an argon2 hash"),
+    ("simulated_finality_blocks = 2", "simulated_finality = 2", r"did you mean 'simulated_finality_blocks'"),
+    ("[limits]", "[limits", r"not valid TOML"),
+    ("heartbeat_seconds_max = 120", "heartbeat_seconds_max = 0", r"heartbeat_seconds_max must be at least"),
+    ("credit_asset = \"USD\"", "credit_asset = \"XXX\"", r"credit needs credit_asset"),
+]
+
+
+@pytest.mark.parametrize(("good", "bad", "message"), MISTAKES, ids=[bad for _, bad, _ in MISTAKES])
+def test_mistake_is_named(text, good, bad, message):
+    assert good in text
+    with pytest.raises(ConfigError, match=message):
+        loads(text.replace(good, bad, 1))
+
+
+def test_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="venue init"):
+        load(tmp_path / "absent.toml")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_config_or_a_config_error(text):
+    try:
+        assert isinstance(loads(text), Config)
+    except ConfigError as error:
+        assert str(Path("venue.toml").name) in str(error)
