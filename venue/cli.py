@@ -1,0 +1,260 @@
+"""The `venue` command: every verb, its arguments, and nothing else.
+
+This file and `processes`, `demo`, `operate` are the only places where the FIX sessions, the venue, the provers and the
+settlement are composed. Each verb imports what it needs when it runs, so that `venue verify` works on a machine that
+has neither QuickFIX nor a chain. A mistake of the user ends with one clear line and exit code 2, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from venue.config import Config, ConfigError, load
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb; returns the exit code: 0 done, 1 a check failed, 2 wrong use, 3 a damaged journal."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except ConfigError as error:
+        return _usage(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_FAILED
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="venue", description="A FIX 4.4 venue whose every fill can be checked.")
+    top.add_argument("--version", action="version", version=f"fix-venue {version('fix-venue')}")
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    _add_running(verbs)
+    _add_archive(verbs)
+    _add_operating(verbs)
+    return top
+
+
+Verbs = argparse._SubParsersAction  # type: ignore[type-arg]
+
+
+def _verb(verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_running(verbs: Verbs) -> None:
+    verb = _verb(verbs, "init", _init, "write a commented configuration into a folder")
+    verb.add_argument("folder", type=Path)
+    verb = _verb(verbs, "run", _run, "run the venue: engine with FIX sessions, archive, settlement")
+    verb.add_argument("--config", type=Path, default=Path("venue.toml"))
+    for name in ("engine", "archive", "settlement", "chain"):
+        verb = _verb(verbs, name, _process, f"run only the {name} process (venue run starts them all)")
+        verb.add_argument("--config", type=Path, default=Path("venue.toml"))
+        verb.set_defaults(process=name)
+    verb = _verb(verbs, "demo", _demo, "play the main job end to end on embedded defaults")
+    verb.add_argument("--orders", type=_positive, default=2_000, help="orders to play (default 2000)")
+    verb.add_argument("--seed", type=int, default=7, help="seed of the order flow (default 7)")
+    verb.add_argument("--prover", choices=("sp1", "replay"), default="sp1", help="replay is re-execution, not a proof")
+    verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR (must be empty or absent)")
+    verb.add_argument("--report", type=Path, metavar="FILE.json", help="write the final table as JSON")
+    _verb(verbs, "hash-password", _hash_password, "read a password and print its argon2 hash")
+
+
+def _add_archive(verbs: Verbs) -> None:
+    verb = _verb(verbs, "replay", _replay, "replay a journal: counts and state root")
+    verb.add_argument("journal", type=Path, help="the journal folder")
+    verb.add_argument("--to", type=int, metavar="SEQ", help="stop after this sequence number")
+    verb = _verb(verbs, "verify", _verify, "recompute every root of archive files")
+    verb.add_argument("files", nargs="+", type=Path)
+    verb.add_argument("--replay", action="store_true", help="also replay the commands through the core")
+    verb = _verb(verbs, "export", _export, "stream archived events")
+    verb.add_argument("--archive", required=True, help="archive folder or pyarrow.fs URI")
+    verb.add_argument("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC when no zone is given")
+    verb.add_argument("--to", dest="end", required=True, metavar="TIME")
+    verb.add_argument("--symbol")
+    verb.add_argument("--member")
+    verb.add_argument("--format", choices=("arrow", "parquet", "csv"), default="csv")
+    verb.add_argument("--output", type=Path, help="file to write (default: standard output)")
+    verb = _verb(verbs, "receipt", _receipt, "write the Merkle receipt of an execution as JSON")
+    verb.add_argument("exec_id", metavar="EXECID")
+    verb.add_argument("--archive", required=True, help="archive folder or pyarrow.fs URI")
+    verb.add_argument("--output", type=Path)
+    verb = _verb(verbs, "verify-receipt", _verify_receipt, "check a receipt with no other file")
+    verb.add_argument("file", type=Path)
+
+
+def _add_operating(verbs: Verbs) -> None:
+    verb = _verb(verbs, "prove", _prove, "prove one batch, verify the proof, have it attested on the chain")
+    verb.add_argument("batch", type=_positive_or_zero)
+    verb.add_argument("--config", type=Path, default=Path("venue.toml"))
+    verb.add_argument("--backend", choices=("replay", "sp1"), default="sp1")
+    admin = _verb(verbs, "admin", _admin, "operator verbs, through the engine's control socket")
+    admin.add_argument("--config", type=Path, default=Path("venue.toml"))
+    actions = admin.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for name in ("deposit", "withdraw"):
+        action = actions.add_parser(name)
+        action.add_argument("--account", type=_positive_or_zero, required=True)
+        action.add_argument("--asset", required=True)
+        action.add_argument("--amount", required=True, help="decimal")
+        action.add_argument("--ref", default="", help="free text for the annex")
+        if name == "withdraw":
+            action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
+    action = actions.add_parser("mass-cancel")
+    action.add_argument("--account", type=_positive_or_zero, required=True)
+    action.add_argument("--symbol", help="one instrument (default: all)")
+    for name in ("status", "snapshot", "close-day"):
+        actions.add_parser(name)
+    verb = _verb(verbs, "order", _order, "send one order over FIX and print its reports")
+    verb.add_argument("side", choices=("buy", "sell"))
+    verb.add_argument("quantity")
+    verb.add_argument("symbol")
+    verb.add_argument("price", nargs="?", help="limit price (default: a market order)")
+    verb.add_argument("--config", type=Path, default=Path("venue.toml"))
+    verb.add_argument("--session", required=True, help="SenderCompID")
+    verb.add_argument("--password", help="asked for when left out")
+    verb.add_argument("--seconds", type=float, default=2.0, help="how long to wait for reports")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, is {value}")
+    return value
+
+
+def _positive_or_zero(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, is {value}")
+    return value
+
+
+def _usage(text: str) -> int:
+    print(f"venue: {text}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from venue import sample
+
+    try:
+        passwords = sample.write(arguments.folder)
+    except OSError as error:
+        return _usage(str(error))
+    print(f"{arguments.folder / 'venue.toml'} written. Passwords (kept nowhere else):")
+    for member, password in passwords.items():
+        print(f"  {member:<8} {password}")
+    print(f"Start it with: venue run --config {arguments.folder / 'venue.toml'}")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from venue.log import configure
+    from venue.supervisor import Supervisor
+
+    config = load(arguments.config)
+    configure("supervisor")
+    return Supervisor(config).run()
+
+
+def _process(arguments: argparse.Namespace) -> int:
+    from venue import processes
+    from venue.log import configure
+
+    config = load(arguments.config)
+    configure(arguments.process)
+    bodies: dict[str, Callable[[Config], int]] = {
+        "engine": processes.engine,
+        "archive": processes.archive,
+        "settlement": processes.settlement,
+        "chain": processes.chain,
+    }
+    return bodies[arguments.process](config)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from venue import demo
+
+    return demo.run(arguments.orders, arguments.seed, arguments.prover, arguments.keep, arguments.report)
+
+
+def _hash_password(arguments: argparse.Namespace) -> int:
+    from argon2 import PasswordHasher
+
+    password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if not password:
+        return _usage("no password given")
+    print(PasswordHasher().hash(password))
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from venue import replay
+
+    return replay.run(arguments.journal, arguments.to)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from venue import verify
+
+    return verify.run(arguments.files, replay=arguments.replay)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from venue import export
+
+    return export.run(
+        arguments.archive,
+        arguments.start,
+        arguments.end,
+        symbol=arguments.symbol,
+        member=arguments.member,
+        format=arguments.format,
+        output=arguments.output,
+    )
+
+
+def _receipt(arguments: argparse.Namespace) -> int:
+    from venue import receipt
+
+    return receipt.run_make(arguments.archive, arguments.exec_id, arguments.output)
+
+
+def _verify_receipt(arguments: argparse.Namespace) -> int:
+    from venue import receipt
+
+    return receipt.run_verify(arguments.file)
+
+
+def _prove(arguments: argparse.Namespace) -> int:
+    from venue import processes
+
+    return processes.prove(load(arguments.config), arguments.batch, arguments.backend)
+
+
+def _admin(arguments: argparse.Namespace) -> int:
+    from venue import operate
+
+    answer = operate.admin(load(arguments.config), arguments)
+    print(json.dumps(answer, indent=2, default=str))
+    return 0 if answer.get("ok", True) else EXIT_FAILED
+
+
+def _order(arguments: argparse.Namespace) -> int:
+    from venue import operate
+
+    if arguments.password is None:
+        arguments.password = getpass.getpass("Password: ")
+    return operate.order(load(arguments.config), arguments)
