@@ -1,7 +1,7 @@
 """What every benchmark prints and writes: conditions, rows, ratios.
 
-A figure without its conditions is no figure. `conditions()` says machine, load, versions and sizes; `publish` prints the
-table and, with --json, writes `{"benchmark", "conditions", "rows", "ratios"}`.
+A figure without its conditions is no figure. `conditions()` says machine, load, versions and sizes; `publish` prints
+the table and, with --json, writes `{"benchmark", "conditions", "rows", "ratios"}`.
 """
 
 from __future__ import annotations
