@@ -1,0 +1,491 @@
+"""The archive's columns for people: the order record of RTS 24, one row for each order event.
+
+Everything in here is a projection of the records (archive_records.py), their annexes and the static data: prices as
+decimals, codes as RTS 24 spells them, party identifiers out of the FIX fields. It is never a second source: `verify`
+makes these columns again and refuses a file in which one cell differs. Whole batches at a time, by array operations.
+
+Facts of an order that entered in an earlier batch (its ClOrdID, its limit price) come from `Carried`, the commands of
+the open orders that its follower keeps from batch to batch; see open_orders.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from venue.annexes import Annexes
+from venue.archive_records import CANONICAL_FIELDS, SEQ_BITS, TIME_TYPE, Records
+from venue.decimals import Units, decimals, packed, signed_decimals
+from venue.open_orders import Carried, OrderFacts, order_facts
+from venue.static_data import StaticData, instrument_sizes
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+Bool = npt.NDArray[np.bool_]
+
+PRICE_SCALE = 13  # {DECIMAL-18/13} of RTS 24
+QTY_SCALE = 12  # the largest scale of an asset
+CODE = pa.dictionary(pa.int8(), pa.string())
+NAME = pa.dictionary(pa.int32(), pa.string())
+PRICE = pa.decimal128(38, PRICE_SCALE)
+QTY = pa.decimal128(38, QTY_SCALE)
+
+# Numbers as in cores/core.h.
+ACCEPTED, REJECTED, FILL, CANCELLED, REPLACED, CANCEL_REJECTED, EXPIRED, DEPOSITED, WITHDRAWN = range(1, 10)
+INSTRUMENT_SET, ACCOUNT_SET, LIMIT_SET, CLOCK, MASS_CANCELLED, COMMAND_REJECTED = range(10, 16)
+KIND_NAMES = (
+    *("UNKNOWN", "ACCEPTED", "REJECTED", "FILL", "CANCELLED", "REPLACED", "CANCEL_REJECTED", "EXPIRED"),
+    *("DEPOSITED", "WITHDRAWN", "INSTRUMENT_SET", "ACCOUNT_SET", "LIMIT_SET", "CLOCK", "MASS_CANCELLED"),
+    "COMMAND_REJECTED",
+)
+REASON_NAMES = {
+    1: "UNKNOWN_SYMBOL",
+    2: "UNKNOWN_ACCOUNT",
+    3: "ACCOUNT_FROZEN",
+    4: "BAD_SIDE",
+    5: "BAD_ORD_TYPE",
+    6: "BAD_TIF",
+    7: "BAD_FLAGS",
+    8: "BAD_QTY",
+    9: "PRICE_OUT_OF_COLLAR",
+    10: "BAD_MIN_QTY",
+    11: "NOTIONAL_TOO_LARGE",
+    12: "POST_ONLY_WOULD_CROSS",
+    13: "INSUFFICIENT_FUNDS",
+    14: "BOOK_FULL",
+    15: "UNKNOWN_ORDER",
+    16: "QTY_BELOW_FILLED",
+    17: "BAD_INSTRUMENT",
+    18: "BOOK_NOT_EMPTY",
+    19: "BAD_ACCOUNT",
+    20: "BAD_ASSET",
+    21: "BAD_AMOUNT",
+    22: "UNSUPPORTED",
+    64: "CANCEL_IOC",
+    65: "CANCEL_FOK",
+    66: "CANCEL_MIN_QTY",
+    67: "CANCEL_FUNDS",
+    68: "CANCEL_MASS",
+    128: "SESSION_UNKNOWN_SYMBOL",
+    129: "SESSION_PRICE_OFF_TICK",
+    130: "SESSION_QTY_OFF_LOT",
+    131: "SESSION_DUPLICATE_CLORDID",
+    132: "SESSION_UNKNOWN_ORIG_CLORDID",
+    133: "SESSION_ACCOUNT_NOT_PERMITTED",
+    134: "SESSION_UNSUPPORTED_VALUE",
+    135: "SESSION_PRICE_OVERFLOW",
+    136: "SESSION_QTY_OVERFLOW",
+    137: "SESSION_SYMBOL_MISMATCH",
+    138: "SESSION_STALE",
+}
+CANCEL_MASS = 68
+FLAG_POST_ONLY = 1
+FLAG_AGGRESSOR = 2
+FLAG_PRIORITY_KEPT = 4
+
+EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL")
+NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED = range(len(EVENT_CODES))
+
+
+def _field(name: str, kind: pa.DataType, rts24: int | None = None) -> pa.Field:
+    return pa.field(name, kind, metadata={"rts24": str(rts24)} if rts24 else None)
+
+
+PEOPLE_FIELDS = (
+    _field("kind", CODE),
+    _field("event", CODE, 21),
+    _field("reason", CODE),
+    _field("member_lei", NAME, 1),
+    _field("dea", pa.bool_(), 2),
+    _field("client_id", NAME, 3),
+    _field("investment_decision", NAME, 4),
+    _field("execution_decision", NAME, 5),
+    _field("non_executing_broker", NAME, 6),
+    _field("capacity", CODE, 7),
+    _field("liquidity_provision", pa.bool_(), 8),
+    _field("validity", CODE, 10),
+    _field("priority_time", TIME_TYPE, 13),
+    _field("mic", CODE, 16),
+    _field("book", NAME, 17),
+    _field("isin", NAME, 18),
+    _field("received_date", pa.date32(), 19),
+    _field("order_type", CODE, 22),
+    _field("order_class", CODE, 23),
+    _field("limit_price", PRICE, 24),
+    _field("last_price", PRICE, 28),
+    _field("currency", NAME, 29),
+    _field("price_notation", CODE, 31),
+    _field("side", CODE, 32),
+    _field("status", CODE, 33),
+    _field("qty_notation", CODE, 34),
+    _field("order_qty", QTY, 36),
+    _field("leaves_qty", QTY, 37),
+    _field("last_qty", QTY, 39),
+    _field("min_qty", QTY, 40),
+    _field("post_only", pa.bool_(), 43),
+    _field("liquidity", CODE, 44),
+    _field("trade_id", pa.string(), 48),
+    _field("clordid", pa.string()),
+    _field("request_clordid", pa.string()),
+    _field("orig_clordid", pa.string()),
+    _field("fee", QTY),
+    _field("asset", NAME),
+    _field("amount", QTY),
+    _field("balance", QTY),
+    _field("withdraw_address", pa.binary(20)),
+)
+# Taken from the commands that entered or last replaced the order, which may lie in an earlier batch.
+CARRIED_COLUMNS = (
+    *("dea", "client_id", "investment_decision", "execution_decision", "non_executing_broker", "capacity"),
+    *("liquidity_provision", "validity", "received_date", "order_type", "limit_price", "order_qty", "min_qty"),
+    *("post_only", "clordid"),
+)
+_RTS24_OF_CANONICAL = {"event_time": 9, "seq": 15, "order_id": 20}
+FIELDS = (
+    *(_field(f.name, f.type, _RTS24_OF_CANONICAL[f.name]) for f in CANONICAL_FIELDS if f.name in _RTS24_OF_CANONICAL),
+    *PEOPLE_FIELDS,
+    *(field for field in CANONICAL_FIELDS if field.name not in _RTS24_OF_CANONICAL),
+)
+
+
+@dataclass
+class Projection:
+    """The columns for people, and on which rows the CARRIED_COLUMNS were known."""
+
+    columns: dict[str, pa.Array]
+    known: Bool
+
+
+@dataclass
+class _Batch:
+    """What the column makers share. Row-long arrays unless said otherwise."""
+
+    static: StaticData
+    records: Records
+    facts: OrderFacts
+    annexes: Annexes  # of carried commands and then of the batch's
+    rows: I64  # index of the row's command
+    kind: I64
+    reason: I64
+    symbol: I64
+    side: I64
+    flags: I64
+    account: I64
+    session: I64
+    asset: I64
+    order_id: U64
+    price: U64
+    qty: U64
+    leaves: U64
+    aux: U64
+    is_order: Bool  # rows about one order
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+
+def project(records: Records, static: StaticData, carried: Carried) -> Projection:
+    """The columns for people of a batch."""
+    batch = _batch(records, static, carried)
+    columns = {
+        **_event_columns(batch),
+        **_party_columns(batch),
+        **_order_columns(batch),
+        **_instrument_columns(batch),
+        **_identity_columns(batch),
+        **_money_columns(batch),
+    }
+    assert set(columns) == {field.name for field in PEOPLE_FIELDS}
+    needs_facts = batch.is_order & (batch.kind != CANCEL_REJECTED)
+    known = ~needs_facts | ((batch.facts.entry >= 0) & (batch.facts.terms >= 0))
+    return Projection({field.name: columns[field.name] for field in PEOPLE_FIELDS}, known)
+
+
+def _batch(records: Records, static: StaticData, carried: Carried) -> _Batch:
+    head, owner = records.events[:, 0], records.events[:, 2]
+    kind = (head & np.uint64(0xFF)).astype(np.int64)
+    facts = order_facts(records, carried, kind)
+    rows = records.row_commands()
+    return _Batch(
+        static=static,
+        records=records,
+        facts=facts,
+        annexes=Annexes(facts.annex, facts.annex_ends),
+        rows=rows,
+        kind=kind,
+        reason=_bits(head, 8, 8),
+        symbol=_bits(head, 48, 16),
+        side=_bits(head, 16, 8),
+        flags=_bits(head, 24, 24),
+        account=_bits(owner, 0, 32),
+        session=_bits(owner, 32, 16),
+        asset=_bits(owner, 48, 16),
+        order_id=records.events[:, 3],
+        price=records.events[:, 4],
+        qty=records.events[:, 5],
+        leaves=records.events[:, 6],
+        aux=records.events[:, 7],
+        is_order=(kind >= ACCEPTED) & (kind <= EXPIRED),
+    )
+
+
+def _event_columns(batch: _Batch) -> dict[str, pa.Array]:
+    reasons = sorted(REASON_NAMES)
+    reason_index = np.full(256, -1, np.int64)
+    reason_index[reasons] = np.arange(len(reasons))
+    kind = np.where(batch.kind < len(KIND_NAMES), batch.kind, 0)
+    active = batch.is_order & (batch.leaves > 0) & np.isin(batch.kind, (ACCEPTED, FILL, REPLACED))
+    return {
+        "kind": _codes(kind, KIND_NAMES),
+        "event": _codes(_event_codes(batch), EVENT_CODES),
+        "reason": _codes(reason_index[batch.reason], [REASON_NAMES[number] for number in reasons]),
+        "status": _codes(np.where(active, 0, -1), ["ACTI,FIRM"]),
+    }
+
+
+def _event_codes(batch: _Batch) -> I64:
+    """RTS 24 field 21. Who started a cancel or a change: a member's FIX message, or the venue."""
+    by_member = batch.annexes.from_member()[batch.facts.batch_start + batch.rows]
+    code = np.full(batch.count, -1, np.int64)
+    code[batch.kind == ACCEPTED] = NEWO
+    code[batch.kind == REJECTED] = REMO
+    code[batch.kind == EXPIRED] = EXPI
+    fill = batch.kind == FILL
+    code[fill] = np.where(batch.leaves[fill] == 0, FILLED, PARF)
+    replaced = batch.kind == REPLACED
+    code[replaced] = np.where(by_member[replaced], REME, REMH)
+    cancelled = batch.kind == CANCELLED
+    own_wish = by_member & ((batch.reason == 0) | (batch.reason == CANCEL_MASS))
+    code[cancelled] = np.where(own_wish[cancelled], CAME, CAMO)
+    return code
+
+
+def _party_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """Fields 1 to 8: who, for whom, in what capacity. From the message that entered the order."""
+    annexes, entry = batch.annexes, batch.facts.entry
+    capacity = np.full(256, -1, np.int64)
+    capacity[[ord("P"), ord("R"), ord("A")]] = 0, 1, 2
+    first = annexes.first_bytes(annexes.values(b"528"))
+    is_fix = annexes.from_member()
+    known = (entry >= 0) & is_fix[entry] if len(is_fix) else np.zeros(batch.count, np.bool_)
+    dea = annexes.equals(annexes.values(b"1724"), b"5")
+    provision = annexes.contains_word(annexes.values(b"529"), b"5")
+    return {
+        "member_lei": _member_codes(batch),
+        "dea": _bools(_spread(dea, entry, False), known),
+        "client_id": _names(annexes.strings(annexes.party(3)), entry),
+        "investment_decision": _names(annexes.strings(annexes.party(122)), entry),
+        "execution_decision": _names(annexes.strings(annexes.party(12)), entry),
+        "non_executing_broker": _names(annexes.strings(annexes.party(26)), entry),
+        "capacity": _codes(_spread(capacity[first], entry, -1), ["DEAL", "MTCH", "AOTC"]),
+        "liquidity_provision": _bools(_spread(provision, entry, False), known),
+    }
+
+
+def _member_codes(batch: _Batch) -> pa.Array:
+    """Who submitted: the session's member, or the account's where no session did."""
+    members = batch.static.members
+    by_session, by_account = np.full(65536, -1, np.int64), np.full(65537, -1, np.int64)
+    for number, member in enumerate(members):
+        by_session[[session for session in member.sessions if session]] = number
+        by_account[[account for account in member.accounts if 0 < account < 65536]] = number
+    accounts = by_account[np.minimum(batch.account, 65536)]
+    numbers = np.where(by_session[batch.session] >= 0, by_session[batch.session], accounts)
+    return _static_names(numbers, [member.lei for member in members])
+
+
+def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """What the order is, from the command that entered it; its terms in force, from the last that changed them."""
+    facts, is_order = batch.facts, batch.is_order
+    entry_head = _spread(facts.commands[:, 0], facts.entry, np.uint64(0))
+    entered = facts.entry >= 0
+    ord_type, tif = _bits(entry_head, 16, 8), _bits(entry_head, 24, 8)
+    post_only = (_bits(entry_head, 32, 8) & FLAG_POST_ONLY) != 0
+    validity = np.full(256, -1, np.int64)
+    validity[[0, 1, 3, 4]] = 0, 1, 2, 3
+    day = _spread(facts.commands[:, 2], facts.entry, np.uint64(0)) // np.uint64(86_400_000_000_000)
+    is_limit, is_market = entered & (ord_type == 2), entered & (ord_type == 1)
+    type_code = np.where(is_market, 0, np.where(is_limit, np.where(post_only, 2, 1), -1))
+    lost_priority = (batch.kind == ACCEPTED) | ((batch.kind == REPLACED) & ((batch.flags & FLAG_PRIORITY_KEPT) == 0))
+    side = np.where(is_order & ((batch.side == 1) | (batch.side == 2)), batch.side - 1, -1)
+    fill = batch.kind == FILL
+    return {
+        "validity": _codes(np.where(entered, validity[tif], -1), ["DAVY", "GTCV", "IOCV", "FOKV"]),
+        "priority_time": _times(batch.records.commands[:, 2][batch.rows], lost_priority),
+        "received_date": _dates(day, entered),
+        "order_type": _codes(type_code, ["MARKET", "LIMIT", "LIMIT_POST_ONLY"]),
+        "order_class": _codes(np.where(is_order, 0, -1), ["LMTO"]),
+        "side": _codes(side, ["BUYI", "SELL"]),
+        "post_only": _bools(post_only, entered),
+        "liquidity": _codes(np.where(fill, (batch.flags & FLAG_AGGRESSOR) != 0, -1), ["PASV", "AGRE"]),
+        "trade_id": _trade_ids(batch, fill),
+    }
+
+
+def _trade_ids(batch: _Batch, fill: Bool) -> pa.Array:
+    """`seq-index` of the trade's first event, which is the resting order's: its aggressor's is the next row."""
+    aggressor = fill & ((batch.flags & FLAG_AGGRESSOR) != 0)
+    exec_id = batch.records.events[:, 1] - aggressor.astype(np.uint64)
+    texts = exec_id_texts(exec_id[fill])
+    return texts.take(pa.array(np.cumsum(fill) - 1, mask=~fill))
+
+
+def exec_id_texts(exec_ids: U64) -> pa.Array:
+    """ExecID(17) as it is printed: `seq-index`."""
+    seqs = pa.array(exec_ids >> np.uint64(SEQ_BITS)).cast(pa.string())
+    indices = pa.array(exec_ids & np.uint64((1 << SEQ_BITS) - 1)).cast(pa.string())
+    return pc.binary_join_element_wise(seqs, indices, "-")
+
+
+def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """Fields 16 to 18, prices, quantities and fees, by the instrument as it was set at that row."""
+    facts, is_order, fill = batch.facts, batch.is_order, batch.kind == FILL
+    instruments = batch.static.instruments
+    sizes, version = _instrument_versions(batch)
+    price_units = Units.of([tick for tick, _, _ in sizes], PRICE_SCALE)
+    qty_units = Units.of([lot for _, lot, _ in sizes], QTY_SCALE)
+    fee_units = Units.of([unit for _, _, unit in sizes], QTY_SCALE)
+    number = np.where(is_order & (batch.symbol < len(instruments)), batch.symbol, -1)
+    terms_known, entered = facts.terms >= 0, facts.entry >= 0
+    limit_ticks = _spread(facts.commands[:, 5], facts.terms, np.uint64(0))
+    order_lots = _spread(facts.commands[:, 6], facts.terms, np.uint64(0))
+    min_lots = _spread(facts.commands[:, 7], facts.entry, np.uint64(0))
+    ord_type = _bits(_spread(facts.commands[:, 0], facts.entry, np.uint64(0)), 16, 8)
+    constant = np.where(is_order, 0, -1)
+    leaves_meant = is_order & ~np.isin(batch.kind, (REJECTED, CANCEL_REJECTED))
+
+    def price(counts: U64, valid: Bool) -> pa.Array:
+        return decimals(counts, version, valid, price_units, PRICE_SCALE)
+
+    def qty(counts: U64, valid: Bool) -> pa.Array:
+        return decimals(counts, version, valid, qty_units, QTY_SCALE)
+
+    return {
+        "mic": _codes(constant, [batch.static.mic]),
+        "book": _static_names(number, [i.symbol for i in instruments]),
+        "isin": _static_names(number, [i.isin for i in instruments]),
+        "currency": _static_names(number, [i.currency for i in instruments]),
+        "price_notation": _codes(constant, ["MONE"]),
+        "qty_notation": _codes(constant, ["UNIT"]),
+        "limit_price": price(limit_ticks, is_order & terms_known & entered & (ord_type == 2)),
+        "last_price": price(batch.price, fill),
+        "order_qty": qty(order_lots, is_order & terms_known),
+        "leaves_qty": qty(batch.leaves, leaves_meant),
+        "last_qty": qty(batch.qty, fill),
+        "min_qty": qty(min_lots, is_order & entered & (min_lots > 0)),
+        "fee": decimals(batch.aux, version, fill, fee_units, QTY_SCALE),
+    }
+
+
+def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fraction | None, Fraction | None]], I64]:
+    """Sizes of every instrument as of the batch's start and as set within it; which of them holds at each row."""
+    static = batch.static
+    sizes = [instrument_sizes(static, i.base, i.quote, i.lot_size, i.tick_value) for i in static.instruments]
+    known = len(sizes)
+    version = np.where(batch.is_order & (batch.symbol < known), batch.symbol, -1)
+    for row in np.flatnonzero(batch.kind == INSTRUMENT_SET):
+        owner = int(batch.records.events[row, 2])
+        lot_size, tick_value = int(batch.order_id[row]), int(batch.aux[row])
+        sizes.append(instrument_sizes(static, owner & 0xFFFFFFFF, owner >> 32, lot_size, tick_value))
+        later = batch.is_order[row:] & (batch.symbol[row:] == batch.symbol[row])
+        version[row:][later] = len(sizes) - 1
+    return sizes, version
+
+
+def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent."""
+    annexes, facts = batch.annexes, batch.facts
+    clordids = annexes.strings(annexes.values(b"11"))
+    origs = annexes.strings(annexes.values(b"41"))
+    first = np.zeros(batch.count, np.bool_)
+    first[batch.records.first_rows()] = True
+    request = np.where(first, facts.batch_start + batch.rows, -1)
+    return {
+        "clordid": _take(clordids, facts.terms),
+        "request_clordid": _take(clordids, request),
+        "orig_clordid": _take(origs, request),
+    }
+
+
+def _money_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """Deposits, withdrawals and credit lines."""
+    assets = batch.static.assets
+    moved = (batch.kind == DEPOSITED) | (batch.kind == WITHDRAWN)
+    money = moved | (batch.kind == LIMIT_SET)
+    number = np.where(money & (batch.asset < len(assets)), batch.asset, -1)
+    units = Units.of([Fraction(1, 10**asset.scale) for asset in assets], QTY_SCALE)
+    withdrawn = batch.kind == WITHDRAWN
+    address = np.zeros((batch.count, 20), np.uint8)
+    address[withdrawn] = batch.records.events[withdrawn][:, [3, 4, 7]].copy().view(np.uint8)[:, :20]
+    addresses = pa.Array.from_buffers(pa.binary(20), batch.count, [packed(withdrawn), pa.py_buffer(address)])
+    return {
+        "asset": _static_names(number, [asset.code for asset in assets]),
+        "amount": decimals(batch.qty, number, money, units, QTY_SCALE),
+        "balance": signed_decimals(batch.leaves, number, moved, units, QTY_SCALE),
+        "withdraw_address": addresses,
+    }
+
+
+def _bits(values: U64, shift: int, bits: int) -> I64:
+    return ((values >> np.uint64(shift)) & np.uint64((1 << bits) - 1)).astype(np.int64)
+
+
+def _spread(values: npt.NDArray[Any], index: I64, missing: Any) -> npt.NDArray[Any]:
+    """`values[index]`, and `missing` where the index is negative."""
+    if len(values) == 0:
+        return np.full(len(index), missing, values.dtype)
+    spread: npt.NDArray[Any] = np.where(index >= 0, values[index], missing).astype(values.dtype)
+    return spread
+
+
+def _codes(index: npt.NDArray[Any], names: list[str] | tuple[str, ...]) -> pa.Array:
+    """A code column of a fixed list; null where the index is negative."""
+    return _dictionary(index, pa.array(list(names), pa.string()), CODE)
+
+
+def _static_names(index: I64, names: list[str]) -> pa.Array:
+    """A name column over the static data's list; null also where the name is empty."""
+    named = np.array([bool(name) for name in names] + [False])
+    return _dictionary(np.where(named[index], index, -1), pa.array(names, pa.string()), NAME)
+
+
+def _names(values: pa.Array, index: I64) -> pa.Array:
+    """Free names from annexes, each distinct one once, spread over the rows."""
+    encoded = values.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    return _dictionary(_spread(codes, index, -1), encoded.dictionary, NAME)
+
+
+def _dictionary(index: npt.NDArray[Any], names: pa.Array, kind: pa.DictionaryType) -> pa.Array:
+    valid = index >= 0
+    narrow = np.where(valid, index, 0).astype(kind.index_type.to_pandas_dtype())
+    indices = pa.Array.from_buffers(kind.index_type, len(index), [packed(valid), pa.py_buffer(narrow)])
+    return pa.DictionaryArray.from_arrays(indices, names)
+
+
+def _take(values: pa.Array, index: I64) -> pa.Array:
+    if len(values) == 0:
+        return pa.nulls(len(index), pa.string())
+    return values.take(pa.array(np.maximum(index, 0), mask=index < 0))
+
+
+def _bools(values: npt.NDArray[Any], valid: Bool) -> pa.Array:
+    bits = np.packbits(values & valid, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(valid), [packed(valid), pa.py_buffer(bits)])
+
+
+def _times(time_ns: U64, valid: Bool) -> pa.Array:
+    values = np.where(valid, time_ns, np.uint64(0)).astype(np.int64)
+    return pa.Array.from_buffers(TIME_TYPE, len(values), [packed(valid), pa.py_buffer(values)])
+
+
+def _dates(days: U64, valid: Bool) -> pa.Array:
+    values = np.where(valid, days, np.uint64(0)).astype(np.int32)
+    return pa.Array.from_buffers(pa.date32(), len(values), [packed(valid), pa.py_buffer(values)])

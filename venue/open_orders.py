@@ -1,0 +1,150 @@
+"""The commands behind the open orders, carried from batch to batch.
+
+A fill's row in the archive tells the order's ClOrdID, client, limit price and so on, but its event holds none of
+them: they were in the command that entered the order, or in the last that replaced it, perhaps batches ago. `Carried`
+keeps those commands with their annexes for the orders that are open at a batch's end. It is derived from the records
+alone, so a verifier that reads the files in order has the very same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from venue.annexes import binary_array, blob_of
+from venue.archive_records import SEQ_BITS, ColumnsError, Records, Words
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+U8 = npt.NDArray[np.uint8]
+
+_ACCEPTED, _REJECTED, _FILL, _CANCELLED, _REPLACED, _EXPIRED = 1, 2, 3, 4, 5, 7
+_ORDER_KINDS = (_ACCEPTED, _REJECTED, _FILL, _CANCELLED, _REPLACED, _EXPIRED)
+
+
+def _no_words() -> Words:
+    return np.zeros((0, 8), np.uint64)
+
+
+@dataclass
+class Carried:
+    """Open orders in ascending order of id: the command that entered each, and the last that set its terms."""
+
+    order_ids: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))
+    entries: Words = field(default_factory=_no_words)
+    entry_annexes: pa.Array = field(default_factory=lambda: pa.array([], pa.binary()))
+    terms: Words = field(default_factory=_no_words)
+    terms_annexes: pa.Array = field(default_factory=lambda: pa.array([], pa.binary()))
+
+    def check(self) -> None:
+        """Assert ascending ids and one entry and one set of terms for each."""
+        count = len(self.order_ids)
+        assert np.all(np.diff(self.order_ids.astype(np.int64)) > 0)
+        assert len(self.entries) == len(self.entry_annexes) == len(self.terms) == len(self.terms_annexes) == count
+
+    def find(self, order_ids: U64) -> I64:
+        """Where each order is in here; -1 where it is not."""
+        if len(self.order_ids) == 0:
+            return np.full(len(order_ids), -1, np.int64)
+        at = np.minimum(np.searchsorted(self.order_ids, order_ids), len(self.order_ids) - 1)
+        return np.where(self.order_ids[at] == order_ids, at, -1)
+
+
+@dataclass
+class OrderFacts:
+    """For each event row, which command entered its order and which set its terms; -1 where unknown.
+
+    The indices go into `commands` and the annexes: first those carried, touched by this batch, then the batch's own
+    from `batch_start` on.
+    """
+
+    commands: Words
+    annex: U8
+    annex_ends: I64
+    batch_start: int
+    entry: I64
+    terms: I64
+
+
+def order_facts(records: Records, carried: Carried, kinds: I64) -> OrderFacts:
+    """The commands behind every order event of a batch."""
+    order_ids, rows = records.events[:, 3], records.row_commands()
+    is_order = np.isin(kinds, _ORDER_KINDS)
+    entry_seq = (order_ids >> np.uint64(SEQ_BITS)).astype(np.int64)
+    offset = entry_seq - records.first_seq
+    within = is_order & (offset >= 0) & (offset < len(records.commands))
+    touched = carried.find(np.unique(order_ids[is_order & ~within]))
+    touched = touched[touched >= 0]
+    start = 2 * len(touched)
+    position = np.full(len(carried.order_ids) + 1, -1, np.int64)  # the last stands for "not carried"
+    position[touched] = np.arange(len(touched))
+    before = np.where(is_order & ~within, position[carried.find(order_ids)], -1)
+    entry = np.where(within, start + offset, before)
+    terms = np.where(within, entry, np.where(before >= 0, before + len(touched), -1))
+    _follow_replaces(order_ids, kinds, start + rows, terms, is_order)
+    annex, annex_ends = _with_carried(records, carried, touched)
+    commands = np.concatenate([carried.entries[touched], carried.terms[touched], records.commands])
+    return OrderFacts(commands, annex, annex_ends, start, entry, terms)
+
+
+def carry(records: Records, carried: Carried) -> Carried:
+    """What is carried into the next batch: orders that were open before or entered here, less those that ended."""
+    kinds = (records.events[:, 0] & np.uint64(0xFF)).astype(np.int64)
+    order_ids, leaves = records.events[:, 3], records.events[:, 6]
+    rows = records.row_commands()
+    ended = np.isin(kinds, (_CANCELLED, _EXPIRED)) | ((kinds == _FILL) & (leaves == 0))
+    gone = np.unique(order_ids[ended])
+    entered = np.flatnonzero(kinds == _ACCEPTED)
+    entered = entered[~np.isin(order_ids[entered], gone)]
+    old = np.flatnonzero(~np.isin(carried.order_ids, gone))
+    annexes = binary_array(records.annex, records.annex_ends)
+    new = pa.array(rows[entered])
+    ids = np.concatenate([carried.order_ids[old], order_ids[entered]])
+    if np.any(ids[1:] <= ids[:-1]):
+        raise ColumnsError("order ids of ACCEPTED events must ascend from event to event and from batch to batch")
+    entries = np.concatenate([carried.entries[old], records.commands[rows[entered]]])
+    entry_annexes = pa.concat_arrays([carried.entry_annexes.take(pa.array(old)), annexes.take(new)])
+    terms = np.concatenate([carried.terms[old], records.commands[rows[entered]]])
+    terms_annexes = pa.concat_arrays([carried.terms_annexes.take(pa.array(old)), annexes.take(new)])
+    result = Carried(ids, entries, entry_annexes, terms, terms_annexes)
+    replaced = np.flatnonzero(kinds == _REPLACED)
+    at = result.find(order_ids[replaced])
+    replaced, at = replaced[at >= 0], at[at >= 0]
+    if len(at):
+        result.terms = result.terms.copy()
+        result.terms[at] = records.commands[rows[replaced]]  # of several, the last: assignments go in order
+        source = np.arange(len(ids))
+        source[at] = len(ids) + rows[replaced]
+        result.terms_annexes = pa.concat_arrays([terms_annexes, annexes]).take(pa.array(source))
+    result.check()
+    return result
+
+
+def _follow_replaces(order_ids: U64, kinds: I64, commands: I64, terms: I64, is_order: npt.NDArray[np.bool_]) -> None:
+    """From the row of a REPLACED on, the order's terms are those of that command."""
+    replaced = np.flatnonzero(kinds == _REPLACED)
+    if len(replaced) == 0:
+        return
+    changed = np.unique(order_ids[replaced])
+    rank = np.minimum(np.searchsorted(changed, order_ids), len(changed) - 1)
+    rows = np.flatnonzero(is_order & (changed[rank] == order_ids))
+    span = len(order_ids)
+    keys = rank[replaced] * span + replaced
+    by_key = np.argsort(keys)
+    at = np.searchsorted(keys[by_key], rank[rows] * span + rows, side="right") - 1
+    found = replaced[by_key[np.maximum(at, 0)]]
+    same = (at >= 0) & (order_ids[found] == order_ids[rows])
+    terms[rows[same]] = commands[found[same]]
+
+
+def _with_carried(records: Records, carried: Carried, touched: I64) -> tuple[U8, I64]:
+    if len(touched) == 0:
+        return records.annex, records.annex_ends
+    index = pa.array(touched)
+    before, before_ends = blob_of(
+        pa.concat_arrays([carried.entry_annexes.take(index), carried.terms_annexes.take(index)])
+    )
+    return np.concatenate([before, records.annex]), np.concatenate([before_ends, records.annex_ends + len(before)])
