@@ -192,7 +192,7 @@ enum core_status {
     CORE_BAD_CONFIG = 1,
     CORE_BAD_SEQUENCE = 2, /* a command's seq is not the last one plus one, or its time goes backwards */
     CORE_BAD_STATE = 3,    /* a restore from slots that are no state of this core */
-    CORE_MISSING = 4,      /* guest only: the command needs a symbol or account that the witness left out */
+    CORE_MISSING = 4,      /* partial core: the command needs a symbol or account that was left out */
 };
 
 #define CORE_FATAL (~0ull) /* returned for an event count: see core_status_last() */
@@ -200,22 +200,48 @@ enum core_status {
 size_t core_size(const struct core_config *config); /* 0 when out of range */
 enum core_status core_init(struct core *core, const struct core_config *config);
 
+/* A partial core (the guest's): memory for so many symbols and accounts only, those of the witness and those that its
+ * commands create. It must be restored (below) before it applies anything, with any of the symbols and accounts, in
+ * ascending order of number. Applying the commands of a batch needs exactly what core_dirty_* of a whole core that
+ * applied them lists. */
+size_t core_size_partial(const struct core_config *config, u64 symbols, u64 accounts); /* 0 when out of range */
+enum core_status core_init_partial(struct core *core, const struct core_config *config, u64 symbols, u64 accounts);
+
 /* Most events one command can make: the caller's buffer has at least so many. */
 u64 core_events_max(const struct core_config *config);
 
-/* Applies one command; writes its events in order and returns their number (at least one), or CORE_FATAL: then
- * nothing was changed and core_status_last says why. No command of a member can cause it. */
+/* Applies one command; writes its events in order and returns their number (at least one), or CORE_FATAL:
+ * core_status_last says why, and nothing was changed, except after CORE_MISSING: a partial core that missed something
+ * may have stopped half-way and refuses everything from then on. No command of a member can cause CORE_FATAL. */
 u64 core_apply(struct core *core, const struct command *command, struct event *events);
 enum core_status core_status_last(const struct core *core);
 
-/* Applies commands until done or until `events_capacity` cannot hold one more command's worst case. Returns how many
- * were applied; *events_count gets the events written, and event_ends[i] (when not null) the running count. */
+/* Applies commands until done, until a fatal one, or until `events_capacity` cannot hold the next one's worst case
+ * (2 + 2 * the open orders of its symbol). Returns how many were applied; when fewer than `count`, core_status_last is
+ * CORE_OK for want of room. *events_count gets the events written, event_ends[i] (when not null) the running count. */
 u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,
                      u64 events_capacity, u64 *events_count, u64 *event_ends);
 
-/* 0, or the number of the first broken invariant (see check.c): links, aggregates, bitmaps, no crossed book, holds
- * equal to the open orders' needs, money conserved to the unit. */
-u64 core_check(const struct core *core);
+enum invariant {
+    INVARIANT_COUNTS = 1,      /* regions in use are those of the numbers below the counts, ascending */
+    INVARIANT_INSTRUMENT = 2,  /* terms of an instrument are valid */
+    INVARIANT_BITMAP = 3,      /* a bitmap's upper levels say what its lowest level says */
+    INVARIANT_BEST = 4,        /* the best key of a side is its lowest occupied one */
+    INVARIANT_LINKS = 5,       /* every level is a doubly linked list of orders at its price */
+    INVARIANT_AGGREGATE = 6,   /* a level's lots are the sum of its orders' leaves */
+    INVARIANT_ORDER = 7,       /* an order's own fields are valid */
+    INVARIANT_SLOTS = 8,       /* the used slots are those of the open orders */
+    INVARIANT_CROSSED = 9,     /* best bid below best ask */
+    INVARIANT_ACCOUNT = 10,    /* an account's own fields are valid */
+    INVARIANT_FUNDS = 11,      /* balance + credit - hold is not negative, amounts are within AMOUNT_MAX */
+    INVARIANT_HOLDS = 12,      /* holds are what the open orders need */
+    INVARIANT_MONEY = 13,      /* balances sum to the supply, to the unit */
+    INVARIANT_CREDIT = 14,     /* credit lines sum to what the configuration says, supply + credit <= AMOUNT_MAX */
+};
+
+/* 0, or the first broken invariant. HOLDS, MONEY and CREDIT are looked at in a whole core only. Changes nothing but
+ * scratch words of its own. */
+u64 core_check(struct core *core);
 
 u64 core_last_seq(const struct core *core);
 u64 core_symbol_count(const struct core *core);
@@ -227,7 +253,7 @@ u64 core_account_count(const struct core *core);
  * cleared). Two cores with equal slots behave equally for ever.
  *  config   slot 0: STATE_VERSION, symbols, accounts, assets, orders, levels
  *           slot 1: last_seq, last_time_ns, symbol count, account count
- *           then one slot an asset: asset, supply
+ *           then one slot an asset: asset, supply, sum of the credit lines
  *  symbol   slot 0: symbol, base | quote << 32, lot_size, tick_value, min_ticks, max_ticks, number of orders
  *           then the orders, bids best first, then asks best first, first in first within a level:
  *           order_id, leaves, price_ticks, cum, owner, side | ord_type << 8 | tif << 16 | flags << 24, 0
@@ -246,15 +272,22 @@ u64 core_walk_config(const struct core *core, struct slot *slots);
 u64 core_walk_symbol(const struct core *core, u64 symbol, struct slot *slots);
 u64 core_walk_account(const struct core *core, u64 account, struct slot *slots);
 
-/* The inverse, into a core fresh from core_init of the same configuration: config first, then any of the symbols and
- * accounts (left-out ones are "missing": a command that needs one is fatal, never wrong), then core_restore_end,
- * which checks what can be checked with what is there. Linear in the slots given. */
+/* The inverse, into a core fresh from core_init or core_init_partial of the same configuration: config first, then the
+ * symbols and the accounts in ascending order (all of them; in a partial core any of them: those left out are
+ * "missing", and a command that needs one is fatal, never wrong), then core_restore_end, which checks what can be
+ * checked with what is there (a whole core: everything core_check does). Linear in the slots given. */
 enum core_status core_restore_config(struct core *core, const struct slot *slots, u64 count);
 enum core_status core_restore_symbol(struct core *core, const struct slot *slots, u64 count);
 enum core_status core_restore_account(struct core *core, const struct slot *slots, u64 count);
 enum core_status core_restore_end(struct core *core);
 
-/* Symbols and accounts changed since core_clear_dirty: fills numbers in ascending order, returns how many. */
+/* The whole state: the walks of the configuration, of every symbol and of every account, one after the other. Word 1..5
+ * of its first slot are the core_config, so that a reader can size the arena. Whole cores only. */
+u64 core_snapshot(const struct core *core, struct slot *slots); /* number of slots; writes them when not null */
+enum core_status core_restore_snapshot(struct core *core, const struct slot *slots, u64 count);
+
+/* Symbols and accounts that commands read or changed since core_clear_dirty: a superset of the changed ones. Fills
+ * numbers in ascending order (when not null), returns how many. */
 u64 core_dirty_symbols(const struct core *core, u64 *symbols);
 u64 core_dirty_accounts(const struct core *core, u64 *accounts);
 void core_clear_dirty(struct core *core);
@@ -268,6 +301,7 @@ int core_find_order(const struct core *core, u64 symbol, u64 order_id, struct or
 u64 core_best_price(const struct core *core, u64 symbol, enum side side, u64 *price_ticks, u64 *qty_lots); /* 0/1 */
 u64 core_depth(const struct core *core, u64 symbol, enum side side, u64 levels_max, u64 *price_ticks, u64 *qty_lots);
 u64 core_open_orders(const struct core *core, u64 symbol);
+u64 core_supply(const struct core *core, u64 asset);
 u64 core_balance(const struct core *core, u64 account, u64 asset, u64 *hold, u64 *credit); /* two's complement */
 
 #endif

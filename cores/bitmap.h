@@ -1,0 +1,93 @@
+/* A set of small numbers as a three-level bitmap: its lowest member is three count-trailing-zeros away.
+ *
+ * Used for the occupied price levels of a side and for the free order slots of a symbol. Word 0 is the top level, then
+ * the middle words, then one bit a number. A bit of an upper level is set exactly when the word below it is not zero.
+ * Capacity is a power of two from 64 to 64^3. Nothing here may read a word that bitmap_clear_all has not written.
+ */
+#ifndef FIX_VENUE_BITMAP_H
+#define FIX_VENUE_BITMAP_H
+
+#include "core.h"
+
+#define BITMAP_NONE (~0ull)
+
+static inline u64 bitmap_middle_words(u64 capacity) {
+    return capacity <= 4096 ? 1 : capacity >> 12;
+}
+
+static inline u64 bitmap_words(u64 capacity) {
+    return 1 + bitmap_middle_words(capacity) + (capacity >> 6);
+}
+
+static inline u64 lowest_bit(u64 word) {
+    return (u64)__builtin_ctzll(word);
+}
+
+static inline void bitmap_clear_all(u64 *map, u64 capacity) {
+    u64 words = bitmap_words(capacity);
+    for (u64 i = 0; i < words; i++)
+        map[i] = 0;
+}
+
+/* Every number from 0 to capacity - 1 becomes a member. */
+static inline void bitmap_set_all(u64 *map, u64 capacity) {
+    u64 middle = bitmap_middle_words(capacity), words = capacity >> 6;
+    map[0] = middle == 64 ? ~0ull : (1ull << middle) - 1;
+    for (u64 i = 0; i < middle; i++)
+        map[1 + i] = words >= 64 ? ~0ull : (1ull << words) - 1;
+    for (u64 i = 0; i < words; i++)
+        map[1 + middle + i] = ~0ull;
+}
+
+static inline u64 bitmap_has(const u64 *map, u64 middle, u64 number) {
+    return map[1 + middle + (number >> 6)] >> (number & 63) & 1;
+}
+
+static inline void bitmap_set(u64 *map, u64 middle, u64 number) {
+    u64 *word = &map[1 + middle + (number >> 6)], old = *word;
+    *word = old | 1ull << (number & 63);
+    if (old == 0) { /* else the levels above have their bits already */
+        map[1 + (number >> 12)] |= 1ull << (number >> 6 & 63);
+        map[0] |= 1ull << (number >> 12);
+    }
+}
+
+static inline void bitmap_clear(u64 *map, u64 middle, u64 number) {
+    u64 *word = &map[1 + middle + (number >> 6)], left = *word & ~(1ull << (number & 63));
+    *word = left;
+    if (left == 0) {
+        u64 *above = &map[1 + (number >> 12)];
+        left = *above & ~(1ull << (number >> 6 & 63));
+        *above = left;
+        if (left == 0)
+            map[0] &= ~(1ull << (number >> 12));
+    }
+}
+
+static inline u64 bitmap_first(const u64 *map, u64 middle) {
+    if (map[0] == 0)
+        return BITMAP_NONE;
+    u64 top = lowest_bit(map[0]);
+    u64 word = top << 6 | lowest_bit(map[1 + top]);
+    return word << 6 | lowest_bit(map[1 + middle + word]);
+}
+
+/* The lowest member above `number`, or BITMAP_NONE. */
+static inline u64 bitmap_next(const u64 *map, u64 middle, u64 number) {
+    u64 word = number >> 6, top = number >> 12;
+    u64 rest = (map[1 + middle + word] >> (number & 63) >> 1) << (number & 63) << 1;
+    if (rest != 0)
+        return word << 6 | lowest_bit(rest);
+    rest = (map[1 + top] >> (word & 63) >> 1) << (word & 63) << 1;
+    if (rest == 0) {
+        rest = (map[0] >> top >> 1) << top << 1;
+        if (rest == 0)
+            return BITMAP_NONE;
+        top = lowest_bit(rest);
+        rest = map[1 + top];
+    }
+    word = top << 6 | lowest_bit(rest);
+    return word << 6 | lowest_bit(map[1 + middle + word]);
+}
+
+#endif

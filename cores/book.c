@@ -1,0 +1,456 @@
+/* The order book: NEW, CANCEL, REPLACE, MASS_CANCEL and the expiry of Day orders, in price-time priority.
+ *
+ * A command is first checked in full, rule by rule in a fixed order, and the first rule it breaks is its reject reason;
+ * only then is anything written. So a refused command leaves no trace but its number and its time.
+ */
+#include "ladder.h"
+#include "money.h"
+
+struct aggressor {
+    struct account *account;
+    u64 side;
+    u64 order_id;
+    u64 owner;
+    u64 leaves;
+    u64 key_max;     /* the worst level of the other side that it may trade with */
+    u64 pays_as_goes; /* a market buy has no hold: each fill is paid from what is available then */
+};
+
+static void slot_free(const struct core *core, struct symbol *s, u64 slot) {
+    bitmap_set(slots_of(core, s), core->slot_middle, slot);
+    s->order_count--;
+}
+
+/* Settles one fill between the aggressor and the resting order; false when an account is missing. Balances wrap as
+ * two's complement; the bounds of money.h keep their true values inside it. The sum over all accounts stays. */
+static int settle(struct core *core, const struct symbol *s, const struct aggressor *a, const struct order *maker,
+                  u64 lots, u64 fees[2]) {
+    struct account *resting = account_touch(core, owner_account(maker->owner));
+    if (resting == 0)
+        return 0;
+    u64 notional = notional_of(s, maker->price, lots), base_units = lots * s->lot_size;
+    u64 maker_fee = fee_of(notional, resting->maker_bp), taker_fee = fee_of(notional, a->account->taker_bp);
+    struct position *maker_base = position_of(resting, s->base), *maker_quote = position_of(resting, s->quote);
+    struct position *taker_base = position_of(a->account, s->base), *taker_quote = position_of(a->account, s->quote);
+    if (a->side == BID) {
+        maker_base->balance -= base_units;
+        maker_base->hold -= base_units;
+        maker_quote->balance += notional - maker_fee;
+        taker_base->balance += base_units;
+        taker_quote->balance -= notional + taker_fee;
+    } else {
+        u64 released = hold_of(s, BID, maker->price, maker->leaves, resting->taker_bp) -
+                       hold_of(s, BID, maker->price, maker->leaves - lots, resting->taker_bp);
+        maker_base->balance += base_units;
+        maker_quote->balance -= notional + maker_fee;
+        maker_quote->hold -= released;
+        taker_base->balance -= base_units;
+        taker_quote->balance += notional - taker_fee;
+    }
+    fees[0] = maker_fee;
+    fees[1] = taker_fee;
+    if (maker_fee + taker_fee != 0) {
+        struct account *venue = account_touch(core, 0);
+        if (venue == 0)
+            return 0;
+        position_of(venue, s->quote)->balance += maker_fee + taker_fee;
+    }
+    return 1;
+}
+
+static int can_pay(const struct symbol *s, const struct aggressor *a, u64 price, u64 lots) {
+    u64 notional = notional_of(s, price, lots);
+    return notional + fee_of(notional, a->account->taker_bp) <= available_of(position_of(a->account, s->quote));
+}
+
+/* Trades until the aggressor is done or nothing is left that it may trade with. Returns CANCEL_FUNDS when a market buy
+ * met an order it cannot pay in full. Stops at once when an account is missing (core->status says so). */
+static u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct output *out) {
+    u64 other = a->side ^ 1;
+    struct order *orders = orders_of(core, s);
+    struct level *levels = levels_of(core, s, other);
+    while (a->leaves != 0 && s->best[other] <= a->key_max) { /* LEVEL_NONE is above every key_max */
+        u64 key = s->best[other], slot = levels[key].head, fees[2];
+        struct level *level = &levels[key];
+        struct order *maker = &orders[slot];
+        u64 lots = maker->leaves < a->leaves ? maker->leaves : a->leaves;
+        if (a->pays_as_goes && !can_pay(s, a, maker->price, lots))
+            return CANCEL_FUNDS;
+        if (!settle(core, s, a, maker, lots, fees))
+            return REASON_NONE;
+        maker->leaves -= lots;
+        maker->cum += lots;
+        level->lots -= lots;
+        a->leaves -= lots;
+        emit(out, order_head(s, EVENT_FILL, 0, other + 1, 0), maker->owner, maker->id, maker->price, lots,
+             maker->leaves, fees[0]);
+        emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, maker->price, lots,
+             a->leaves, fees[1]);
+        if (maker->leaves == 0) {
+            level->head = maker->next;
+            if (maker->next == SLOT_NONE)
+                ladder_drop_level(core, s, other, key);
+            else
+                orders[maker->next].prev = SLOT_NONE;
+            slot_free(core, s, slot);
+        }
+    }
+    return REASON_NONE;
+}
+
+/* How much a market buy would get for what it has, fill by fill as match would do it. Its own resting sells pay it, and
+ * the venue's own account receives the fees. */
+static u64 payable_lots(const struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough) {
+    const struct order *orders = orders_of(core, s);
+    u64 available = available_of(position_of(a->account, s->quote)), lots = 0;
+    for (u64 slot = ladder_walk(core, s, ASK, SLOT_NONE); slot != SLOT_NONE && lots < enough;
+         slot = ladder_walk(core, s, ASK, slot)) {
+        const struct order *maker = &orders[slot];
+        u64 fill = maker->leaves < enough - lots ? maker->leaves : enough - lots;
+        u64 notional = notional_of(s, maker->price, fill), fee = fee_of(notional, a->account->taker_bp);
+        if (notional + fee > available)
+            break;
+        available -= notional + fee;
+        lots += fill;
+        u64 number = owner_account(maker->owner);
+        if (number != a->account->number && a->account->number != 0)
+            continue;
+        const struct account *resting = account_touch((struct core *)(uintptr_t)core, number);
+        if (resting == 0)
+            return 0;
+        u64 maker_fee = fee_of(notional, resting->maker_bp);
+        if (number == a->account->number)
+            available += notional - maker_fee;
+        if (a->account->number == 0)
+            available += maker_fee + fee;
+    }
+    return lots;
+}
+
+static void rest(struct core *core, struct symbol *s, struct account *account, u64 side, u64 slot) {
+    struct order *order = &orders_of(core, s)[slot];
+    ladder_append(core, s, side, slot);
+    position_of(account, hold_asset(s, side))->hold += hold_of(s, side, order->price, order->leaves, account->taker_bp);
+}
+
+/* Takes a resting order out of the book and gives its hold back. */
+static void take_off(struct core *core, struct symbol *s, struct account *account, u64 slot) {
+    struct order *order = &orders_of(core, s)[slot];
+    u64 side = order_side(order);
+    position_of(account, hold_asset(s, side))->hold -= hold_of(s, side, order->price, order->leaves, account->taker_bp);
+    ladder_unlink(core, s, side, slot);
+}
+
+static void emit_gone(const struct symbol *s, const struct order *order, u64 kind, u64 reason, struct output *out) {
+    emit(out, order_head(s, kind, reason, order->facts & 0xff, 0), order->owner, order->id, order->price, order->leaves,
+         0, 0);
+}
+
+/* Symbol and account of a command, or why not. A null *account with REASON_NONE: missing. */
+static u64 parties(struct core *core, const struct command *c, struct symbol **s, struct account **account) {
+    *s = 0;
+    *account = 0;
+    if (command_symbol(c) >= core->symbol_count)
+        return REJECT_UNKNOWN_SYMBOL;
+    *s = symbol_touch(core, command_symbol(c));
+    if (owner_account(c->owner) >= core->account_count)
+        return REJECT_UNKNOWN_ACCOUNT;
+    if (*s != 0)
+        *account = account_touch(core, owner_account(c->owner));
+    return REASON_NONE;
+}
+
+/* ---- NEW ---- */
+
+/* The rules on the fields alone. */
+static u64 new_form_reason(const struct command *c) {
+    u64 tif = command_tif(c), flags = command_flags(c), ord_type = command_ord_type(c);
+    u64 market = ord_type == ORD_MARKET;
+    u64 tifs = 1u << TIF_DAY | 1u << TIF_IOC | 1u << TIF_FOK | (market ? 0 : 1u << TIF_GTC);
+    if (command_side(c) - 1 > 1)
+        return REJECT_BAD_SIDE;
+    if (ord_type - 1 > 1)
+        return REJECT_BAD_ORD_TYPE;
+    if (tif > 7 || !(tifs >> tif & 1))
+        return REJECT_BAD_TIF;
+    if (flags > FLAG_POST_ONLY || (flags && (market || tif >= TIF_IOC)))
+        return REJECT_BAD_FLAGS;
+    if (c->qty_lots - 1 >= QTY_LOTS_MAX)
+        return REJECT_BAD_QTY;
+    return REASON_NONE;
+}
+
+/* The rules on price, amount and funds, for an order of `lots` that may use `released` of its own hold. */
+static u64 terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 price, u64 lots,
+                        u64 released, u64 post_only) {
+    u64 cost = cost_checked(s, price, lots, account->taker_bp);
+    u128 base_units = (u128)lots * s->lot_size;
+    if (cost == SLOT_NONE || base_units > AMOUNT_MAX)
+        return REJECT_NOTIONAL_TOO_LARGE;
+    if (post_only && s->best[side ^ 1] <= ladder_key(s, side ^ 1, price))
+        return REJECT_POST_ONLY_WOULD_CROSS;
+    if ((side == BID ? cost : (u64)base_units) > available_of(position_of(account, hold_asset(s, side))) + released)
+        return REJECT_INSUFFICIENT_FUNDS;
+    return REASON_NONE;
+}
+
+static u64 market_terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 lots) {
+    u128 base_units = (u128)lots * s->lot_size;
+    if (base_units > AMOUNT_MAX)
+        return REJECT_NOTIONAL_TOO_LARGE;
+    if (side == ASK && (u64)base_units > available_of(position_of(account, s->base)))
+        return REJECT_INSUFFICIENT_FUNDS;
+    return REASON_NONE;
+}
+
+static u64 new_reason(const struct core *core, const struct command *c, struct symbol *s, struct account *account) {
+    u64 market = command_ord_type(c) == ORD_MARKET;
+    if (account->flags & FLAG_ACCOUNT_FROZEN)
+        return REJECT_ACCOUNT_FROZEN;
+    u64 reason = new_form_reason(c);
+    if (reason != REASON_NONE)
+        return reason;
+    if (!market && (c->price_ticks < s->min_ticks || c->price_ticks > s->max_ticks))
+        return REJECT_PRICE_OUT_OF_COLLAR;
+    if (c->aux > c->qty_lots)
+        return REJECT_BAD_MIN_QTY;
+    reason = market ? market_terms_reason(s, account, command_side(c) - 1, c->qty_lots)
+                    : terms_reason(s, account, command_side(c) - 1, c->price_ticks, c->qty_lots, 0, command_flags(c));
+    if (reason != REASON_NONE)
+        return reason;
+    return s->order_count == core->config.orders ? REJECT_BOOK_FULL : REASON_NONE;
+}
+
+/* Whether what must be filled at once can be: all of a FOK, MinQty of any other. */
+static u64 at_once_reason(const struct core *core, const struct symbol *s, const struct command *c,
+                          const struct aggressor *a) {
+    u64 fok = command_tif(c) == TIF_FOK, need = fok ? c->qty_lots : c->aux;
+    if (need == 0)
+        return REASON_NONE;
+    u64 lots =
+        a->pays_as_goes ? payable_lots(core, s, a, a->leaves) : ladder_lots(core, s, a->side ^ 1, a->key_max, need);
+    if (lots >= need)
+        return REASON_NONE;
+    return fok ? CANCEL_FOK : CANCEL_MIN_QTY;
+}
+
+static void rest_new(struct core *core, struct symbol *s, const struct command *c, const struct aggressor *a,
+                     u64 slot) {
+    struct order *order = &orders_of(core, s)[slot];
+    order->id = a->order_id;
+    order->leaves = a->leaves;
+    order->price = c->price_ticks;
+    order->cum = c->qty_lots - a->leaves;
+    order->owner = a->owner;
+    order->facts = (c->head >> 8 & 0xffffff) | command_flags(c) << 24;
+    bitmap_clear(slots_of(core, s), core->slot_middle, slot);
+    s->order_count++;
+    rest(core, s, a->account, a->side, slot);
+}
+
+u64 book_new(struct core *core, const struct command *c, struct output *out) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account);
+    if (reason != REASON_NONE || account == 0)
+        return reason;
+    reason = new_reason(core, c, s, account);
+    if (reason != REASON_NONE)
+        return reason;
+
+    u64 market = command_ord_type(c) == ORD_MARKET, side = command_side(c) - 1;
+    u64 slot = bitmap_first(slots_of(core, s), core->slot_middle), price = market ? 0 : c->price_ticks;
+    struct aggressor a = {
+        .account = account,
+        .side = side,
+        .order_id = c->seq << 24 | slot,
+        .owner = c->owner & OWNER_ORDER_MASK,
+        .leaves = c->qty_lots,
+        .key_max = market ? s->max_ticks - s->min_ticks : ladder_key(s, side ^ 1, price),
+        .pays_as_goes = market && side == BID,
+    };
+    emit(out, answer_head(c, EVENT_ACCEPTED, 0), a.owner, a.order_id, price, a.leaves, a.leaves, c->aux);
+    reason = at_once_reason(core, s, c, &a);
+    if (reason == REASON_NONE)
+        reason = match(core, s, &a, out);
+    if (a.leaves == 0 || core->status != CORE_OK)
+        return REASON_NONE;
+    if (reason == REASON_NONE && (market || command_tif(c) >= TIF_IOC))
+        reason = CANCEL_IOC;
+    if (reason == REASON_NONE)
+        rest_new(core, s, c, &a, slot);
+    else
+        emit(out, order_head(s, EVENT_CANCELLED, reason, side + 1, 0), a.owner, a.order_id, price, a.leaves, 0, 0);
+    return REASON_NONE;
+}
+
+/* ---- CANCEL, REPLACE ---- */
+
+/* Slot of the command's target: live, with that very id, and of the command's account. */
+static u64 target_slot(const struct core *core, const struct symbol *s, const struct command *c) {
+    u64 slot = c->order_id & ORDER_SLOT_NONE;
+    if (slot >= core->config.orders || bitmap_has(slots_of(core, s), core->slot_middle, slot))
+        return SLOT_NONE;
+    const struct order *order = &orders_of(core, s)[slot];
+    if (order->id != c->order_id || owner_account(order->owner) != owner_account(c->owner))
+        return SLOT_NONE;
+    return slot;
+}
+
+u64 book_cancel(struct core *core, const struct command *c, struct output *out) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account);
+    if (reason != REASON_NONE || account == 0)
+        return reason;
+    u64 slot = target_slot(core, s, c);
+    if (slot == SLOT_NONE)
+        return REJECT_UNKNOWN_ORDER;
+    take_off(core, s, account, slot);
+    slot_free(core, s, slot);
+    emit_gone(s, &orders_of(core, s)[slot], EVENT_CANCELLED, REASON_NONE, out);
+    return REASON_NONE;
+}
+
+static u64 replace_reason(const struct symbol *s, const struct account *account, const struct command *c,
+                          const struct order *order) {
+    u64 side = order_side(order);
+    if (c->qty_lots - 1 >= QTY_LOTS_MAX)
+        return REJECT_BAD_QTY;
+    if (c->qty_lots <= order->cum)
+        return REJECT_QTY_BELOW_FILLED;
+    if (c->price_ticks < s->min_ticks || c->price_ticks > s->max_ticks)
+        return REJECT_PRICE_OUT_OF_COLLAR;
+    return terms_reason(s, account, side, c->price_ticks, c->qty_lots - order->cum,
+                        hold_of(s, side, order->price, order->leaves, account->taker_bp), order->facts >> 24);
+}
+
+/* Same price, no more quantity: reduced where it stands. */
+static void reduce(struct core *core, struct symbol *s, struct account *account, struct order *order, u64 leaves) {
+    u64 side = order_side(order);
+    levels_of(core, s, side)[ladder_key(s, side, order->price)].lots -= order->leaves - leaves;
+    position_of(account, hold_asset(s, side))->hold -=
+        hold_of(s, side, order->price, order->leaves, account->taker_bp) -
+        hold_of(s, side, order->price, leaves, account->taker_bp);
+    order->leaves = leaves;
+}
+
+/* Another price or more quantity: leaves the book and comes in again, behind the others, under its old id. */
+static void reenter(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 slot,
+                    struct output *out) {
+    struct order *order = &orders_of(core, s)[slot];
+    u64 side = order_side(order), leaves = c->qty_lots - order->cum;
+    struct aggressor a = {
+        .account = account,
+        .side = side,
+        .order_id = order->id,
+        .owner = order->owner,
+        .leaves = leaves,
+        .key_max = ladder_key(s, side ^ 1, c->price_ticks),
+    };
+    take_off(core, s, account, slot);
+    match(core, s, &a, out);
+    if (core->status != CORE_OK)
+        return;
+    if (a.leaves == 0) {
+        slot_free(core, s, slot);
+        return;
+    }
+    order->price = c->price_ticks;
+    order->cum += leaves - a.leaves;
+    order->leaves = a.leaves;
+    rest(core, s, account, side, slot);
+}
+
+u64 book_replace(struct core *core, const struct command *c, struct output *out) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account);
+    if (reason != REASON_NONE || account == 0)
+        return reason;
+    if (account->flags & FLAG_ACCOUNT_FROZEN)
+        return REJECT_ACCOUNT_FROZEN;
+    u64 slot = target_slot(core, s, c);
+    if (slot == SLOT_NONE)
+        return REJECT_UNKNOWN_ORDER;
+    struct order *order = &orders_of(core, s)[slot];
+    reason = replace_reason(s, account, c, order);
+    if (reason != REASON_NONE)
+        return reason;
+    u64 leaves = c->qty_lots - order->cum;
+    u64 kept = c->price_ticks == order->price && leaves <= order->leaves ? FLAG_PRIORITY_KEPT : 0;
+    emit(out, order_head(s, EVENT_REPLACED, 0, order->facts & 0xff, kept), order->owner, order->id, c->price_ticks,
+         c->qty_lots, leaves, 0);
+    if (kept)
+        reduce(core, s, account, order, leaves);
+    else
+        reenter(core, s, account, c, slot, out);
+    return REASON_NONE;
+}
+
+/* ---- MASS_CANCEL, TIME ---- */
+
+u64 book_mass_cancel(struct core *core, const struct command *c, struct output *out) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account);
+    if (reason != REASON_NONE || account == 0)
+        return reason;
+    if (command_side(c) > SIDE_SELL)
+        return REJECT_BAD_SIDE;
+    if (command_flags(c) > FLAG_BY_SESSION)
+        return REJECT_BAD_FLAGS;
+    u64 mask = command_flags(c) ? OWNER_ORDER_MASK : 0xffffffff, count = 0;
+    struct order *orders = orders_of(core, s);
+    for (u64 side = BID; side <= ASK; side++) {
+        if (command_side(c) != SIDE_NONE && command_side(c) != side + 1)
+            continue;
+        u64 next;
+        for (u64 slot = ladder_walk(core, s, side, SLOT_NONE); slot != SLOT_NONE; slot = next) {
+            next = ladder_walk(core, s, side, slot);
+            if ((orders[slot].owner ^ c->owner) & mask)
+                continue;
+            take_off(core, s, account, slot);
+            slot_free(core, s, slot);
+            emit_gone(s, &orders[slot], EVENT_CANCELLED, CANCEL_MASS, out);
+            count++;
+        }
+    }
+    emit(out, answer_head(c, EVENT_MASS_CANCELLED, 0), c->owner, 0, 0, count, 0, 0);
+    return REASON_NONE;
+}
+
+static u64 expire_day_orders(struct core *core, struct symbol *s, struct output *out) {
+    struct order *orders = orders_of(core, s);
+    u64 count = 0, next;
+    for (u64 side = BID; side <= ASK; side++) {
+        for (u64 slot = ladder_walk(core, s, side, SLOT_NONE); slot != SLOT_NONE; slot = next) {
+            next = ladder_walk(core, s, side, slot);
+            if ((orders[slot].facts >> 16 & 0xff) != TIF_DAY)
+                continue;
+            struct account *account = account_touch(core, owner_account(orders[slot].owner));
+            if (account == 0)
+                return count;
+            take_off(core, s, account, slot);
+            slot_free(core, s, slot);
+            emit_gone(s, &orders[slot], EVENT_EXPIRED, REASON_NONE, out);
+            count++;
+        }
+    }
+    return count;
+}
+
+u64 book_time(struct core *core, const struct command *c, struct output *out) {
+    u64 count = 0;
+    if (command_flags(c) > FLAG_TIME_CLOSE)
+        return REJECT_BAD_FLAGS;
+    if (command_flags(c)) {
+        if (command_symbol(c) >= core->symbol_count)
+            return REJECT_UNKNOWN_SYMBOL;
+        struct symbol *s = symbol_touch(core, command_symbol(c));
+        if (s != 0)
+            count = expire_day_orders(core, s, out);
+    }
+    emit(out, answer_head(c, EVENT_CLOCK, 0), c->owner, 0, 0, count, 0, 0);
+    return REASON_NONE;
+}

@@ -1,0 +1,201 @@
+/* The core's arena, and core_apply: numbers, dispatch, and the answer to a refused command. */
+#include "core_internal.h"
+
+static u64 power_of_two_from_64(u64 value, u64 max) {
+    return value >= 64 && value <= max && (value & (value - 1)) == 0;
+}
+
+static u64 config_is_valid(const struct core_config *config) {
+    return config->symbols - 1 < SYMBOLS_MAX && config->accounts - 1 < ACCOUNTS_MAX && config->assets >= 2 &&
+           config->assets <= ASSETS_MAX && power_of_two_from_64(config->orders, ORDERS_MAX) &&
+           power_of_two_from_64(config->levels, LEVELS_MAX);
+}
+
+/* Entries of a directory for `held` regions: a power of two, at most half full. */
+static u64 directory_entries(u64 held) {
+    u64 entries = 2;
+    while (entries < 2 * held)
+        entries *= 2;
+    return entries;
+}
+
+/* Fills in every offset; returns the arena's size. All sizes are multiples of 8; the largest, 4,096 symbols of
+ * 2^18 orders and 2 * 2^18 levels, is 2^37 + 2^36 bytes and a little. */
+static u64 lay_out(struct core *core, const struct core_config *config, u64 symbols, u64 accounts, u64 partial) {
+    u64 end = sizeof(struct symbol);
+    core->config = *config;
+    core->symbol_regions = symbols;
+    core->account_regions = accounts;
+    core->partial = partial;
+    core->symbol_mask = partial ? directory_entries(symbols) - 1 : 0;
+    core->account_mask = partial ? directory_entries(accounts) - 1 : 0;
+    core->level_middle = bitmap_middle_words(config->levels);
+    core->slot_middle = bitmap_middle_words(config->orders);
+    for (u64 side = BID; side <= ASK; side++) {
+        core->ladder_offset[side] = end;
+        end += bitmap_words(config->levels) * sizeof(u64);
+    }
+    core->slots_offset = end;
+    end += bitmap_words(config->orders) * sizeof(u64);
+    end = (end + 63) / 64 * 64;
+    for (u64 side = BID; side <= ASK; side++) {
+        core->levels_offset[side] = end;
+        end += config->levels * sizeof(struct level);
+    }
+    core->orders_offset = end;
+    core->symbol_stride = end + config->orders * sizeof(struct order);
+    core->account_stride = sizeof(struct account) + (config->assets * sizeof(struct position) + 63) / 64 * 64;
+
+    core->supply_offset = sizeof(struct core);
+    core->symbol_directory_offset = core->supply_offset + config->assets * SUPPLY_WORDS * sizeof(u64);
+    core->account_directory_offset =
+        core->symbol_directory_offset + (partial ? (core->symbol_mask + 1) * sizeof(u64) : 0);
+    end = core->account_directory_offset + (partial ? (core->account_mask + 1) * sizeof(u64) : 0);
+    core->accounts_offset = (end + 63) / 64 * 64;
+    core->symbols_offset = core->accounts_offset + accounts * core->account_stride;
+    return core->symbols_offset + symbols * core->symbol_stride;
+}
+
+static enum core_status init(struct core *core, const struct core_config *config, u64 symbols, u64 accounts,
+                             u64 partial) {
+    if (!config_is_valid(config) || symbols > config->symbols || accounts > config->accounts)
+        return CORE_BAD_CONFIG;
+    lay_out(core, config, symbols, accounts, partial);
+    core->status = CORE_OK;
+    core->last_seq = 0;
+    core->last_time_ns = 0;
+    core->symbol_count = 0;
+    core->account_count = 0;
+    core->symbols_held = 0;
+    core->accounts_held = 0;
+    core->restoring = RESTORE_NONE;
+    for (u64 asset = 0; asset < config->assets; asset++) {
+        supply_of(core, asset)[0] = 0;
+        supply_of(core, asset)[1] = 0;
+    }
+    if (partial) {
+        u64 *directory = at(core, core->symbol_directory_offset);
+        for (u64 i = 0; i <= core->symbol_mask; i++)
+            directory[i] = 0;
+        directory = at(core, core->account_directory_offset);
+        for (u64 i = 0; i <= core->account_mask; i++)
+            directory[i] = 0;
+        core->status = CORE_BAD_STATE; /* until core_restore_end */
+        return CORE_OK;
+    }
+    account_create(core, 0);
+    core->account_count = 1;
+    return CORE_OK;
+}
+
+size_t core_size(const struct core_config *config) {
+    struct core layout;
+    return config_is_valid(config) ? lay_out(&layout, config, config->symbols, config->accounts, 0) : 0;
+}
+
+enum core_status core_init(struct core *core, const struct core_config *config) {
+    return init(core, config, config->symbols, config->accounts, 0);
+}
+
+size_t core_size_partial(const struct core_config *config, u64 symbols, u64 accounts) {
+    struct core layout;
+    if (!config_is_valid(config) || symbols > config->symbols || accounts > config->accounts)
+        return 0;
+    return lay_out(&layout, config, symbols, accounts, 1);
+}
+
+enum core_status core_init_partial(struct core *core, const struct core_config *config, u64 symbols, u64 accounts) {
+    return init(core, config, symbols, accounts, 1);
+}
+
+u64 core_events_max(const struct core_config *config) {
+    return 2 * config->orders + 2; /* ACCEPTED, two FILL events for each resting order, CANCELLED */
+}
+
+static u64 dispatch(struct core *core, const struct command *c, struct output *out) {
+    if (command_precheck(c) != 0)
+        return command_precheck(c);
+    switch (command_kind_of(c)) {
+    case COMMAND_NEW:
+        return book_new(core, c, out);
+    case COMMAND_CANCEL:
+        return book_cancel(core, c, out);
+    case COMMAND_REPLACE:
+        return book_replace(core, c, out);
+    case COMMAND_MASS_CANCEL:
+        return book_mass_cancel(core, c, out);
+    case COMMAND_TIME:
+        return book_time(core, c, out);
+    case COMMAND_INSTRUMENT:
+        return instrument_set(core, c, out);
+    case COMMAND_ACCOUNT:
+        return account_set(core, c, out);
+    case COMMAND_LIMIT:
+        return account_limit(core, c, out);
+    case COMMAND_DEPOSIT:
+        return account_deposit(core, c, out);
+    case COMMAND_WITHDRAW:
+        return account_withdraw(core, c, out);
+    default:
+        return REJECT_UNSUPPORTED;
+    }
+}
+
+static void refuse(const struct command *c, u64 reason, struct output *out) {
+    u64 command = command_kind_of(c), kind = EVENT_COMMAND_REJECTED, order_id = c->order_id;
+    if (command == COMMAND_NEW) {
+        kind = EVENT_REJECTED;
+        order_id = c->seq << 24 | ORDER_SLOT_NONE;
+    } else if (command == COMMAND_CANCEL || command == COMMAND_REPLACE) {
+        kind = EVENT_CANCEL_REJECTED;
+    }
+    emit(out, answer_head(c, kind, reason), c->owner, order_id, c->price_ticks, c->qty_lots, 0, c->aux);
+}
+
+u64 core_apply(struct core *core, const struct command *command, struct event *events) {
+    if (core->status >= CORE_BAD_STATE) /* not restored to the end, or stopped half-way by what is missing */
+        return CORE_FATAL;
+    if (command->seq != core->last_seq + 1 || command->seq > SEQ_MAX || command->time_ns < core->last_time_ns) {
+        core->status = CORE_BAD_SEQUENCE;
+        return CORE_FATAL;
+    }
+    struct output out = {.at = events, .exec_id = command->seq << 24};
+    core->status = CORE_OK;
+    u64 reason = dispatch(core, command, &out);
+    if (core->status != CORE_OK)
+        return CORE_FATAL;
+    if (reason != REASON_NONE)
+        refuse(command, reason, &out);
+    core->last_seq = command->seq;
+    core->last_time_ns = command->time_ns;
+    return (u64)(out.at - events);
+}
+
+enum core_status core_status_last(const struct core *core) {
+    return (enum core_status)core->status;
+}
+
+/* Most events that this command can make in the state as it is. */
+static u64 events_bound(const struct core *core, const struct command *c) {
+    const struct symbol *s = command_symbol(c) < core->symbol_count ? symbol_peek(core, command_symbol(c)) : 0;
+    return s == 0 ? 2 : 2 * s->order_count + 2;
+}
+
+u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,
+                     u64 events_capacity, u64 *events_count, u64 *event_ends) {
+    u64 applied = 0, written = 0;
+    if (core->status == CORE_BAD_SEQUENCE)
+        core->status = CORE_OK; /* so that a stop for want of room cannot be taken for one */
+    for (; applied < count; applied++) {
+        if (core->status < CORE_BAD_STATE && events_bound(core, &commands[applied]) > events_capacity - written)
+            break;
+        u64 made = core_apply(core, &commands[applied], events + written);
+        if (made == CORE_FATAL)
+            break;
+        written += made;
+        if (event_ends != 0)
+            event_ends[applied] = written;
+    }
+    *events_count = written;
+    return applied;
+}

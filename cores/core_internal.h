@@ -1,0 +1,263 @@
+/* How the core lays its state out in the caller's arena. Private to cores/: others use core.h.
+ *
+ *  struct core | supplies | directories | account regions | symbol regions
+ *  account region: struct account, then one struct position an asset
+ *  symbol region:  struct symbol, level bitmaps (bids, asks), bitmap of free slots, levels (bids, asks), orders
+ *
+ * Levels and orders are written before they are read, so creating a symbol costs its bitmaps only. In a whole core the
+ * region's index is the number of the symbol or account. A partial core (the guest's) has regions for some of them
+ * only and finds them through a small hash directory.
+ */
+#ifndef FIX_VENUE_CORE_INTERNAL_H
+#define FIX_VENUE_CORE_INTERNAL_H
+
+#include "bitmap.h"
+#include "core.h"
+
+#define SLOT_NONE (~0ull)
+#define LEVEL_NONE BITMAP_NONE
+#define OWNER_ORDER_MASK 0x0000ffffffffffffull /* account and session; an order has no asset of its own */
+#define SUPPLY_WORDS 2u                        /* supply, sum of the credit lines */
+#define FEE_DENOMINATOR 10000u
+
+enum { BID = 0, ASK = 1 }; /* index of a side: enum side less one */
+
+enum restoring { RESTORE_NONE = 0, RESTORE_CONFIG_DONE = 1, RESTORE_FAILED = 2 };
+
+struct core {
+    struct core_config config;
+    u64 status;
+    u64 last_seq;
+    u64 last_time_ns;
+    u64 symbol_count; /* that exist; a partial core holds some of them */
+    u64 account_count;
+    u64 symbols_held; /* regions in use */
+    u64 accounts_held;
+    u64 symbol_regions; /* regions in the arena */
+    u64 account_regions;
+    u64 partial;
+    u64 restoring; /* enum restoring */
+    u64 symbol_mask; /* directory entries less one, partial core only */
+    u64 account_mask;
+    u64 level_middle; /* middle words of the bitmaps */
+    u64 slot_middle;
+    /* bytes from the start of the arena */
+    u64 supply_offset, symbol_directory_offset, account_directory_offset, accounts_offset, symbols_offset;
+    u64 account_stride, symbol_stride;
+    /* bytes from the start of a symbol region */
+    u64 ladder_offset[2], slots_offset, levels_offset[2], orders_offset;
+};
+
+struct position { /* of one account in one asset */
+    u64 balance;  /* two's complement: negative while credit is drawn */
+    u64 hold;
+    u64 credit;
+    u64 needed; /* scratch of core_check: what the open orders need */
+};
+
+struct account {
+    u64 number;
+    u64 touched;
+    u64 flags;
+    u64 maker_bp;
+    u64 taker_bp;
+    u64 spare[3];
+};
+
+struct symbol {
+    u64 number;
+    u64 touched;
+    u64 base;
+    u64 quote;
+    u64 lot_size;
+    u64 tick_value;
+    u64 min_ticks;
+    u64 max_ticks;
+    u64 order_count;
+    u64 best[2]; /* key of the best level of a side, or LEVEL_NONE */
+    u64 spare[5];
+};
+
+struct level {
+    u64 head;
+    u64 tail;
+    u64 lots;  /* sum of the orders' leaves */
+    u64 spare; /* hidden quantity, once there is any */
+};
+
+struct order {
+    u64 id;
+    u64 leaves;
+    u64 price;
+    u64 cum;
+    u64 owner;
+    u64 facts; /* side | ord_type << 8 | tif << 16 | flags << 24 */
+    u64 prev;
+    u64 next;
+};
+_Static_assert(sizeof(struct order) == 64, "a hot order is one cache line");
+_Static_assert(sizeof(struct level) == 32, "two levels a cache line");
+
+/* Where the next event goes. */
+struct output {
+    struct event *at;
+    u64 exec_id;
+};
+
+static inline void emit(struct output *out, u64 head, u64 owner, u64 order_id, u64 price, u64 qty, u64 leaves,
+                        u64 aux) {
+    struct event *event = out->at;
+    event->head = head;
+    event->exec_id = out->exec_id;
+    event->owner = owner;
+    event->order_id = order_id;
+    event->price_ticks = price;
+    event->qty_lots = qty;
+    event->leaves_lots = leaves;
+    event->aux = aux;
+    out->at = event + 1;
+    out->exec_id++;
+}
+
+/* ---- fields of a command ---- */
+
+static inline u64 command_kind_of(const struct command *c) {
+    return c->head & 0xff;
+}
+static inline u64 command_side(const struct command *c) {
+    return c->head >> 8 & 0xff;
+}
+static inline u64 command_ord_type(const struct command *c) {
+    return c->head >> 16 & 0xff;
+}
+static inline u64 command_tif(const struct command *c) {
+    return c->head >> 24 & 0xff;
+}
+static inline u64 command_flags(const struct command *c) {
+    return c->head >> 32 & 0xff;
+}
+static inline u64 command_precheck(const struct command *c) {
+    return c->head >> 40 & 0xff;
+}
+static inline u64 command_symbol(const struct command *c) {
+    return c->head >> 48;
+}
+static inline u64 owner_account(u64 owner) {
+    return owner & 0xffffffff;
+}
+static inline u64 owner_asset(u64 owner) {
+    return owner >> 48;
+}
+
+/* Head of an event that answers the command itself: side, flags and symbol are the command's. */
+static inline u64 answer_head(const struct command *c, u64 kind, u64 reason) {
+    return kind | reason << 8 | command_side(c) << 16 | command_flags(c) << 24 | command_symbol(c) << 48;
+}
+
+static inline u64 order_head(const struct symbol *s, u64 kind, u64 reason, u64 side, u64 flags) {
+    return kind | reason << 8 | side << 16 | flags << 24 | s->number << 48;
+}
+
+/* ---- regions ---- */
+
+static inline void *at(const void *base, u64 offset) {
+    return (char *)(uintptr_t)base + offset;
+}
+static inline u64 *supply_of(const struct core *core, u64 asset) {
+    return (u64 *)at(core, core->supply_offset) + asset * SUPPLY_WORDS;
+}
+static inline struct symbol *symbol_region(const struct core *core, u64 index) {
+    return at(core, core->symbols_offset + index * core->symbol_stride);
+}
+static inline struct account *account_region(const struct core *core, u64 index) {
+    return at(core, core->accounts_offset + index * core->account_stride);
+}
+static inline struct position *position_of(const struct account *account, u64 asset) {
+    return (struct position *)at(account, sizeof(struct account)) + asset;
+}
+static inline u64 *ladder_of(const struct core *core, const struct symbol *s, u64 side) {
+    return at(s, core->ladder_offset[side]);
+}
+static inline u64 *slots_of(const struct core *core, const struct symbol *s) {
+    return at(s, core->slots_offset);
+}
+static inline struct level *levels_of(const struct core *core, const struct symbol *s, u64 side) {
+    return at(s, core->levels_offset[side]);
+}
+static inline struct order *orders_of(const struct core *core, const struct symbol *s) {
+    return at(s, core->orders_offset);
+}
+
+/* A directory entry is number + 1 | region << 32, 0 when empty; linear probing, never more than half full. */
+static inline u64 directory_find(const u64 *directory, u64 mask, u64 number) {
+    for (u64 i = number & mask;; i = (i + 1) & mask) {
+        u64 entry = directory[i];
+        if (entry == 0)
+            return SLOT_NONE;
+        if ((entry & 0xffffffff) == number + 1)
+            return entry >> 32;
+    }
+}
+
+/* Region of a symbol that exists, or null when this partial core does not have it. Reads only. */
+static inline struct symbol *symbol_peek(const struct core *core, u64 number) {
+    if (core->partial) {
+        number = directory_find(at(core, core->symbol_directory_offset), core->symbol_mask, number);
+        if (number == SLOT_NONE)
+            return 0;
+    }
+    return symbol_region(core, number);
+}
+
+static inline struct account *account_peek(const struct core *core, u64 number) {
+    if (core->partial) {
+        number = directory_find(at(core, core->account_directory_offset), core->account_mask, number);
+        if (number == SLOT_NONE)
+            return 0;
+    }
+    return account_region(core, number);
+}
+
+/* The same for a command: what a command looked at is marked touched (core_dirty_*), and a region that is missing
+ * stops the core. The caller has checked that the number exists, and gives up on null. */
+static inline struct symbol *symbol_touch(struct core *core, u64 number) {
+    struct symbol *s = symbol_peek(core, number);
+    if (s == 0)
+        core->status = CORE_MISSING;
+    else
+        s->touched = 1;
+    return s;
+}
+
+static inline struct account *account_touch(struct core *core, u64 number) {
+    struct account *account = account_peek(core, number);
+    if (account == 0)
+        core->status = CORE_MISSING;
+    else
+        account->touched = 1;
+    return account;
+}
+
+/* ---- across files ---- */
+
+struct symbol *symbol_create(struct core *core, u64 number); /* null: no region left (partial core) */
+struct account *account_create(struct core *core, u64 number);
+/* REASON_NONE, or why these are no terms of an instrument (number, touched and the book's words are not looked at). */
+u64 instrument_reason(const struct core *core, const struct symbol *terms);
+u64 fees_are_valid(u64 maker_bp, u64 taker_bp);
+u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot);
+u64 position_is_valid(const struct position *p);
+
+/* Each applies one kind of command and returns a reject reason; on REASON_NONE it has written its events. */
+u64 book_new(struct core *core, const struct command *command, struct output *out);
+u64 book_cancel(struct core *core, const struct command *command, struct output *out);
+u64 book_replace(struct core *core, const struct command *command, struct output *out);
+u64 book_mass_cancel(struct core *core, const struct command *command, struct output *out);
+u64 book_time(struct core *core, const struct command *command, struct output *out);
+u64 instrument_set(struct core *core, const struct command *command, struct output *out);
+u64 account_set(struct core *core, const struct command *command, struct output *out);
+u64 account_limit(struct core *core, const struct command *command, struct output *out);
+u64 account_deposit(struct core *core, const struct command *command, struct output *out);
+u64 account_withdraw(struct core *core, const struct command *command, struct output *out);
+
+#endif

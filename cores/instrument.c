@@ -1,0 +1,70 @@
+/* Instruments: created in number order, redefined only while nobody has an order in them. */
+#include "core_internal.h"
+
+struct symbol *symbol_create(struct core *core, u64 number) {
+    u64 index = core->symbols_held;
+    if (index == core->symbol_regions)
+        return 0;
+    core->symbols_held++;
+    if (core->partial) {
+        u64 *directory = at(core, core->symbol_directory_offset), i = number & core->symbol_mask;
+        while (directory[i] != 0)
+            i = (i + 1) & core->symbol_mask;
+        directory[i] = (number + 1) | index << 32;
+    }
+    struct symbol *s = symbol_region(core, index);
+    s->number = number;
+    s->touched = 0;
+    s->order_count = 0;
+    for (u64 side = BID; side <= ASK; side++) {
+        s->best[side] = LEVEL_NONE;
+        bitmap_clear_all(ladder_of(core, s, side), core->config.levels);
+    }
+    bitmap_set_all(slots_of(core, s), core->config.orders);
+    return s;
+}
+
+u64 instrument_reason(const struct core *core, const struct symbol *terms) {
+    if (terms->base >= core->config.assets || terms->quote >= core->config.assets)
+        return REJECT_BAD_ASSET;
+    if (terms->base == terms->quote || terms->lot_size - 1 >= AMOUNT_MAX || terms->tick_value - 1 >= AMOUNT_MAX)
+        return REJECT_BAD_INSTRUMENT;
+    if (terms->min_ticks == 0 || terms->min_ticks > terms->max_ticks || terms->max_ticks > PRICE_TICKS_MAX ||
+        terms->max_ticks - terms->min_ticks >= core->config.levels)
+        return REJECT_BAD_INSTRUMENT;
+    return REASON_NONE;
+}
+
+u64 instrument_set(struct core *core, const struct command *c, struct output *out) {
+    u64 number = command_symbol(c);
+    struct symbol terms; /* field by field: an initialiser would clear all of it with a call to memset */
+    terms.base = owner_account(c->owner);
+    terms.quote = c->owner >> 32;
+    terms.lot_size = c->order_id;
+    terms.min_ticks = c->price_ticks;
+    terms.max_ticks = c->qty_lots;
+    terms.tick_value = c->aux;
+    if (number > core->symbol_count || number >= core->config.symbols)
+        return REJECT_BAD_INSTRUMENT;
+    u64 reason = instrument_reason(core, &terms);
+    if (reason != REASON_NONE)
+        return reason;
+    struct symbol *s = number < core->symbol_count ? symbol_peek(core, number) : symbol_create(core, number);
+    if (s == 0) {
+        core->status = CORE_MISSING;
+        return REASON_NONE;
+    }
+    s->touched = 1;
+    if (s->order_count != 0)
+        return REJECT_BOOK_NOT_EMPTY;
+    if (number == core->symbol_count)
+        core->symbol_count++;
+    s->base = terms.base;
+    s->quote = terms.quote;
+    s->lot_size = terms.lot_size;
+    s->tick_value = terms.tick_value;
+    s->min_ticks = terms.min_ticks;
+    s->max_ticks = terms.max_ticks;
+    emit(out, answer_head(c, EVENT_INSTRUMENT_SET, 0), c->owner, c->order_id, c->price_ticks, c->qty_lots, 0, c->aux);
+    return REASON_NONE;
+}

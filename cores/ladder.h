@@ -1,0 +1,80 @@
+/* The price ladder of one symbol: two sides of FIFO levels.
+ *
+ * A level's key is mirrored per side so that better is lower on both: bids count down from max_ticks, asks up from
+ * min_ticks. An incoming order may trade with the other side's levels whose key is at most its own price's key on that
+ * side. The best key of a side is kept in the symbol; the bitmap finds the next one when a level empties.
+ */
+#ifndef FIX_VENUE_LADDER_H
+#define FIX_VENUE_LADDER_H
+
+#include "core_internal.h"
+
+static inline u64 ladder_key(const struct symbol *s, u64 side, u64 price) {
+    return side == BID ? s->max_ticks - price : price - s->min_ticks;
+}
+
+static inline u64 ladder_price(const struct symbol *s, u64 side, u64 key) {
+    return side == BID ? s->max_ticks - key : s->min_ticks + key;
+}
+
+static inline u64 order_side(const struct order *order) {
+    return (order->facts & 0xff) - 1;
+}
+
+/* Appends the order in `slot` (its words but the links are written) to its level, making the level if need be. */
+static inline void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+    struct order *orders = orders_of(core, s), *order = &orders[slot];
+    u64 key = ladder_key(s, side, order->price);
+    u64 *ladder = ladder_of(core, s, side);
+    struct level *level = &levels_of(core, s, side)[key];
+    order->next = SLOT_NONE;
+    if (bitmap_has(ladder, core->level_middle, key)) {
+        order->prev = level->tail;
+        orders[level->tail].next = slot;
+        level->tail = slot;
+        level->lots += order->leaves; /* below 2^40 * 2^18 orders = 2^58 */
+        return;
+    }
+    order->prev = SLOT_NONE;
+    level->head = slot;
+    level->tail = slot;
+    level->lots = order->leaves;
+    bitmap_set(ladder, core->level_middle, key);
+    if (key < s->best[side]) /* LEVEL_NONE is the largest number */
+        s->best[side] = key;
+}
+
+static inline void ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key) {
+    u64 *ladder = ladder_of(core, s, side);
+    bitmap_clear(ladder, core->level_middle, key);
+    if (key == s->best[side])
+        s->best[side] = bitmap_first(ladder, core->level_middle);
+}
+
+/* Takes the order out of its level; its words stay as they are. */
+static inline void ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+    struct order *orders = orders_of(core, s), *order = &orders[slot];
+    u64 key = ladder_key(s, side, order->price);
+    struct level *level = &levels_of(core, s, side)[key];
+    if (order->prev == SLOT_NONE && order->next == SLOT_NONE) {
+        ladder_drop_level(core, s, side, key);
+        return;
+    }
+    level->lots -= order->leaves;
+    if (order->prev == SLOT_NONE)
+        level->head = order->next;
+    else
+        orders[order->prev].next = order->next;
+    if (order->next == SLOT_NONE)
+        level->tail = order->prev;
+    else
+        orders[order->next].prev = order->prev;
+}
+
+/* The slot after `slot` in the walk of a side: best level first, first in first. SLOT_NONE starts and ends it. */
+u64 ladder_walk(const struct core *core, const struct symbol *s, u64 side, u64 slot);
+
+/* Lots on a side at keys up to `key_max`, counted until `enough`. */
+u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 key_max, u64 enough);
+
+#endif

@@ -1,0 +1,57 @@
+/* Amounts: notional, fee, hold and the settlement of one fill.
+ *
+ * Bounds that every line here rests on: supply + sum of credit lines of an asset <= AMOUNT_MAX < 2^62 (DEPOSIT and
+ * LIMIT keep it), balances sum to the supply and none is below minus its credit line; so a balance lies in
+ * [-2^62, 2^62] and balance + credit <= AMOUNT_MAX. The notional of an accepted order with its fee is at most
+ * AMOUNT_MAX, and a fill's notional is at most that of the resting order in it.
+ */
+#ifndef FIX_VENUE_MONEY_H
+#define FIX_VENUE_MONEY_H
+
+#include "core_internal.h"
+
+typedef unsigned __int128 u128;
+
+/* floor(amount * bp / 10000), split so that nothing passes 64 bits: amount < 2^63, bp <= 10000. */
+static inline u64 fee_of(u64 amount, u64 bp) {
+    if (bp == 0)
+        return 0;
+    return amount / FEE_DENOMINATOR * bp + amount % FEE_DENOMINATOR * bp / FEE_DENOMINATOR;
+}
+
+/* Of an accepted order or of a fill: bounded by AMOUNT_MAX. */
+static inline u64 notional_of(const struct symbol *s, u64 price, u64 lots) {
+    return price * lots * s->tick_value;
+}
+
+/* Notional with its fee, or SLOT_NONE above AMOUNT_MAX. price, lots < 2^40: their product fits 128 bits; once it is
+ * below 2^62, times tick_value < 2^62 fits too. tick_value >= 1, so a product above the bound stays above it. */
+static inline u64 cost_checked(const struct symbol *s, u64 price, u64 lots, u64 bp) {
+    u128 product = (u128)price * lots;
+    if (product > AMOUNT_MAX)
+        return SLOT_NONE;
+    product = (u128)(u64)product * s->tick_value;
+    if (product > AMOUNT_MAX)
+        return SLOT_NONE;
+    u64 cost = (u64)product + fee_of((u64)product, bp); /* at most 2^63 */
+    return cost > AMOUNT_MAX ? SLOT_NONE : cost;
+}
+
+/* What an open order needs: a buy its notional and the highest fee on it, a sell its base units. */
+static inline u64 hold_of(const struct symbol *s, u64 side, u64 price, u64 leaves, u64 taker_bp) {
+    if (side == ASK)
+        return leaves * s->lot_size;
+    u64 notional = notional_of(s, price, leaves);
+    return notional + fee_of(notional, taker_bp);
+}
+
+static inline u64 hold_asset(const struct symbol *s, u64 side) {
+    return side == ASK ? s->base : s->quote;
+}
+
+/* balance + credit - hold; never negative between commands. */
+static inline u64 available_of(const struct position *p) {
+    return p->balance + p->credit - p->hold;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* Questions about the state. They change nothing, and answer 0 for what does not exist. */
+#include "ladder.h"
+
+u64 core_last_seq(const struct core *core) {
+    return core->last_seq;
+}
+
+u64 core_symbol_count(const struct core *core) {
+    return core->symbol_count;
+}
+
+u64 core_account_count(const struct core *core) {
+    return core->account_count;
+}
+
+static const struct symbol *symbol_named(const struct core *core, u64 number) {
+    return number < core->symbol_count ? symbol_peek(core, number) : 0;
+}
+
+int core_find_order(const struct core *core, u64 symbol, u64 order_id, struct order_view *view) {
+    const struct symbol *s = symbol_named(core, symbol);
+    u64 slot = order_id & ORDER_SLOT_NONE;
+    if (s == 0 || slot >= core->config.orders || bitmap_has(slots_of(core, s), core->slot_middle, slot))
+        return 0;
+    const struct order *order = &orders_of(core, s)[slot];
+    if (order->id != order_id)
+        return 0;
+    view->order_id = order->id;
+    view->leaves_lots = order->leaves;
+    view->price_ticks = order->price;
+    view->cum_lots = order->cum;
+    view->owner = order->owner;
+    view->flags = order->facts;
+    return 1;
+}
+
+u64 core_depth(const struct core *core, u64 symbol, enum side side, u64 levels_max, u64 *price_ticks, u64 *qty_lots) {
+    const struct symbol *s = symbol_named(core, symbol);
+    u64 index = (u64)side - 1, count = 0;
+    if (s == 0 || index > ASK)
+        return 0;
+    for (u64 key = s->best[index]; key != LEVEL_NONE && count < levels_max; count++) {
+        price_ticks[count] = ladder_price(s, index, key);
+        qty_lots[count] = levels_of(core, s, index)[key].lots;
+        key = bitmap_next(ladder_of(core, s, index), core->level_middle, key);
+    }
+    return count;
+}
+
+u64 core_best_price(const struct core *core, u64 symbol, enum side side, u64 *price_ticks, u64 *qty_lots) {
+    return core_depth(core, symbol, side, 1, price_ticks, qty_lots);
+}
+
+u64 core_open_orders(const struct core *core, u64 symbol) {
+    const struct symbol *s = symbol_named(core, symbol);
+    return s == 0 ? 0 : s->order_count;
+}
+
+u64 core_supply(const struct core *core, u64 asset) {
+    return asset < core->config.assets ? supply_of(core, asset)[0] : 0;
+}
+
+u64 core_balance(const struct core *core, u64 account, u64 asset, u64 *hold, u64 *credit) {
+    const struct account *a = account < core->account_count ? account_peek(core, account) : 0;
+    if (a == 0 || asset >= core->config.assets) {
+        *hold = 0;
+        *credit = 0;
+        return 0;
+    }
+    const struct position *p = position_of(a, asset);
+    *hold = p->hold;
+    *credit = p->credit;
+    return p->balance;
+}

@@ -1,0 +1,269 @@
+/* The canonical state: written out as slots, and read back. What is read back may come from anybody, so every word is
+ * checked before it is used and nothing is read that was not written. */
+#include "ladder.h"
+#include "money.h"
+
+static void write_slot(struct slot *slot, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f, u64 g) {
+    slot->word[0] = a;
+    slot->word[1] = b;
+    slot->word[2] = c;
+    slot->word[3] = d;
+    slot->word[4] = e;
+    slot->word[5] = f;
+    slot->word[6] = g;
+    slot->word[7] = 0;
+}
+
+/* ---- out ---- */
+
+u64 core_walk_config(const struct core *core, struct slot *slots) {
+    const struct core_config *config = &core->config;
+    if (slots != 0) {
+        write_slot(&slots[0], STATE_VERSION, config->symbols, config->accounts, config->assets, config->orders,
+                   config->levels, 0);
+        write_slot(&slots[1], core->last_seq, core->last_time_ns, core->symbol_count, core->account_count, 0, 0, 0);
+        for (u64 asset = 0; asset < config->assets; asset++)
+            write_slot(&slots[2 + asset], asset, supply_of(core, asset)[0], supply_of(core, asset)[1], 0, 0, 0, 0);
+    }
+    return 2 + config->assets;
+}
+
+u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
+    const struct symbol *s = number < core->symbol_count ? symbol_peek(core, number) : 0;
+    if (s == 0)
+        return 0;
+    if (slots == 0)
+        return 1 + s->order_count;
+    const struct order *orders = orders_of(core, s);
+    write_slot(slots++, number, s->base | s->quote << 32, s->lot_size, s->tick_value, s->min_ticks, s->max_ticks,
+               s->order_count);
+    for (u64 side = BID; side <= ASK; side++) {
+        for (u64 slot = ladder_walk(core, s, side, SLOT_NONE); slot != SLOT_NONE;
+             slot = ladder_walk(core, s, side, slot)) {
+            const struct order *order = &orders[slot];
+            write_slot(slots++, order->id, order->leaves, order->price, order->cum, order->owner, order->facts, 0);
+        }
+    }
+    return 1 + s->order_count;
+}
+
+u64 core_walk_account(const struct core *core, u64 number, struct slot *slots) {
+    const struct account *account = number < core->account_count ? account_peek(core, number) : 0;
+    if (account == 0)
+        return 0;
+    u64 count = 0;
+    for (u64 asset = 0; asset < core->config.assets; asset++) {
+        const struct position *p = position_of(account, asset);
+        if ((p->balance | p->hold | p->credit) == 0)
+            continue;
+        count++;
+        if (slots != 0)
+            write_slot(&slots[count], asset, p->balance, p->hold, p->credit, 0, 0, 0);
+    }
+    if (slots != 0)
+        write_slot(&slots[0], number, account->flags, account->maker_bp | account->taker_bp << 32, count, 0, 0, 0);
+    return 1 + count;
+}
+
+u64 core_snapshot(const struct core *core, struct slot *slots) {
+    u64 count = core_walk_config(core, slots);
+    for (u64 number = 0; number < core->symbol_count; number++)
+        count += core_walk_symbol(core, number, slots != 0 ? slots + count : 0);
+    for (u64 number = 0; number < core->account_count; number++)
+        count += core_walk_account(core, number, slots != 0 ? slots + count : 0);
+    return count;
+}
+
+/* ---- in ---- */
+
+static enum core_status restore_failed(struct core *core) {
+    core->restoring = RESTORE_FAILED;
+    core->status = CORE_BAD_STATE;
+    return CORE_BAD_STATE;
+}
+
+enum core_status core_restore_config(struct core *core, const struct slot *slots, u64 count) {
+    const struct core_config *config = &core->config;
+    core->status = CORE_BAD_STATE; /* until core_restore_end */
+    if (core->restoring != RESTORE_NONE || core->last_seq != 0 || count != 2 + config->assets)
+        return restore_failed(core);
+    const u64 *w = slots[0].word, *counts = slots[1].word;
+    if (w[0] != STATE_VERSION || w[1] != config->symbols || w[2] != config->accounts || w[3] != config->assets ||
+        w[4] != config->orders || w[5] != config->levels || (w[6] | w[7]) != 0)
+        return restore_failed(core);
+    if (counts[0] > SEQ_MAX || counts[2] > config->symbols || counts[3] - 1 >= config->accounts ||
+        (counts[4] | counts[5] | counts[6] | counts[7]) != 0)
+        return restore_failed(core);
+    core->last_seq = counts[0];
+    core->last_time_ns = counts[1];
+    core->symbol_count = counts[2];
+    core->account_count = counts[3];
+    core->symbols_held = 0;
+    core->accounts_held = 0;
+    for (u64 asset = 0; asset < config->assets; asset++) {
+        const u64 *words = slots[2 + asset].word;
+        if (words[0] != asset || words[1] > AMOUNT_MAX || words[2] > AMOUNT_MAX || words[1] + words[2] > AMOUNT_MAX ||
+            (words[3] | words[4] | words[5] | words[6] | words[7]) != 0)
+            return restore_failed(core);
+        supply_of(core, asset)[0] = words[1];
+        supply_of(core, asset)[1] = words[2];
+    }
+    core->restoring = RESTORE_CONFIG_DONE;
+    return CORE_OK;
+}
+
+/* A number may be restored when it exists, follows the last one, and a whole core leaves none out. */
+static u64 may_restore(const struct core *core, u64 number, u64 exist, u64 held, u64 regions, u64 last) {
+    if (core->restoring != RESTORE_CONFIG_DONE || number >= exist || held >= regions)
+        return 0;
+    return core->partial ? held == 0 || number > last : number == held;
+}
+
+static u64 restore_order(struct core *core, struct symbol *s, const u64 *w) {
+    u64 slot = w[0] & ORDER_SLOT_NONE;
+    if (slot >= core->config.orders || !bitmap_has(slots_of(core, s), core->slot_middle, slot) || (w[6] | w[7]) != 0)
+        return 0;
+    struct order *order = &orders_of(core, s)[slot];
+    order->id = w[0];
+    order->leaves = w[1];
+    order->price = w[2];
+    order->cum = w[3];
+    order->owner = w[4];
+    order->facts = w[5];
+    if (!order_is_valid(core, s, order, slot))
+        return 0;
+    bitmap_clear(slots_of(core, s), core->slot_middle, slot);
+    ladder_append(core, s, order_side(order), slot);
+    s->order_count++;
+    return 1;
+}
+
+enum core_status core_restore_symbol(struct core *core, const struct slot *slots, u64 count) {
+    if (count == 0)
+        return restore_failed(core);
+    const u64 *w = slots[0].word;
+    u64 last = core->symbols_held != 0 ? symbol_region(core, core->symbols_held - 1)->number : 0;
+    if (!may_restore(core, w[0], core->symbol_count, core->symbols_held, core->symbol_regions, last) ||
+        w[6] != count - 1 || w[6] > core->config.orders || w[7] != 0)
+        return restore_failed(core);
+    struct symbol *s = symbol_create(core, w[0]);
+    s->base = w[1] & 0xffffffff;
+    s->quote = w[1] >> 32;
+    s->lot_size = w[2];
+    s->tick_value = w[3];
+    s->min_ticks = w[4];
+    s->max_ticks = w[5];
+    if (instrument_reason(core, s) != REASON_NONE)
+        return restore_failed(core);
+    u64 order_of_walk = 0; /* side and key of the last order: must not fall */
+    for (u64 i = 1; i < count; i++) {
+        if (!restore_order(core, s, slots[i].word))
+            return restore_failed(core);
+        u64 side = (slots[i].word[5] & 0xff) - 1;
+        u64 place = side << 48 | ladder_key(s, side, slots[i].word[2]);
+        if (place < order_of_walk)
+            return restore_failed(core);
+        order_of_walk = place;
+    }
+    if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&
+        ladder_price(s, BID, s->best[BID]) >= ladder_price(s, ASK, s->best[ASK]))
+        return restore_failed(core);
+    return CORE_OK;
+}
+
+enum core_status core_restore_account(struct core *core, const struct slot *slots, u64 count) {
+    if (count == 0)
+        return restore_failed(core);
+    const u64 *w = slots[0].word;
+    u64 last = core->accounts_held != 0 ? account_region(core, core->accounts_held - 1)->number : 0;
+    if (!may_restore(core, w[0], core->account_count, core->accounts_held, core->account_regions, last) ||
+        w[1] > FLAG_ACCOUNT_FROZEN || !fees_are_valid(w[2] & 0xffffffff, w[2] >> 32) || w[3] != count - 1 ||
+        (w[4] | w[5] | w[6] | w[7]) != 0)
+        return restore_failed(core);
+    struct account *account = account_create(core, w[0]);
+    account->flags = w[1];
+    account->maker_bp = w[2] & 0xffffffff;
+    account->taker_bp = w[2] >> 32;
+    u64 next_asset = 0;
+    for (u64 i = 1; i < count; i++) {
+        w = slots[i].word;
+        if (w[0] < next_asset || w[0] >= core->config.assets || (w[1] | w[2] | w[3]) == 0 ||
+            (w[4] | w[5] | w[6] | w[7]) != 0)
+            return restore_failed(core);
+        struct position *p = position_of(account, w[0]);
+        p->balance = w[1];
+        p->hold = w[2];
+        p->credit = w[3];
+        if (!position_is_valid(p))
+            return restore_failed(core);
+        next_asset = w[0] + 1;
+    }
+    return CORE_OK;
+}
+
+enum core_status core_restore_end(struct core *core) {
+    if (core->restoring != RESTORE_CONFIG_DONE)
+        return restore_failed(core);
+    if (!core->partial) {
+        if (core->symbols_held != core->symbol_count || core->accounts_held != core->account_count ||
+            core_check(core) != 0)
+            return restore_failed(core);
+    }
+    core->restoring = RESTORE_NONE;
+    core->status = CORE_OK;
+    return CORE_OK;
+}
+
+enum core_status core_restore_snapshot(struct core *core, const struct slot *slots, u64 count) {
+    u64 done = 2 + core->config.assets;
+    if (count < done || core_restore_config(core, slots, done) != CORE_OK)
+        return restore_failed(core);
+    for (u64 number = 0; number < core->symbol_count; number++) {
+        u64 orders = done < count ? slots[done].word[6] : count;
+        if (orders >= count - done || core_restore_symbol(core, slots + done, 1 + orders) != CORE_OK)
+            return restore_failed(core);
+        done += 1 + orders;
+    }
+    for (u64 number = 0; number < core->account_count; number++) {
+        u64 assets = done < count ? slots[done].word[3] : count;
+        if (assets >= count - done || core_restore_account(core, slots + done, 1 + assets) != CORE_OK)
+            return restore_failed(core);
+        done += 1 + assets;
+    }
+    return done == count ? core_restore_end(core) : restore_failed(core);
+}
+
+/* ---- what was touched ---- */
+
+u64 core_dirty_symbols(const struct core *core, u64 *symbols) {
+    u64 count = 0;
+    for (u64 i = 0; i < core->symbols_held; i++) {
+        const struct symbol *s = symbol_region(core, i);
+        if (!s->touched)
+            continue;
+        if (symbols != 0)
+            symbols[count] = s->number;
+        count++;
+    }
+    return count;
+}
+
+u64 core_dirty_accounts(const struct core *core, u64 *accounts) {
+    u64 count = 0;
+    for (u64 i = 0; i < core->accounts_held; i++) {
+        const struct account *account = account_region(core, i);
+        if (!account->touched)
+            continue;
+        if (accounts != 0)
+            accounts[count] = account->number;
+        count++;
+    }
+    return count;
+}
+
+void core_clear_dirty(struct core *core) {
+    for (u64 i = 0; i < core->symbols_held; i++)
+        symbol_region(core, i)->touched = 0;
+    for (u64 i = 0; i < core->accounts_held; i++)
+        account_region(core, i)->touched = 0;
+}
