@@ -118,7 +118,8 @@ class Annexes:
         """Which values are exactly `text` (at most 8 bytes)."""
         same_length = (slices.ends - slices.starts) == len(text)
         same: Bool = self._load(slices.starts) & _mask(len(text)) == _word(text)
-        return same_length & same
+        result: Bool = same_length & same
+        return result
 
     def contains_word(self, slices: Slices, character: bytes) -> Bool:
         """Which space-separated lists of one-character codes (FIX MultipleValueString) hold `character`."""

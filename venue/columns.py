@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cores.records import CommandFlag, EventFlag, EventKind, Reason
 from venue.annexes import Annexes
 from venue.archive_records import CANONICAL_FIELDS, SEQ_BITS, TIME_TYPE, Records
 from venue.decimals import Units, decimals, packed, signed_decimals
@@ -31,63 +32,20 @@ Bool = npt.NDArray[np.bool_]
 
 PRICE_SCALE = 13  # {DECIMAL-18/13} of RTS 24
 QTY_SCALE = 12  # the largest scale of an asset
-CODE = pa.dictionary(pa.int8(), pa.string())
+CODE = pa.dictionary(pa.int16(), pa.string())
 NAME = pa.dictionary(pa.int32(), pa.string())
 PRICE = pa.decimal128(38, PRICE_SCALE)
 QTY = pa.decimal128(38, QTY_SCALE)
 
-# Numbers as in cores/core.h.
-ACCEPTED, REJECTED, FILL, CANCELLED, REPLACED, CANCEL_REJECTED, EXPIRED, DEPOSITED, WITHDRAWN = range(1, 10)
-INSTRUMENT_SET, ACCOUNT_SET, LIMIT_SET, CLOCK, MASS_CANCELLED, COMMAND_REJECTED = range(10, 16)
-KIND_NAMES = (
-    *("UNKNOWN", "ACCEPTED", "REJECTED", "FILL", "CANCELLED", "REPLACED", "CANCEL_REJECTED", "EXPIRED"),
-    *("DEPOSITED", "WITHDRAWN", "INSTRUMENT_SET", "ACCOUNT_SET", "LIMIT_SET", "CLOCK", "MASS_CANCELLED"),
-    "COMMAND_REJECTED",
+ACCEPTED, REJECTED, FILL, CANCELLED, REPLACED, CANCEL_REJECTED, EXPIRED, DEPOSITED, WITHDRAWN, INSTRUMENT_SET = (
+    EventKind(number).value for number in range(1, 11)
 )
-REASON_NAMES = {
-    1: "UNKNOWN_SYMBOL",
-    2: "UNKNOWN_ACCOUNT",
-    3: "ACCOUNT_FROZEN",
-    4: "BAD_SIDE",
-    5: "BAD_ORD_TYPE",
-    6: "BAD_TIF",
-    7: "BAD_FLAGS",
-    8: "BAD_QTY",
-    9: "PRICE_OUT_OF_COLLAR",
-    10: "BAD_MIN_QTY",
-    11: "NOTIONAL_TOO_LARGE",
-    12: "POST_ONLY_WOULD_CROSS",
-    13: "INSUFFICIENT_FUNDS",
-    14: "BOOK_FULL",
-    15: "UNKNOWN_ORDER",
-    16: "QTY_BELOW_FILLED",
-    17: "BAD_INSTRUMENT",
-    18: "BOOK_NOT_EMPTY",
-    19: "BAD_ACCOUNT",
-    20: "BAD_ASSET",
-    21: "BAD_AMOUNT",
-    22: "UNSUPPORTED",
-    64: "CANCEL_IOC",
-    65: "CANCEL_FOK",
-    66: "CANCEL_MIN_QTY",
-    67: "CANCEL_FUNDS",
-    68: "CANCEL_MASS",
-    128: "SESSION_UNKNOWN_SYMBOL",
-    129: "SESSION_PRICE_OFF_TICK",
-    130: "SESSION_QTY_OFF_LOT",
-    131: "SESSION_DUPLICATE_CLORDID",
-    132: "SESSION_UNKNOWN_ORIG_CLORDID",
-    133: "SESSION_ACCOUNT_NOT_PERMITTED",
-    134: "SESSION_UNSUPPORTED_VALUE",
-    135: "SESSION_PRICE_OVERFLOW",
-    136: "SESSION_QTY_OVERFLOW",
-    137: "SESSION_SYMBOL_MISMATCH",
-    138: "SESSION_STALE",
-}
-CANCEL_MASS = 68
-FLAG_POST_ONLY = 1
-FLAG_AGGRESSOR = 2
-FLAG_PRIORITY_KEPT = 4
+LIMIT_SET = EventKind.LIMIT_SET.value
+KIND_NAMES = ("UNKNOWN", *(kind.name for kind in EventKind))
+REASON_NAMES = {reason.value: reason.name.removeprefix("REJECT_") for reason in Reason if reason}
+FLAG_POST_ONLY = CommandFlag.POST_ONLY.value
+FLAG_AGGRESSOR = EventFlag.AGGRESSOR.value
+FLAG_PRIORITY_KEPT = EventFlag.PRIORITY_KEPT.value
 
 EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL")
 NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED = range(len(EVENT_CODES))
@@ -242,6 +200,7 @@ def _event_columns(batch: _Batch) -> dict[str, pa.Array]:
     reason_index[reasons] = np.arange(len(reasons))
     kind = np.where(batch.kind < len(KIND_NAMES), batch.kind, 0)
     active = batch.is_order & (batch.leaves > 0) & np.isin(batch.kind, (ACCEPTED, FILL, REPLACED))
+    assert tuple(EventKind) == tuple(range(1, len(KIND_NAMES))), "kinds are numbered from 1 without gaps"
     return {
         "kind": _codes(kind, KIND_NAMES),
         "event": _codes(_event_codes(batch), EVENT_CODES),
@@ -262,7 +221,7 @@ def _event_codes(batch: _Batch) -> I64:
     replaced = batch.kind == REPLACED
     code[replaced] = np.where(by_member[replaced], REME, REMH)
     cancelled = batch.kind == CANCELLED
-    own_wish = by_member & ((batch.reason == 0) | (batch.reason == CANCEL_MASS))
+    own_wish = by_member & ((batch.reason == 0) | (batch.reason == Reason.CANCEL_MASS.value))
     code[cancelled] = np.where(own_wish[cancelled], CAME, CAMO)
     return code
 
@@ -290,15 +249,18 @@ def _party_columns(batch: _Batch) -> dict[str, pa.Array]:
 
 
 def _member_codes(batch: _Batch) -> pa.Array:
-    """Who submitted: the session's member, or the account's where no session did."""
     members = batch.static.members
+    return _static_names(member_numbers(batch.static, batch.session, batch.account), [m.lei for m in members])
+
+
+def member_numbers(static: StaticData, sessions: I64, accounts: I64) -> I64:
+    """Who submitted, as a position in the static data: the session's member, or the account's where no session did."""
     by_session, by_account = np.full(65536, -1, np.int64), np.full(65537, -1, np.int64)
-    for number, member in enumerate(members):
+    for number, member in enumerate(static.members):
         by_session[[session for session in member.sessions if session]] = number
         by_account[[account for account in member.accounts if 0 < account < 65536]] = number
-    accounts = by_account[np.minimum(batch.account, 65536)]
-    numbers = np.where(by_session[batch.session] >= 0, by_session[batch.session], accounts)
-    return _static_names(numbers, [member.lei for member in members])
+    of_session = by_session[sessions]
+    return np.where(of_session >= 0, of_session, by_account[np.minimum(accounts, 65536)])
 
 
 def _order_columns(batch: _Batch) -> dict[str, pa.Array]:

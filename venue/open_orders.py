@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cores.records import EventKind
 from venue.annexes import binary_array, blob_of
 from venue.archive_records import SEQ_BITS, ColumnsError, Records, Words
 
@@ -21,8 +22,9 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
 
-_ACCEPTED, _REJECTED, _FILL, _CANCELLED, _REPLACED, _EXPIRED = 1, 2, 3, 4, 5, 7
-_ORDER_KINDS = (_ACCEPTED, _REJECTED, _FILL, _CANCELLED, _REPLACED, _EXPIRED)
+_ACCEPTED, _FILL, _CANCELLED = EventKind.ACCEPTED.value, EventKind.FILL.value, EventKind.CANCELLED.value
+_REPLACED, _EXPIRED = EventKind.REPLACED.value, EventKind.EXPIRED.value
+_ORDER_KINDS = (_ACCEPTED, EventKind.REJECTED.value, _FILL, _CANCELLED, _REPLACED, _EXPIRED)
 
 
 def _no_words() -> Words:

@@ -64,6 +64,7 @@ class StaticData:
 
     venue: str
     mic: str
+    limits: tuple[int, ...] = (0, 0, 0, 0, 0)  # of the core: symbols, accounts, assets, orders, levels
     assets: tuple[AssetData, ...] = ()
     instruments: tuple[InstrumentData, ...] = ()
     members: tuple[MemberData, ...] = field(default=())
@@ -71,6 +72,7 @@ class StaticData:
     @classmethod
     def of(cls, config: Config, symbol_heads: Sequence[npt.NDArray[np.uint64]]) -> StaticData:
         """Names from the configuration, sizes from slot 0 of each symbol the core has (in number order)."""
+        limits = config.limits
         names = {instrument.id: instrument for instrument in config.instruments}
         instruments = []
         for number in range(max(len(symbol_heads), max(names, default=-1) + 1)):
@@ -84,6 +86,7 @@ class StaticData:
         return cls(
             venue=config.venue.name,
             mic=config.venue.mic,
+            limits=(limits.symbols, limits.accounts, limits.assets, limits.orders, limits.levels),
             assets=tuple(AssetData(asset.id, asset.code, asset.scale) for asset in config.assets),
             instruments=tuple(instruments),
             members=tuple(
@@ -103,6 +106,7 @@ class StaticData:
             static = cls(
                 venue=data["venue"],
                 mic=data["mic"],
+                limits=tuple(data["limits"]),
                 assets=tuple(AssetData(**asset) for asset in data["assets"]),
                 instruments=tuple(InstrumentData(**instrument) for instrument in data["instruments"]),
                 members=tuple(
@@ -118,6 +122,8 @@ class StaticData:
     def check(self) -> None:
         """Raise StaticDataError unless types and bounds hold and numbers are dense from 0."""
         _require(isinstance(self.venue, str) and isinstance(self.mic, str), "venue and mic must be text")
+        limits_are_sizes = all(type(n) is int and 0 <= n < 2**32 for n in self.limits)
+        _require(len(self.limits) == 5 and limits_are_sizes, "limits must be five sizes")
         for number, asset in enumerate(self.assets):
             _require(asset.number == number and isinstance(asset.code, str), f"asset {number}: number or code")
             _require(type(asset.scale) is int and 0 <= asset.scale <= 30, f"asset {number}: scale must be 0..30")
