@@ -100,5 +100,6 @@ cdef class Core:
     cdef size_t size
     cdef bint partial
     cdef readonly object config
+    cdef object __weakref__  # state trees are kept by core and go with it
 
     cdef int _expect(self, core_status status, str what) except -1
