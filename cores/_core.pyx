@@ -10,6 +10,7 @@ from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, P
 
 import numpy as np
 
+from cores._arrays import commands_of, slots_of
 from cores.records import (
     COMMAND,
     EVENT,
@@ -27,28 +28,6 @@ EVENTS_A_COMMAND = 3  # first guess of a batch's events; the buffer grows when i
 
 cdef inline uintptr_t address_of(object array) except? 0:
     return <uintptr_t>array.__array_interface__["data"][0]
-
-
-def _commands_of(commands):
-    if not isinstance(commands, np.ndarray):
-        raise TypeError(f"commands: expected a numpy array of dtype cores.COMMAND, got {type(commands).__name__}")
-    if commands.dtype != COMMAND:
-        raise TypeError(f"commands: expected dtype cores.COMMAND, got {commands.dtype}; make it with np.zeros(n, COMMAND)")
-    if commands.ndim != 1:
-        raise ValueError(f"commands: expected one dimension, got shape {commands.shape}")
-    return np.require(commands, requirements=["C", "A"])
-
-
-def _slots_of(slots):
-    if isinstance(slots, (bytes, bytearray, memoryview)):
-        if len(slots) % 64:
-            raise StateError(f"slots: {len(slots)} bytes, not a multiple of 64")
-        slots = np.frombuffer(slots, "<u8").reshape(-1, 8)
-    if not isinstance(slots, np.ndarray) or slots.dtype != np.dtype("<u8"):
-        raise TypeError("slots: expected bytes or a numpy array of dtype u8")
-    if slots.ndim != 2 or slots.shape[1] != 8:
-        raise ValueError(f"slots: expected shape (n, 8), got {slots.shape}")
-    return np.require(slots, requirements=["C", "A"])
 
 
 cdef class Core:
@@ -95,7 +74,7 @@ cdef class Core:
 
     def apply(self, commands):
         """Applies commands in order; returns (events, ends): ends[i] is the count of events after command i."""
-        commands = _commands_of(commands)
+        commands = commands_of(commands)
         cdef u64 count = commands.shape[0], done = 0, part = 0, written = 0, capacity
         ends = np.empty(count, np.uint64)
         events = np.empty(max(64, EVENTS_A_COMMAND * count), EVENT)
@@ -190,7 +169,7 @@ cdef class Core:
     @classmethod
     def restore(cls, data):
         """A core from the bytes of `snapshot`; StateError when they are no state."""
-        slots = _slots_of(data)
+        slots = slots_of(data)
         if slots.shape[0] == 0:
             raise StateError("snapshot: empty")
         try:
@@ -209,17 +188,17 @@ cdef class Core:
 
     def restore_config(self, slots):
         """First step of a piecewise restore: the slots of `walk_config`."""
-        slots = _slots_of(slots)
+        slots = slots_of(slots)
         self._expect(core_restore_config(self.arena, <const slot *>address_of(slots), slots.shape[0]), "configuration")
 
     def restore_symbol(self, slots):
         """The slots of one `walk_symbol`; in ascending order of number."""
-        slots = _slots_of(slots)
+        slots = slots_of(slots)
         self._expect(core_restore_symbol(self.arena, <const slot *>address_of(slots), slots.shape[0]), "symbol")
 
     def restore_account(self, slots):
         """The slots of one `walk_account`; in ascending order of number."""
-        slots = _slots_of(slots)
+        slots = slots_of(slots)
         self._expect(core_restore_account(self.arena, <const slot *>address_of(slots), slots.shape[0]), "account")
 
     def restore_end(self):

@@ -1,0 +1,419 @@
+"""The core in Python with the interface of the compiled one: selected by VENUE_CORE=reference.
+
+Why: the oracle of the differential tests, and a fallback where nothing can be compiled. `rules.py` has the rules; here
+are arrays in and out, the canonical state, its restore, and the invariants. It must never accept a state that the
+compiled core refuses, nor the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from cores._arrays import Commands, Events, Words, commands_of, slots_of
+from cores.records import (
+    AMOUNT_MAX,
+    COMMAND,
+    EVENT,
+    FEE_BP_MAX,
+    ORDER_SLOT_NONE,
+    QTY_LOTS_MAX,
+    SEQ_MAX,
+    STATE_VERSION,
+    CommandFlag,
+    CoreConfig,
+    Invariant,
+    MissingError,
+    OrderView,
+    OrdType,
+    SequenceError,
+    Side,
+    StateError,
+    Tif,
+)
+from cores.rules import Account, Book, Command, Order, Symbol, Terms
+
+WORD = 0xFFFFFFFFFFFFFFFF
+HALF = 0xFFFFFFFF
+
+
+def _words(rows: list[tuple[int, ...]]) -> Words:
+    """Slots from their leading words; the rest is zero, negative numbers are two's complement."""
+    slots = np.zeros((len(rows), 8), np.uint64)
+    for i, row in enumerate(rows):
+        slots[i, : len(row)] = [value & WORD for value in row]
+    return slots
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >> 63 else word
+
+
+class Core:
+    """One core. Not safe for use by two threads at once (its owner is the one writer)."""
+
+    def __init__(self, config: CoreConfig | None = None, *, partial: tuple[int, int] | None = None) -> None:
+        """A fresh core; `partial=(symbols, accounts)` makes one with room for so many only, to be restored."""
+        self.config = CoreConfig() if config is None else config
+        if not isinstance(self.config, CoreConfig):
+            raise TypeError(f"config: expected CoreConfig, got {type(config).__name__}")
+        if partial and not (0 <= partial[0] <= self.config.symbols and 0 <= partial[1] <= self.config.accounts):
+            raise ValueError(f"core: {self.config} with partial={partial} is out of range")
+        self.book = Book(self.config, partial)
+        self.restoring = False
+        self.usable = partial is None
+        self.missing = False
+
+    # ---- applying ----
+
+    def apply(self, commands: Commands) -> tuple[Events, Words]:
+        """Applies commands in order; returns (events, ends): ends[i] is the count of events after command i."""
+        commands = commands_of(commands)
+        rows: list[tuple[int, ...]] = []
+        ends = np.empty(len(commands), np.uint64)
+        for i, fields in enumerate(commands.tolist()):
+            command = Command(*fields)
+            self._expect_applicable(i, command)
+            try:
+                rows.extend(self.book.apply(command))
+            except MissingError as error:
+                self.missing = True
+                raise MissingError(f"command {i} of the batch: {error.args[0]}") from None
+            ends[i] = len(rows)
+        return np.array(rows, EVENT), ends
+
+    def apply_one(self, **fields: int) -> Events:
+        """Applies one command given by its fields (seq: the next by default); returns its events."""
+        record = np.zeros(1, COMMAND)
+        fields.setdefault("seq", self.last_seq + 1)
+        fields.setdefault("time_ns", self.last_time_ns)
+        for name, value in fields.items():
+            record[name] = value
+        return self.apply(record)[0]
+
+    def _expect_applicable(self, i: int, command: Command) -> None:
+        if self.missing:
+            raise MissingError(f"command {i} of the batch needs a symbol or account that this partial core lacks")
+        if not self.usable:
+            raise StateError("the core was not restored to the end, or a restore failed: make a new one")
+        book = self.book
+        if command.seq != book.last_seq + 1 or command.seq > SEQ_MAX or command.time_ns < book.last_time_ns:
+            raise SequenceError(
+                f"command {i} of the batch: seq {command.seq} at {command.time_ns} ns, but the core stands at seq "
+                f"{book.last_seq}, {book.last_time_ns} ns; the {i} before it were applied"
+            )
+
+    # ---- invariants ----
+
+    def check(self) -> None:
+        """Raises AssertionError with the first broken invariant; says nothing when all hold."""
+        broken = self._broken()
+        if broken is not None:
+            raise AssertionError(f"core: invariant {broken.name} is broken after seq {self.last_seq}")
+
+    def _broken(self) -> Invariant | None:
+        book = self.book
+        for symbol in book.symbols.values():
+            broken = self._symbol_broken(symbol)
+            if broken is not None:
+                return broken
+        for account in book.accounts.values():
+            if not self._account_is_valid(account):
+                return Invariant.ACCOUNT
+            if not all(self._position_is_valid(p.balance, p.hold, p.credit) for p in account.positions):
+                return Invariant.FUNDS
+        return None if book.partial else self._money_broken()
+
+    def _symbol_broken(self, symbol: Symbol) -> Invariant | None:
+        if self.book.instrument_reason(symbol.terms):
+            return Invariant.INSTRUMENT
+        walked: dict[int, Order] = {}
+        for side in (Side.BUY, Side.SELL):
+            for price, queue in symbol.levels(side).items():
+                if not queue or any(o.price_ticks != price or o.side != side for o in queue.values()):
+                    return Invariant.LINKS
+                walked.update(queue)
+        if walked != symbol.orders or set(symbol.free_slots) | set(walked) != set(range(self.config.orders)):
+            return Invariant.SLOTS
+        if len(symbol.free_slots) + len(walked) != self.config.orders:
+            return Invariant.SLOTS
+        if not all(self._order_is_valid(symbol, order) for order in walked.values()):
+            return Invariant.ORDER
+        best_bid, best_ask = symbol.best(Side.BUY), symbol.best(Side.SELL)
+        if best_bid is not None and best_ask is not None and best_bid >= best_ask:
+            return Invariant.CROSSED
+        return None
+
+    def _money_broken(self) -> Invariant | None:
+        book = self.book
+        needed: dict[tuple[int, int], int] = {}
+        for symbol in book.symbols.values():
+            for order in symbol.orders.values():
+                taker_bp = book.accounts[order.account].taker_bp
+                key = order.account, symbol.hold_asset(order.side)
+                hold = symbol.hold(order.side, order.price_ticks, order.leaves, taker_bp)
+                needed[key] = needed.get(key, 0) + hold
+        for asset in range(self.config.assets):
+            positions = [account.positions[asset] for account in book.accounts.values()]
+            for number, account in book.accounts.items():
+                if account.positions[asset].hold != needed.get((number, asset), 0):
+                    return Invariant.HOLDS
+            if sum(p.balance for p in positions) != book.supply[asset]:
+                return Invariant.MONEY
+            credit = sum(p.credit for p in positions)
+            if credit != book.credit[asset] or book.supply[asset] + credit > AMOUNT_MAX:
+                return Invariant.CREDIT
+        return None
+
+    def _order_is_valid(self, symbol: Symbol, order: Order) -> bool:
+        terms = symbol.terms
+        return (
+            0 < order.order_id >> 24 <= self.book.last_seq
+            and order.side in (Side.BUY, Side.SELL)
+            and order.ord_type == OrdType.LIMIT
+            and order.tif in (Tif.DAY, Tif.GTC)
+            and order.flags in (0, CommandFlag.POST_ONLY)
+            and order.leaves >= 1
+            and order.leaves + order.cum <= QTY_LOTS_MAX
+            and terms.min_ticks <= order.price_ticks <= terms.max_ticks
+            and order.account < self.book.account_count
+            and symbol.notional(order.price_ticks, order.leaves) <= AMOUNT_MAX
+            and order.leaves * terms.lot_size <= AMOUNT_MAX
+        )
+
+    @staticmethod
+    def _account_is_valid(account: Account) -> bool:
+        frozen = account.flags in (0, CommandFlag.ACCOUNT_FROZEN)
+        return frozen and account.maker_bp <= account.taker_bp <= FEE_BP_MAX
+
+    @staticmethod
+    def _position_is_valid(balance: int, hold: int, credit: int) -> bool:
+        in_bounds = hold <= AMOUNT_MAX and credit <= AMOUNT_MAX and -AMOUNT_MAX <= balance <= AMOUNT_MAX
+        return in_bounds and balance + credit >= hold
+
+    # ---- canonical state ----
+
+    def walk_config(self) -> Words:
+        """Slots of the configuration, counters and supplies, as (n, 8) words."""
+        book = self.book
+        return _words(
+            [
+                (STATE_VERSION, *self.config.words()),
+                (book.last_seq, book.last_time_ns, book.symbol_count, book.account_count),
+                *((asset, book.supply[asset], book.credit[asset]) for asset in range(self.config.assets)),
+            ]
+        )
+
+    def walk_symbol(self, number: int) -> Words:
+        """Slots of a symbol and its open orders; empty when it does not exist here."""
+        symbol = self.book.symbols.get(number)
+        if symbol is None:
+            return _words([])
+        t = symbol.terms
+        head = (number, t.base | t.quote << 32, t.lot_size, t.tick_value, t.min_ticks, t.max_ticks, len(symbol.orders))
+        orders = [
+            (o.order_id, o.leaves, o.price_ticks, o.cum, o.account | o.session << 32, o.facts)
+            for side in (Side.BUY, Side.SELL)
+            for o in symbol.walk(side)
+        ]
+        return _words([head, *orders])
+
+    def walk_account(self, number: int) -> Words:
+        """Slots of an account and its positions; empty when it does not exist here."""
+        account = self.book.accounts.get(number)
+        if account is None:
+            return _words([])
+        positions = [
+            (asset, p.balance, p.hold, p.credit)
+            for asset, p in enumerate(account.positions)
+            if p.balance or p.hold or p.credit
+        ]
+        fees = account.maker_bp | account.taker_bp << 32
+        return _words([(number, account.flags, fees, len(positions)), *positions])
+
+    def snapshot(self) -> bytes:
+        """The whole state as bytes: equal states give equal bytes, from either implementation."""
+        if self.book.partial:
+            raise StateError("a partial core has no whole state to write")
+        parts = [self.walk_config()]
+        parts += [self.walk_symbol(number) for number in range(self.symbol_count)]
+        parts += [self.walk_account(number) for number in range(self.account_count)]
+        return np.concatenate(parts).tobytes()
+
+    @classmethod
+    def restore(cls, data: bytes) -> Core:
+        """A core from the bytes of `snapshot`; StateError when they are no state."""
+        slots = slots_of(data)
+        if len(slots) == 0:
+            raise StateError("snapshot: empty")
+        try:
+            config = CoreConfig(*(int(word) for word in slots[0, 1:6]))
+        except ValueError as error:
+            raise StateError(f"snapshot: its first slot is no configuration ({error})") from error
+        core = cls(config)
+        done = 2 + config.assets
+        core.restore_config(slots[:done])
+        for restore, counts, word in (
+            (core.restore_symbol, core.symbol_count, 6),
+            (core.restore_account, core.account_count, 3),
+        ):
+            for _ in range(counts):
+                if done == len(slots):
+                    raise StateError("snapshot: ends too early")
+                end = done + 1 + int(slots[done, word])
+                if end > len(slots):
+                    raise StateError("snapshot: ends too early")
+                restore(slots[done:end])
+                done = end
+        if done != len(slots):
+            raise StateError("snapshot: has slots after its end")
+        core.restore_end()
+        return core
+
+    def restore_config(self, slots: Any) -> None:
+        """First step of a piecewise restore: the slots of `walk_config`."""
+        rows, book = slots_of(slots).tolist(), self.book
+        fresh = not self.restoring and book.last_seq == 0 and len(rows) == 2 + self.config.assets
+        self.usable = self.restoring = False
+        self._expect(fresh and rows[0] == [STATE_VERSION, *self.config.words(), 0, 0], "configuration")
+        last_seq, time_ns, symbols, accounts, *zeros = rows[1]
+        self._expect(last_seq <= SEQ_MAX and symbols <= self.config.symbols and not any(zeros), "configuration")
+        self._expect(1 <= accounts <= self.config.accounts, "configuration")
+        for asset, (number, supply, credit, *rest) in enumerate(rows[2:]):
+            self._expect(number == asset and supply + credit <= AMOUNT_MAX and not any(rest), "configuration")
+            book.supply[asset], book.credit[asset] = supply, credit
+        book.last_seq, book.last_time_ns, book.symbol_count, book.account_count = last_seq, time_ns, symbols, accounts
+        book.accounts.clear()
+        self.restoring = True
+
+    def restore_symbol(self, slots: Any) -> None:
+        """The slots of one `walk_symbol`; in ascending order of number."""
+        rows, book = slots_of(slots).tolist(), self.book
+        what = "symbol"
+        self._expect(bool(rows) and self._may_restore(rows[0][0], book.symbols, book.symbol_count, 0), what)
+        number, assets, lot_size, tick_value, low, high, count, zero = rows[0]
+        self._expect(count == len(rows) - 1 and count <= self.config.orders and zero == 0, what)
+        terms = Terms(assets & HALF, assets >> 32, lot_size, tick_value, low, high)
+        self._expect(not book.instrument_reason(terms), what)
+        symbol = book.symbol_create(number, terms)
+        for order_id, leaves, price, cum, owner, facts, *zeros in rows[1:]:
+            order = Order(order_id, facts & 0xFF, price, leaves, cum, owner & HALF, owner >> 32 & 0xFFFF,
+                          facts >> 8 & 0xFF, facts >> 16 & 0xFF, facts >> 24)  # fmt: skip
+            self._expect(order.slot in symbol.free_slots and not any(zeros) and owner >> 48 == 0, what)
+            self._expect(self._order_is_valid(symbol, order), what)
+            symbol.free_slots.remove(order.slot)
+            symbol.orders[order.slot] = order
+            symbol.append(order)
+        self._expect(self.walk_symbol(number).tolist() == rows and self._symbol_broken(symbol) is None, what)
+
+    def restore_account(self, slots: Any) -> None:
+        """The slots of one `walk_account`; in ascending order of number."""
+        rows, book = slots_of(slots).tolist(), self.book
+        what = "account"
+        self._expect(bool(rows) and self._may_restore(rows[0][0], book.accounts, book.account_count, 1), what)
+        number, flags, fees, *_ = rows[0]
+        account = book.account_create(number)
+        account.flags, account.maker_bp, account.taker_bp = flags, fees & HALF, fees >> 32
+        self._expect(self._account_is_valid(account), what)
+        for asset, balance, hold, credit, *_ in rows[1:]:
+            self._expect(asset < self.config.assets, what)
+            self._expect(self._position_is_valid(_signed(balance), hold, credit), what)
+            position = account.positions[asset]
+            position.balance, position.hold, position.credit = _signed(balance), hold, credit
+        self._expect(self.walk_account(number).tolist() == rows, what)
+
+    def restore_end(self) -> None:
+        """Last step of a piecewise restore: from here on the core applies commands."""
+        book = self.book
+        whole = len(book.symbols) == book.symbol_count and len(book.accounts) == book.account_count
+        self._expect(self.restoring, "end")
+        self._expect(book.partial or (whole and self._broken() is None), "end")
+        self.restoring, self.usable = False, True
+
+    def _may_restore(self, number: int, held: Iterable[int], exist: int, room: int) -> bool:
+        """It exists, follows the last one given, fits, and a whole core leaves none out."""
+        numbers = list(held)
+        if not self.restoring or number >= exist or len(numbers) >= self.book.room[room]:
+            return False
+        if self.book.partial:
+            return not numbers or number > numbers[-1]
+        return number == len(numbers)
+
+    def _expect(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.usable = self.restoring = False
+            raise StateError(f"restore: the slots of the {what} do not belong here or are no state")
+
+    def dirty_symbols(self) -> Words:
+        """Symbols that commands read or changed since `clear_dirty`, ascending."""
+        return np.array(sorted(self.book.touched_symbols), np.uint64)
+
+    def dirty_accounts(self) -> Words:
+        """Accounts that commands read or changed since `clear_dirty`, ascending."""
+        return np.array(sorted(self.book.touched_accounts), np.uint64)
+
+    def clear_dirty(self) -> None:
+        self.book.touched_symbols.clear()
+        self.book.touched_accounts.clear()
+
+    # ---- questions ----
+
+    @property
+    def last_seq(self) -> int:
+        return self.book.last_seq
+
+    @property
+    def last_time_ns(self) -> int:
+        return self.book.last_time_ns
+
+    @property
+    def symbol_count(self) -> int:
+        return self.book.symbol_count
+
+    @property
+    def account_count(self) -> int:
+        return self.book.account_count
+
+    def find_order(self, symbol: int, order_id: int) -> OrderView | None:
+        """The open order, or None."""
+        found = self.book.symbols.get(symbol)
+        order = found.orders.get(order_id & ORDER_SLOT_NONE) if found else None
+        if order is None or order.order_id != order_id:
+            return None
+        return OrderView(
+            order_id=order.order_id,
+            leaves_lots=order.leaves,
+            price_ticks=order.price_ticks,
+            cum_lots=order.cum,
+            account=order.account,
+            session=order.session,
+            side=order.side,
+            ord_type=order.ord_type,
+            tif=order.tif,
+            flags=order.flags,
+        )
+
+    def depth(self, symbol: int, book_side: int, levels_max: int = 10) -> list[tuple[int, int]]:
+        """[(price_ticks, qty_lots)], best first."""
+        found = self.book.symbols.get(symbol)
+        if found is None or book_side not in (Side.BUY, Side.SELL):
+            return []
+        levels = list(found.levels(book_side).items())[:levels_max]
+        return [(price, sum(order.leaves for order in queue.values())) for price, queue in levels]
+
+    def open_orders(self, symbol: int) -> int:
+        found = self.book.symbols.get(symbol)
+        return len(found.orders) if found else 0
+
+    def balance(self, account: int, asset: int) -> tuple[int, int, int]:
+        """(balance, hold, credit) of an account in an asset; zeros when there is none."""
+        found = self.book.accounts.get(account)
+        if found is None or asset >= self.config.assets:
+            return 0, 0, 0
+        position = found.positions[asset]
+        return position.balance, position.hold, position.credit
+
+    def supply(self, asset: int) -> int:
+        return self.book.supply[asset] if asset < self.config.assets else 0
