@@ -1,0 +1,1 @@
+"""The SP1 host: Rust sources of prover, worker and verifier, and the command that builds them."""
