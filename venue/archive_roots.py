@@ -1,22 +1,22 @@
-"""The roots of a batch's records, and the two facts that a contract opens: deposits taken in, withdrawals owed.
+"""The roots of a batch's records, as the core's own functions make them, and the leaf behind a receipt.
 
-Command and event trees come from `cores.roots` (Poseidon2, blinded leaves). The deposit accumulator and the tree of
-withdrawals are SHA-256, made here from the events alone. spec/archive.md defines them all.
+Command and event trees are Poseidon2 with blinded leaves; the deposit accumulator and the tree of withdrawals, which a
+contract opens, are SHA-256. spec/archive.md defines them all. Nothing in here may hash in any other way than the guest.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
-
 import numpy as np
 import numpy.typing as npt
+from cores._roots import deposits, permute_many, withdrawals
 
 from cores import COMMAND, EVENT, roots
-from venue.archive_records import SEQ_BITS, Records, Words
-from venue.columns import DEPOSITED, WITHDRAWN
+from venue.archive_records import Records, Words
 
-NO_ROOT = bytes(32)
+KEPT_INT = 0x3FFFFFFF3FFFFFFF
+KEPT = np.uint64(KEPT_INT)
+DOMAIN_BLIND = int.from_bytes(b"bind", "little")
+DOMAIN_EVENT = int.from_bytes(b"evt", "little")
 
 
 def annex_digests(records: Records) -> npt.NDArray[np.uint64]:
@@ -48,33 +48,37 @@ def events_of(records: Records) -> npt.NDArray[np.void]:
     return np.ascontiguousarray(records.events).view(EVENT).reshape(-1)
 
 
-def deposit_acc(previous: bytes, events: Words) -> bytes:
+def deposit_acc(previous: bytes, records: Records) -> bytes:
     """SHA-256(previous || seq || account || asset || amount), once for each DEPOSITED event in order."""
-    for event in _of_kind(events, DEPOSITED):
-        owner = int(event[2])
-        facts = struct.pack(">QQQQ", int(event[1]) >> SEQ_BITS, owner & 0xFFFFFFFF, owner >> 48, int(event[5]))
-        previous = hashlib.sha256(previous + facts).digest()
-    return previous
+    accumulated: bytes = deposits(previous, events_of(records))
+    return accumulated
 
 
-def withdrawal_root(events: Words) -> bytes:
+def withdrawal_root(records: Records) -> bytes:
     """RFC 6962 SHA-256 root over the WITHDRAWN events in order; zeros when there is none."""
-    leaves = [withdrawal_leaf(event) for event in _of_kind(events, WITHDRAWN)]
-    if not leaves:
-        return NO_ROOT
-    while len(leaves) > 1:  # the last of an odd level goes up as it is: the shape of RFC 6962
-        pairs = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(leaves[::2], leaves[1::2], strict=False)]
-        leaves = pairs + leaves[len(pairs) * 2 :]
-    return leaves[0]
+    root: bytes = withdrawals(events_of(records))
+    return root
 
 
-def withdrawal_leaf(event: npt.NDArray[np.uint64]) -> bytes:
-    """SHA-256(0x00 || address[20] || asset || amount || seq)."""
-    address = np.array([event[3], event[4], event[7]], "<u8").tobytes()[:20]
-    facts = struct.pack(">QQQ", int(event[2]) >> 48, int(event[5]), int(event[1]) >> SEQ_BITS)
-    return hashlib.sha256(b"\x00" + address + facts).digest()
+def event_blind(annex_digest: Words, index: int) -> bytes:
+    """What blinds the index-th event of the command with this annex. It tells nothing about the annex."""
+    state = np.zeros((1, 8), np.uint64)
+    state[0, :4] = annex_digest & KEPT
+    state[0, 4:6] = DOMAIN_BLIND, index
+    return roots.digest_bytes(permute_many(state)[0, :4])
 
 
-def _of_kind(events: Words, kind: int) -> Words:
-    found: Words = events[(events[:, 0] & np.uint64(0xFF)) == kind]
-    return found
+def event_leaf(event: bytes, blind: bytes) -> bytes:
+    """The leaf of an event from its 64 bytes and its blind; raises ValueError for a blind that cannot be one."""
+    words = np.frombuffer(event, "<u8").astype(np.uint64)
+    assert len(words) == 8, "an event is eight words"
+    tag = 0
+    for word in words.tolist():  # two bits a half and word, the first word's lowest
+        tag = tag >> 2 | (word & ~KEPT_INT)
+    state = np.zeros((1, 8), np.uint64)
+    state[0, :4] = roots.digest_words(blind)
+    for half in (words[:4], words[4:]):
+        state[0, 4:] = half & KEPT
+        state = permute_many(state)
+    state[0, 4:] = tag >> 2, DOMAIN_EVENT, 0, 0
+    return roots.digest_bytes(permute_many(state)[0, :4])

@@ -136,14 +136,14 @@ def run(
             finally:
                 part.unlink(missing_ok=True)
     except ExportError as error:
-        console.print(f"venue export: {error}", style="red", markup=False, highlight=False)
+        console.print(f"venue export: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_USAGE
     except (ArchiveError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        console.print(f"venue export: {error}", style="red", markup=False, highlight=False)
+        console.print(f"venue export: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_FAILED
-    console.print(f"{rows:,} rows" + (f" in {output}" if output else ""), highlight=False)
+    console.print(f"{rows:,} rows" + (f" in {output}" if output else ""), highlight=False, soft_wrap=True)
     return 0
 
 

@@ -1,0 +1,247 @@
+"""A seeded market for the archive's tests: real commands through the real core, with annexes as brokers send them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cores import COMMAND, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
+from venue.config import Config, loads
+
+CONFIG = """
+[venue]
+name = "VENUE"
+mic = "XDEM"
+data_dir = "{data}"
+[limits]
+symbols = 4
+accounts = 8
+assets = 4
+orders = 256
+levels = 1024
+[archive]
+commands_per_batch = {commands}
+seconds_per_batch = 3600
+[settlement]
+enabled = false
+[[assets]]
+id = 0
+code = "USD"
+scale = 4
+[[assets]]
+id = 1
+code = "ACME"
+scale = 0
+[[assets]]
+id = 2
+code = "BOLT"
+scale = 2
+[[instruments]]
+id = 0
+symbol = "ACME"
+isin = "XS0000000009"
+base = "ACME"
+quote = "USD"
+currency = "USD"
+tick = "0.01"
+lot = "1"
+price_min = "98.00"
+price_max = "102.00"
+[[instruments]]
+id = 1
+symbol = "BOLT"
+base = "BOLT"
+quote = "USD"
+currency = "USD"
+tick = "0.005"
+lot = "0.1"
+price_min = "9.000"
+price_max = "11.000"
+[[accounts]]
+id = 0
+[[accounts]]
+id = 1
+taker_bp = 3
+[[accounts]]
+id = 2
+maker_bp = 1
+taker_bp = 2
+[[members]]
+id = "ALPHA"
+lei = "5299000ALPHA00000A01"
+accounts = [1]
+[[members.sessions]]
+id = 1
+comp_id = "ALPHA1"
+username = "a"
+password_hash = "$argon2id$x"
+[[members]]
+id = "BRAVO"
+lei = "5299000BRAVO00000B02"
+accounts = [2]
+[[members.sessions]]
+id = 2
+comp_id = "BRAVO1"
+username = "b"
+password_hash = "$argon2id$x"
+"""
+
+
+def config(data: Path, commands_per_batch: int = 100) -> Config:
+    return loads(CONFIG.format(data=data, commands=commands_per_batch), data / "venue.toml")
+
+
+def core_of(config: Config) -> Core:
+    limits = config.limits
+    return Core(CoreConfig(limits.symbols, limits.accounts, limits.assets, limits.orders, limits.levels))
+
+
+@dataclass
+class Market:
+    """Makes commands in sequence and applies them to a core of its own, so that it knows the orders it entered."""
+
+    config: Config
+    seed: int = 7
+    seq: int = 0
+    time_ns: int = 1_790_000_000_000_000_000
+    orders: list[np.void] = field(default_factory=list)  # ACCEPTED events, some of orders that are gone by now
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.core = core_of(self.config)
+
+    def opening(self) -> list[tuple[np.ndarray, bytes]]:
+        """Instruments, accounts and deposits."""
+        made = []
+        for instrument in self.config.instruments:
+            base, quote = self.config.asset(instrument.base).id, self.config.asset(instrument.quote).id
+            made.append(
+                self._command(
+                    *(CommandKind.INSTRUMENT, b"verb=instrument\x01actor=ops\x01"),
+                    symbol=instrument.id,
+                    account=base,
+                    session=quote,
+                    order_id=self.config.lot_size(instrument),
+                    price_ticks=instrument.min_ticks,
+                    qty_lots=instrument.max_ticks,
+                    aux=self.config.tick_value(instrument),
+                )
+            )
+        for account in self.config.accounts:
+            aux = account.maker_bp | account.taker_bp << 32
+            made.append(self._command(CommandKind.ACCOUNT, b"verb=account\x01", account=account.id, aux=aux))
+        for account in (1, 2):
+            for asset in range(3):
+                made.append(self._money(CommandKind.DEPOSIT, account, asset, 10**9))
+        made.append(self._money(CommandKind.LIMIT, 1, 0, 10**6))
+        return made
+
+    def flow(self, count: int) -> list[tuple[np.ndarray, bytes]]:
+        """Orders, cancels, replaces, money and a few mistakes."""
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> tuple[np.ndarray, bytes]:
+        draw = self.random.random()
+        if draw < 0.60 or not self.orders:
+            return self._new()
+        if draw < 0.78:
+            return self._amend(CommandKind.CANCEL)
+        if draw < 0.92:
+            return self._amend(CommandKind.REPLACE)
+        account = self.random.choice((1, 2))
+        if draw < 0.94:
+            return self._money(CommandKind.DEPOSIT, account, self.random.randrange(3), self.random.randrange(0, 5000))
+        if draw < 0.96:
+            return self._money(CommandKind.WITHDRAW, account, self.random.randrange(3), self.random.randrange(1, 50))
+        if draw < 0.98:
+            return self._command(CommandKind.TIME, b"verb=time\x01")
+        return self._command(
+            *(CommandKind.MASS_CANCEL, b"35=q\x0111=M1\x01"),
+            symbol=self.random.randrange(2),
+            account=account,
+            session=account,
+        )
+
+    def _new(self) -> tuple[np.ndarray, bytes]:
+        account, symbol = self.random.choice((1, 2)), self.random.randrange(2)
+        side = self.random.choice((Side.BUY, Side.SELL))
+        ord_type = OrdType.LIMIT if self.random.random() < 0.9 else OrdType.MARKET
+        tif = self.random.choice((Tif.DAY, Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK))
+        if ord_type == OrdType.MARKET and tif == Tif.GTC:
+            tif = Tif.IOC
+        qty = self.random.choice((1, 2, 5, 10, 10, 0))
+        precheck = 131 if self.random.random() < 0.03 else 0
+        flags = int(ord_type == OrdType.LIMIT and self.random.random() < 0.05)
+        capacity = self.random.choice(("P", "R", "A"))
+        body = (
+            f"35=D\x0111=C{self.seq + 1}\x0155=S{symbol}\x0154={int(side)}\x01528={capacity}\x01"
+            f"453=1\x01448=CLIENT{self.random.randrange(5)}\x01447=D\x01452=3\x01"
+        )
+        return self._command(
+            *(CommandKind.NEW, body.encode()),
+            side=side,
+            ord_type=ord_type,
+            tif=tif,
+            flags=flags,
+            precheck=precheck,
+            symbol=symbol if self.random.random() < 0.99 else 0xFFFF,
+            account=account,
+            session=account,
+            price_ticks=self._price(side, symbol) if ord_type == OrdType.LIMIT else 0,
+            qty_lots=qty,
+            aux=self.random.choice((0, 0, 0, 1)),
+        )
+
+    def _amend(self, kind: CommandKind) -> tuple[np.ndarray, bytes]:
+        order = self.random.choice(self.orders[-30:])
+        symbol, account, qty = int(order["symbol"]), int(order["account"]), int(order["qty_lots"])
+        letter = "F" if kind == CommandKind.CANCEL else "G"
+        return self._command(
+            *(kind, f"35={letter}\x0111=C{self.seq + 1}\x0141=C{int(order['exec_id']) >> 24}\x01".encode()),
+            symbol=symbol,
+            account=account,
+            session=account,
+            side=int(order["side"]),
+            order_id=int(order["order_id"]),
+            price_ticks=self._price(int(order["side"]), symbol) if kind == CommandKind.REPLACE else 0,
+            qty_lots=self.random.choice((qty, qty + 3, 1)) if kind == CommandKind.REPLACE else 0,
+        )
+
+    def _price(self, side: int, symbol: int) -> int:
+        """Mostly beside the middle, sometimes across it."""
+        away = self.random.randrange(-3, 20)
+        return (10_000 if symbol == 0 else 2_000) + (-away if side == Side.BUY else away)
+
+    def _money(self, kind: CommandKind, account: int, asset: int, amount: int) -> tuple[np.ndarray, bytes]:
+        address: dict[str, int] = {}
+        if kind == CommandKind.WITHDRAW:
+            address = {"order_id": self.random.getrandbits(64), "price_ticks": 2**63 + 5, "aux": 2**32 - 1}
+        return self._command(kind, b"verb=money\x01", account=account, asset=asset, qty_lots=amount, **address)
+
+    def _command(self, kind: CommandKind, body: bytes, **values: int) -> tuple[np.ndarray, bytes]:
+        self.seq += 1
+        self.time_ns += self.random.randrange(0, 2_000_000)
+        record = np.zeros(1, COMMAND)
+        record["kind"], record["seq"], record["time_ns"] = kind, self.seq, self.time_ns
+        for name, value in values.items():
+            record[name] = value
+        events, _ = self.core.apply(record)
+        self.orders.extend(events[events["kind"] == EventKind.ACCEPTED])
+        return record, self.random.randbytes(16) + body
+
+
+@dataclass
+class Slice:
+    """What a follower's poll gives."""
+
+    commands: np.ndarray
+    annex: bytes
+    annex_ends: np.ndarray
+
+
+def joined(made: list[tuple[np.ndarray, bytes]]) -> Slice:
+    ends = np.cumsum([len(annex) for _, annex in made], dtype=np.uint64)
+    return Slice(np.concatenate([c for c, _ in made]), b"".join(annex for _, annex in made), ends)
