@@ -146,6 +146,37 @@ void bulk_slots_digest(u64 domain, const struct slot *slots, const u64 *ends, u6
     }
 }
 
+u64 witness_cover(const u64 *touched, u64 touched_count, u64 count, u64 *levels, u64 *numbers) {
+    u64 blocks = 0, from = 0;
+    for (u64 i = 0; i <= touched_count; i++) {
+        u64 to = i < touched_count ? touched[i] : count;
+        while (from < to) {
+            u64 level = block_level(from, to);
+            levels[blocks] = level;
+            numbers[blocks] = from >> level;
+            blocks++;
+            from += 1ull << level;
+        }
+        from = to + 1;
+    }
+    return blocks;
+}
+
+void bulk_deposits(uint8_t acc[32], const struct event *events, u64 count) {
+    for (u64 i = 0; i < count; i++)
+        if ((events[i].head & 0xff) == EVENT_DEPOSITED)
+            deposit_extend(acc, &events[i]);
+}
+
+void bulk_withdrawals(const struct event *events, u64 count, uint8_t root[32]) {
+    struct withdrawal_tree tree;
+    withdrawal_init(&tree);
+    for (u64 i = 0; i < count; i++)
+        if ((events[i].head & 0xff) == EVENT_WITHDRAWN)
+            withdrawal_push(&tree, &events[i]);
+    withdrawal_root(&tree, root);
+}
+
 void annex_digests(const uint8_t *bytes, const u64 *ends, u64 count, u64 *digests) {
     for (u64 i = 0; i < count; i++) {
         u64 start = i ? ends[i - 1] : 0;
