@@ -88,7 +88,7 @@ class Contract:
     def __init__(self, chain: Chain, address: bytes, abi: list[dict[str, Any]]) -> None:
         self.address = address
         self._chain = chain
-        self._contract = chain.web3.eth.contract(address=checksum(address), abi=abi)
+        self._contract = chain.web3.eth.contract(address=checksum(address), abi=abi, decode_tuples=True)
 
     def encode(self, function: str, *arguments: Any) -> bytes:
         """Calldata of a function."""
@@ -96,7 +96,7 @@ class Contract:
 
     def read(self, function: str, *arguments: Any) -> Any:
         """Call a view at the latest block."""
-        return self._chain.ask(lambda: self._contract.functions[function](*arguments).call())
+        return self._chain.ask(lambda: self._contract.functions[function](*arguments).call(self._chain.view_fields))
 
     def events(self, name: str, from_block: int, **topics: Any) -> list[Any]:
         """Logged events of one kind since a block, oldest first."""
@@ -120,6 +120,8 @@ class Chain:
         self._simulated_blocks = simulated_finality_blocks
         self._lock = threading.RLock()
         self.embedded: EmbeddedChain | None = None
+        # eth-tester charges for views as well, so somebody with funds has to ask.
+        self.view_fields: Any = {"from": checksum(funded[0])} if url == EMBEDDED and funded else {}
         if simulated_finality_blocks < 0:
             raise SettlementConfigError("simulated_finality_blocks: must be 0 (off) or a number of blocks")
         if url == EMBEDDED:

@@ -334,6 +334,16 @@ class Ledger:
                 (proof_id, verifier, contract, signature),
             )
 
+    def unattested(self, verifier: bytes, contract: bytes) -> list[Proof]:
+        """Verified proofs that a verifier has not signed for a contract, oldest first."""
+        return self._rows(
+            Proof,
+            "SELECT id, batch_id, program_id, backend, kind, cycles, seconds, size_bytes, path, proof_sha256, verified "
+            "FROM proofs p WHERE verified AND NOT EXISTS (SELECT 1 FROM attestations a WHERE a.proof_id = p.id "
+            "AND a.verifier = %s AND a.contract = %s) ORDER BY id LIMIT 64",
+            *(verifier, contract),
+        )
+
     def attestations(self, proof_id: int, contract: bytes) -> dict[bytes, bytes]:
         """Signature by verifier for one proof and one verifier contract."""
         with self._transaction() as connection:
@@ -483,6 +493,14 @@ class Ledger:
                 "UPDATE transactions SET state = %s, reason = %s, tx_hash = NULL, block_number = NULL, "
                 "block_hash = NULL, changed_at = now() WHERE id = %s",
                 (state, reason, transaction.id),
+            )
+
+    def set_taken_back(self, transaction: Transaction, reason: str) -> None:
+        """Mined, but undone by the contract's owner afterwards."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE transactions SET state = 'failed', reason = %s, changed_at = now() WHERE id = %s",
+                (reason, transaction.id),
             )
 
     def next_nonce(self, deployment: Deployment, sender: bytes) -> int:

@@ -1,0 +1,41 @@
+"""The whole way: sealed batches become final on the embedded chain, across restarts and losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from settlement.errors import SettlementConfigError
+from settlement.service import Settlement, SettlementConfig
+from tests.settlement.samples import PROGRAM, HashProver, config, linked, seal
+
+
+def settle(settlement: Settlement, steps: int = 60) -> None:
+    """Drive both threads' work by hand until nothing is left to wait for."""
+    for _ in range(steps):
+        waiting = settlement.follower.step()
+        proving = settlement.follower.prove_step()
+        if not waiting and not proving and settlement.ledger.deployment() is not None:
+            states = {state.state for state in settlement.ledger.batch_states()}
+            if states <= {"final"}:
+                return
+    raise AssertionError(settlement.ledger.summary())
+
+
+def test_batches_become_final(tmp_path: Path, archive: Path, ledger_url: str) -> None:
+    prover = HashProver(tmp_path)
+    settlement = Settlement(config(tmp_path, archive, ledger_url, range_batches=4), prover, prover.verify)
+    assert settlement.follower.step() is False
+    seal(archive, linked(10))
+    settle(settlement)
+    states = settlement.ledger.batch_states()
+    assert [state.batch_id for state in states] == list(range(1, 11))
+    assert {(state.state, state.assurance) for state in states} == {("final", "attested")}
+    assert [state.range_id for state in states] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+    anchor = settlement.anchor()
+    assert anchor is not None
+    anchor.check()
+    head = anchor.contract.read("head")
+    assert (head.range_count, head.final_count, head.next_batch_id) == (3, 3, 11)
+    settlement.close()
