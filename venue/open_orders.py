@@ -44,7 +44,7 @@ class Carried:
     def check(self) -> None:
         """Assert ascending ids and one entry and one set of terms for each."""
         count = len(self.order_ids)
-        assert np.all(np.diff(self.order_ids.astype(np.int64)) > 0)
+        assert np.all(self.order_ids[1:] > self.order_ids[:-1])
         assert len(self.entries) == len(self.entry_annexes) == len(self.terms) == len(self.terms_annexes) == count
 
     def find(self, order_ids: U64) -> I64:

@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-from cores.batch import seal
+import numpy.typing as npt
 
 from cores import Core, CoreConfig, roots
+from cores.batch import seal
 from venue import archive_file, archive_roots, checkpoint
 from venue.archive import Archive, write_durably
 from venue.archive_file import ArchiveError
@@ -45,18 +47,32 @@ class DivergenceError(Exception):
     """This core's state is not the writer's: the alarm that stops sealing."""
 
 
+class JournalSlice(Protocol):
+    """Durable commands with their annexes, as a follower gives them."""
+
+    commands: npt.NDArray[np.void]
+    annex: bytes
+    annex_ends: npt.NDArray[np.uint64]
+
+
+class JournalFollower(Protocol):
+    """What the sealer needs of the journal."""
+
+    def poll(self, limit: int) -> JournalSlice: ...
+
+
 @dataclass
 class _Pending:
     """Commands read from the journal and not yet sealed."""
 
-    commands: list[np.ndarray] = field(default_factory=list)
+    commands: list[npt.NDArray[Any]] = field(default_factory=list)
     annexes: list[bytes] = field(default_factory=list)
-    annex_ends: list[np.ndarray] = field(default_factory=list)
+    annex_ends: list[npt.NDArray[Any]] = field(default_factory=list)
     count: int = 0
     annex_bytes: int = 0
     since: float = 0.0
 
-    def add(self, commands: np.ndarray, annex: bytes, annex_ends: np.ndarray, now: float) -> None:
+    def add(self, commands: npt.NDArray[Any], annex: bytes, annex_ends: npt.NDArray[Any], now: float) -> None:
         if self.count == 0:
             self.since = now
         self.commands.append(commands)
@@ -65,7 +81,7 @@ class _Pending:
         self.count += len(commands)
         self.annex_bytes += len(annex)
 
-    def take(self, count: int, now: float) -> tuple[np.ndarray, bytes, np.ndarray]:
+    def take(self, count: int, now: float) -> tuple[npt.NDArray[Any], bytes, npt.NDArray[Any]]:
         """The first `count` commands with their annexes; the rest stays."""
         commands, ends = np.concatenate(self.commands), np.concatenate(self.annex_ends)
         annex = b"".join(self.annexes)
@@ -85,6 +101,7 @@ class Sealer:
         config: Config,
         on_sealed: Callable[[BatchRecord], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        follow: Callable[[Path, int], JournalFollower] = Follower,
     ) -> None:
         self.config = config
         self.archive = Archive(config.archive_dir)
@@ -94,7 +111,7 @@ class Sealer:
         self._roots_dir = config.data_dir / "snapshot"
         self._roots_checked: set[int] = set()
         self.core, self.carried, self._checkpoint_seq = self._recover()
-        self._follower = Follower(config.journal_dir, self.archive.next_seq)
+        self._follower = follow(config.journal_dir, self.archive.next_seq)
         self._pending = _Pending()
         self._boundary = self._read_boundary()
         self._compare_published_roots()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cores import COMMAND, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
 from venue.config import Config, loads
+from venue.sealer import Sealer
 
 CONFIG = """
 [venue]
@@ -175,11 +177,7 @@ class Market:
         qty = self.random.choice((1, 2, 5, 10, 10, 0))
         precheck = 131 if self.random.random() < 0.03 else 0
         flags = int(ord_type == OrdType.LIMIT and self.random.random() < 0.05)
-        capacity = self.random.choice(("P", "R", "A"))
-        body = (
-            f"35=D\x0111=C{self.seq + 1}\x0155=S{symbol}\x0154={int(side)}\x01528={capacity}\x01"
-            f"453=1\x01448=CLIENT{self.random.randrange(5)}\x01447=D\x01452=3\x01"
-        )
+        body = f"35=D\x0111=C{self.seq + 1}\x0155=S{symbol}\x0154={int(side)}\x01{self._parties()}"
         return self._command(
             *(CommandKind.NEW, body.encode()),
             side=side,
@@ -209,6 +207,19 @@ class Market:
             price_ticks=self._price(int(order["side"]), symbol) if kind == CommandKind.REPLACE else 0,
             qty_lots=self.random.choice((qty, qty + 3, 1)) if kind == CommandKind.REPLACE else 0,
         )
+
+    def _parties(self) -> str:
+        """Whom the order is for, as RTS 24 asks; not every member says everything."""
+        fields = [f"528={self.random.choice('PRA')}"]
+        if self.random.random() < 0.3:
+            fields.append("1724=5")
+        if self.random.random() < 0.3:
+            fields.append("529=1 5")
+        roles = [role for role in (3, 12, 26, 122) if self.random.random() < 0.6]
+        fields.append(f"453={len(roles)}")
+        for role in roles:
+            fields.append(f"448=P{role}-{self.random.randrange(4)}\x01447=D\x01452={role}")
+        return "".join(field + "\x01" for field in fields)
 
     def _price(self, side: int, symbol: int) -> int:
         """Mostly beside the middle, sometimes across it."""
@@ -245,3 +256,27 @@ class Slice:
 def joined(made: list[tuple[np.ndarray, bytes]]) -> Slice:
     ends = np.cumsum([len(annex) for _, annex in made], dtype=np.uint64)
     return Slice(np.concatenate([c for c, _ in made]), b"".join(annex for _, annex in made), ends)
+
+
+class MemoryFollower:
+    """A follower over commands at hand."""
+
+    def __init__(self, made: list[tuple[np.ndarray, bytes]], from_seq: int) -> None:
+        self.made, self.at = made, from_seq - 1
+
+    def poll(self, limit: int) -> Slice:
+        part = self.made[self.at : self.at + limit]
+        self.at += len(part)
+        return joined(part) if part else Slice(np.zeros(0, COMMAND), b"", np.zeros(0, np.uint64))
+
+
+def sealer(config: Config, made: list[tuple[np.ndarray, bytes]], **options: Any) -> Sealer:
+    return Sealer(config, follow=lambda _, from_seq: MemoryFollower(made, from_seq), **options)
+
+
+def sealed(folder: Path, commands: int = 600, commands_per_batch: int = 150, seed: int = 7) -> Config:
+    """A sealed archive of a seeded market."""
+    chosen = config(folder, commands_per_batch)
+    market = Market(chosen, seed)
+    sealer(chosen, market.opening() + market.flow(commands)).drain()
+    return chosen
