@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from proving import replay
 from proving.errors import KindUnavailable, ProvingError
-from proving.programs import Program, get
+from proving.programs import EXECUTION, Program, get
 from proving.sp1 import build
 from proving.verifier import Check, Verdict, Verifier
 from proving.worker import Worker
@@ -202,7 +202,7 @@ class ReplayBackend:
 
     def verify(self, proof_path: Path, program_id: bytes, public_values: bytes) -> Verdict:
         """Execute again and compare. The native guest stands for one program only, and for no other id."""
-        program = self._program or get("venue")
+        program = self._program or get(EXECUTION)
         if program_id != program.program_id:
             reason = f"the native guest is program 0x{program.program_id.hex()}, not 0x{program_id.hex()}"
             return Verdict(False, reason, Check.PROGRAM)

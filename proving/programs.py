@@ -24,6 +24,9 @@ from proving.verifier import Verifier
 ELF_DIR = Path(__file__).parent / "guest" / "elf"
 LIST = "programs.json"
 
+# The program of statement 1: the venue's core over a batch.
+EXECUTION = "execution"
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
