@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from settlement.errors import SettlementConfigError
-from settlement.service import Settlement, SettlementConfig
-from tests.settlement.samples import PROGRAM, HashProver, config, linked, seal
+from settlement.service import Settlement
+from tests.settlement.samples import HashProver, config, linked, seal
 
 
 def settle(settlement: Settlement, steps: int = 60) -> None:
