@@ -140,9 +140,10 @@ class Sealer:
 
     def drain(self) -> None:
         """Seal everything that is durable now, then remember the state."""
-        while self.step() or self._pending.count:
-            if self._pending.count and not self._due():
-                self._seal(self._pending.count)
+        while self.step():
+            pass
+        if self._pending.count and not self._boundary:  # a cut that was written down is never moved
+            self._seal(self._pending.count)
         self._save_checkpoint()
 
     # ---- reading and cutting ----

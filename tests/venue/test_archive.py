@@ -1,0 +1,315 @@
+"""The archive folder and its sealer: complete or absent, the same after any crash, stopped by a difference."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.venue.archive_market import Market, config, joined, sealed, sealer
+from venue import archive as archive_module
+from venue import checkpoint
+from venue.archive import Archive, ArchiveReader, batch_name
+from venue.archive_file import ArchiveError
+from venue.batches import BatchRecord
+from venue.config import Config
+from venue.sealer import DivergenceError, Sealer
+from venue.verify import verify
+
+
+class Crash(BaseException):
+    """The process died here: nothing may catch it."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("batch-*"))}
+
+
+def market(venue: Config, commands: int = 250, seed: int = 7) -> list[Any]:
+    made = Market(venue, seed)
+    return made.opening() + made.flow(commands)
+
+
+def test_batches_are_cut_by_count_and_the_rest_by_draining(tmp_path: Path) -> None:
+    venue = config(tmp_path, 100)
+    records: list[BatchRecord] = []
+    one = sealer(venue, market(venue), on_sealed=records.append)
+    while one.step():
+        one.check()
+    assert [record.command_count for record in records] == [100, 100]
+    one.drain()
+    assert [record.command_count for record in records] == [100, 100, 62]
+    one.check()
+    one.archive.check()
+    assert [record.batch_id for record in records] == [1, 2, 3]
+    assert one.sealed_seq == 262
+    assert verify([venue.archive_dir], replay=True).ok
+
+
+def test_a_batch_is_cut_after_its_time(tmp_path: Path) -> None:
+    venue, now = config(tmp_path, 100), [0.0]
+    one = sealer(venue, market(venue, 10), clock=lambda: now[0])
+    one.step()
+    assert one.archive.last is None
+    now[0] = venue.archive.seconds_per_batch
+    one.step()
+    assert one.archive.last is not None and one.archive.last.command_count == 22
+
+
+def test_nothing_to_seal_seals_nothing(tmp_path: Path) -> None:
+    venue = config(tmp_path)
+    one = sealer(venue, [])
+    one.drain()
+    assert not one.step() and contents(venue.archive_dir) == {}
+
+
+class Crashing:
+    """Makes the nth durable step of the archive die: before writing, or with a half-written temporary file, or
+    after the rename."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        self.how = ""
+        real = archive_module.write_durably
+
+        def write(path: Path, data: Any) -> None:
+            self.left -= 1
+            if self.left != -1:
+                real(path, data)
+                return
+            if self.how == "half":
+                path.with_name(path.name + ".part").write_bytes(bytes(data)[: len(data) // 2])
+            if self.how == "after":
+                real(path, data)
+            raise Crash
+
+        for module in ("venue.archive", "venue.sealer", "venue.checkpoint"):
+            monkeypatch.setattr(f"{module}.write_durably", write)
+
+    def at(self, step: int, how: str) -> None:
+        self.left, self.how = step, how
+
+
+@pytest.fixture
+def crashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashing]:
+    yield Crashing(monkeypatch)
+
+
+@pytest.mark.parametrize("how", ["before", "half", "after"])
+def test_a_crash_at_every_step_gives_the_same_files(tmp_path: Path, crashing: Crashing, how: str) -> None:
+    """Each write in turn is the last one of the process, which then starts again with other ideas of where to cut."""
+    venue = config(tmp_path / "whole", 100)
+    made = market(venue)
+    sealer(venue, made).drain()
+    expected = contents(venue.archive_dir)
+    assert len(expected) == 9
+    for step in range(14):
+        folder = tmp_path / f"{how}{step}"
+        crashed = config(folder, 100)
+        crashing.at(step, how)
+        try:
+            sealer(crashed, made).drain()
+        except Crash:
+            crashing.at(-1, "")
+            boundary = crashed.archive_dir / "boundary.json"
+            # The cut that was written down stands, whatever the settings are now.
+            last_seq = json.loads(boundary.read_bytes())["last_seq"] if boundary.exists() else 0
+            published = Archive(crashed.archive_dir).next_seq - 1
+            other = config(folder, 33 if last_seq > published else 100)
+            one = sealer(other, made)
+            while one.archive.next_seq <= last_seq:
+                assert one.step()
+        one = sealer(crashed, made)
+        one.drain()
+        one.check()
+        one.archive.check()
+        assert contents(crashed.archive_dir) == expected, step
+        assert not list(crashed.archive_dir.glob("*.part"))
+
+
+def test_a_damaged_unpublished_file_is_made_again(tmp_path: Path, crashing: Crashing) -> None:
+    venue = config(tmp_path / "a", 100)
+    made = market(venue)
+    crashing.at(2, "after")  # boundary, arrow, input: the record is missing
+    with pytest.raises(Crash):
+        sealer(venue, made).drain()
+    path = venue.archive_dir / batch_name(1, ".arrow")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    sealer(venue, made).drain()
+    assert path.read_bytes() == whole
+
+
+def test_a_published_batch_is_never_written_again(tmp_path: Path) -> None:
+    venue = config(tmp_path, 100)
+    made = market(venue)
+    sealer(venue, made).drain()
+    before = {path: path.stat().st_mtime_ns for path in venue.archive_dir.glob("batch-*")}
+    for _ in range(3):
+        sealer(venue, made).drain()
+    assert {path: path.stat().st_mtime_ns for path in venue.archive_dir.glob("batch-*")} == before
+
+
+@pytest.mark.parametrize("damage", ["remove", "flip", "truncate", "empty"])
+def test_checkpoints_are_only_a_cache(tmp_path: Path, damage: str) -> None:
+    venue = config(tmp_path, 60)
+    made = market(venue)
+    sealer(venue, made[:130]).drain()
+    sealer(venue, made[:200]).drain()
+    found = sorted(venue.archive_dir.glob("checkpoint-*.state"))
+    assert len(found) == checkpoint.KEEP
+    chosen = random.Random(1)
+    for path in found:
+        data = bytearray(path.read_bytes())
+        if damage == "flip":
+            data[chosen.randrange(len(data))] ^= 1
+        path.write_bytes(data[: {"truncate": len(data) // 2, "empty": 0}.get(damage, len(data))])
+        if damage == "remove":
+            path.unlink()
+    one = sealer(venue, made)
+    one.check()
+    one.drain()
+    one.check()
+    assert verify([venue.archive_dir], replay=True).ok
+
+
+def test_a_checkpoint_of_another_state_is_passed_over(tmp_path: Path) -> None:
+    venue, other = config(tmp_path / "a", 60), config(tmp_path / "b", 60)
+    made = market(venue)
+    sealer(venue, made).drain()
+    sealer(other, market(other, seed=8)).drain()
+    for path in venue.archive_dir.glob("checkpoint-*"):
+        shutil.copy(next(iter(other.archive_dir.glob("checkpoint-*"))), path)
+    sealer(venue, made).check()
+
+
+def test_the_checkpoint_saves_the_replay(tmp_path: Path) -> None:
+    """With a sound checkpoint of the last batch no archive file is read at the start."""
+    venue = config(tmp_path, 60)
+    made = market(venue)
+    sealer(venue, made).drain()
+    for path in venue.archive_dir.glob("*.arrow"):
+        path.write_bytes(b"gone")
+    sealer(venue, made).check()
+    for path in venue.archive_dir.glob("checkpoint-*"):
+        path.unlink()
+    with pytest.raises(ArchiveError, match=r"batch-0000000001.arrow: not a readable"):
+        sealer(venue, made)
+
+
+# ---- the writer's state roots ----
+
+
+def put_root(venue: Config, seq: int, root: bytes) -> None:
+    folder = venue.data_dir / "snapshot"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{seq:020}.root").write_bytes(root)
+
+
+def true_root(venue: Config, made: list[Any], seq: int) -> bytes:
+    from cores import roots
+    from tests.venue.archive_market import core_of
+
+    core = core_of(venue)
+    core.apply(joined(made[:seq]).commands)
+    root: bytes = roots.state_root(core)
+    return root
+
+
+def test_batches_are_cut_at_the_writers_roots_and_compared(tmp_path: Path) -> None:
+    venue = config(tmp_path, 100)
+    made = market(venue)
+    put_root(venue, 137, true_root(venue, made, 137))
+    records: list[BatchRecord] = []
+    sealer(venue, made, on_sealed=records.append).drain()
+    assert [record.last_seq for record in records] == [100, 137, 237, 262]
+    put_root(venue, 50, true_root(venue, made, 50))  # late, and within a batch
+    put_root(venue, 262, true_root(venue, made, 262))
+    sealer(venue, made).step()
+
+
+@pytest.mark.parametrize("seq", [50, 100, 137])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_difference_stops_sealing(tmp_path: Path, seq: int, late: bool) -> None:
+    venue = config(tmp_path, 100)
+    made = market(venue)
+    if late:
+        sealer(venue, made).drain()
+    put_root(venue, seq, bytes(32))
+    with pytest.raises(DivergenceError, match=f"after sequence number {seq} the writer's state root is 0000"):
+        sealer(venue, made).drain()
+    if not late:
+        assert Archive(venue.archive_dir).next_seq <= seq, "a batch that differs is not published"
+
+
+def test_a_difference_is_the_process_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from venue import sealer as module
+
+    venue = config(tmp_path, 100)
+    made = market(venue)
+    put_root(venue, 50, bytes(32))
+    monkeypatch.setattr(module, "Sealer", lambda chosen, on_sealed: sealer(chosen, made, on_sealed=on_sealed))
+    stop = threading.Event()
+    stop.set()
+    assert module.run(venue, stop) == module.EXIT_DIVERGED
+    (venue.data_dir / "snapshot" / f"{50:020}.root").unlink()
+    assert module.run(venue, stop) == 0
+    (venue.archive_dir / batch_name(1, ".record")).unlink()
+    assert module.run(venue, stop) == module.EXIT_ARCHIVE
+
+
+# ---- the folder ----
+
+
+def test_a_gap_in_the_archive_is_refused(tmp_path: Path) -> None:
+    venue = sealed(tmp_path, 300, 60)
+    (venue.archive_dir / batch_name(2, ".record")).unlink()
+    with pytest.raises(ArchiveError, match=r"batch-0000000002.record is missing"):
+        Archive(venue.archive_dir)
+
+
+def test_a_damaged_boundary_is_refused(tmp_path: Path) -> None:
+    venue = sealed(tmp_path, 100, 60)
+    (venue.archive_dir / "boundary.json").write_bytes(b"{")
+    with pytest.raises(ArchiveError, match=r"boundary.json: damaged"):
+        sealer(venue, [])
+
+
+def test_the_reader_finds_sequence_numbers(tmp_path: Path) -> None:
+    venue = sealed(tmp_path, 300, 37)
+    reader = ArchiveReader(venue.archive_dir)
+    for batch_id in reader.batch_ids:
+        record = reader.record(batch_id)
+        for seq in (record.first_seq, (record.first_seq + record.last_seq) // 2, record.last_seq):
+            assert reader.find_seq(seq) == batch_id
+        assert reader.first_time_ns(batch_id) == int(reader.batch(batch_id).table["event_time"][0].value)
+    with pytest.raises(ArchiveError, match="no sealed batch has sequence number 313"):
+        reader.find_seq(313)
+
+
+def test_the_reader_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="not a readable archive folder"):
+        ArchiveReader("nosuch://bucket/archive")
+    venue = sealed(tmp_path, 100, 60)
+    path = venue.archive_dir / batch_name(1, ".record")
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ArchiveError, match="304 bytes"):
+        ArchiveReader(venue.archive_dir).record(1)
+    (venue.archive_dir / batch_name(2, ".arrow")).unlink()
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        ArchiveReader(venue.archive_dir).batch(2)
+
+
+def test_a_sealer_is_checked(tmp_path: Path) -> None:
+    venue = config(tmp_path, 100)
+    one: Sealer = sealer(venue, market(venue))
+    one.drain()
+    one.core.apply_one(kind=5)
+    with pytest.raises(AssertionError):
+        one.check()
