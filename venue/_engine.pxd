@@ -1,0 +1,159 @@
+"""The engine's C interface: engine.h is the contract for native callers, engine_internal.h is for the binding only."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from posix.types cimport pid_t
+
+from cores._core cimport core, core_config, event, u64
+from cores._core cimport command as core_command
+
+
+cdef extern from "engine_internal.h" nogil:
+    enum:
+        CLORDID_BYTES
+        ANNEX_BYTES_MAX
+        SALT_BYTES
+        TEXT_BYTES
+        SYNC_BUCKETS
+        SUBMIT_POSS_DUP
+        SUBMIT_OK
+        SUBMIT_KNOWN
+        SUBMIT_STOPPED
+        SUBMIT_INVALID
+        JOURNAL_OK
+        JOURNAL_LOCKED
+        JOURNAL_DAMAGED
+        JOURNAL_CONFIG
+        JOURNAL_FAILED
+
+    struct submission:
+        core_command command
+        char clordid[40]
+        char orig_clordid[40]
+        const uint8_t *body
+        uint32_t body_bytes
+        uint32_t flags
+        u64 origin
+
+    struct report:
+        event event
+        u64 time_ns, origin, order_qty_lots, order_price_ticks, cum_lots, value
+        uint16_t session, symbol
+        uint8_t side, ord_type, tif, order_flags, command_kind, command_session_differs, status, pad
+        uint32_t account
+        char clordid[40]
+        char orig_clordid[40]
+
+    struct order_status:
+        u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id
+        uint32_t account
+        uint16_t session, symbol
+        uint8_t side, ord_type, tif, order_flags, status
+        char clordid[40]
+
+    ctypedef void (*engine_sink)(void *context, const report *reports, u64 count) noexcept nogil
+
+    struct engine_api:
+        uint32_t version
+
+    struct journal_counters:
+        u64 records, bytes, syncs, sync_ns, segments
+        u64 sync_buckets[16]
+
+    struct group:
+        u64 used
+
+    struct journal_s "journal":
+        journal_counters counters
+        group active
+        uint32_t epoch
+        int failed
+
+    struct tracked:
+        u64 order_id
+
+    struct known:
+        u64 time_ns
+
+    struct orders_s "orders":
+        tracked *tracked
+        known *known
+        u64 tracked_count, known_count, day
+
+    struct reports_s "reports":
+        u64 total, released, pending_count
+
+    struct snapshots_s "snapshots":
+        u64 last_seq
+        int busy, failed_errno
+
+    struct engine_s "engine":
+        journal_s journal
+        core *core
+        orders_s orders
+        reports_s reports
+        snapshots_s snapshots
+        u64 last_seq, last_time_ns, safe_seq, recovered_seq
+        int stopped
+        char *reason
+        char *notes
+        engine_api api
+
+    struct engine_options:
+        const char *data_dir
+        core_config config
+        int sync
+        u64 interval_ns, segment_bytes, snapshot_commands
+        void (*on_fatal)(void *context, const char *reason) noexcept nogil
+        void *fatal_context
+
+    int engine_open(const engine_options *options, engine_s **opened, char *text)
+    int engine_submit(engine_s *engine, const submission *s, u64 *seq)
+    int engine_call(engine_s *engine, const submission *s, u64 *seq, event **events, u64 *count)
+    int engine_find_order(engine_s *engine, uint16_t session, const char *clordid, order_status *status)
+    void engine_set_sink(engine_s *engine, engine_sink sink, void *context)
+    u64 engine_durable_seq(const engine_s *engine)
+    int engine_drain(engine_s *engine)
+    void engine_stop(engine_s *engine)
+    void engine_close(engine_s *engine)
+    u64 engine_check(engine_s *engine)
+    void engine_lock(engine_s *engine)
+    void engine_unlock(engine_s *engine)
+    u64 reports_take_pending(reports_s *reports, uint16_t session, u64 after_exec_id, report **taken)
+    void snapshot_take(engine_s *engine)
+    int snapshot_wait(engine_s *engine)
+
+    struct watermark:
+        u64 durable_seq, segment_first_seq, segment_offset, epoch, state
+
+    struct segment_head:
+        uint32_t epoch
+        u64 first_seq, created_ns
+        uint32_t symbols, accounts, assets, orders, levels
+
+    ctypedef int (*entry_visitor)(void *context, const core_command *command, const uint8_t *annex,
+                                  u64 annex_bytes) noexcept nogil
+
+    struct scan:
+        const char *dir
+        const core_config *config
+        u64 from_seq, to_seq, durable_seq
+        int watermarked
+        entry_visitor visit
+        void *context
+        core_config found
+        u64 last_seq, last_time_ns, entries, tail_first_seq, tail_offset, torn_bytes
+        uint32_t epoch
+        char text[2048]
+
+    int journal_scan(scan *s)
+    int watermark_load(const char *dir, watermark *copy)
+    int watermark_read(const void *mapping, watermark *copy)
+    int segment_head_read(const uint8_t *data, u64 bytes, segment_head *head)
+    u64 entries_parse(const uint8_t *data, u64 bytes, u64 next_seq, uint32_t epoch, u64 durable_seq, u64 limit,
+                      core_command *commands, uint8_t *annex, u64 annex_capacity, u64 *annex_used, u64 *annex_ends,
+                      u64 *consumed, int *bad)
+
+
+cdef extern from "crc32c.h" nogil:
+    uint32_t crc32c(uint32_t crc, const void *data, size_t bytes)
+    uint32_t crc32c_portable(uint32_t crc, const void *data, size_t bytes)

@@ -1,0 +1,467 @@
+/* The order table: two hash maps over two arrays, changed by the core's events only. */
+#include "orders.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define DAY_NS 86400000000000ull
+#define ENTRIES_MIN 1024u
+#define SOH 1
+
+enum status {
+    STATUS_NEW = '0',
+    STATUS_PARTIAL = '1',
+    STATUS_FILLED = '2',
+    STATUS_CANCELLED = '4',
+    STATUS_REJECTED = '8',
+    STATUS_EXPIRED = 'C'
+};
+
+/* ---- names out of an annex ----------------------------------------------------------------------------------- */
+
+static int name_copy(char name[CLORDID_BYTES], const uint8_t *value, u64 bytes) {
+    if (name[0] != 0) /* the first of a repeated tag counts */
+        return 1;
+    if (bytes >= CLORDID_BYTES)
+        return 0;
+    memcpy(name, value, bytes);
+    return 1;
+}
+
+int names_read(const uint8_t *body, u64 body_bytes, struct names *names) {
+    memset(names, 0, sizeof *names);
+    if (body_bytes < 3 || memcmp(body, "35=", 3) != 0)
+        return 1;
+    const uint8_t *at = body, *end = body + body_bytes;
+    while (at < end) {
+        const uint8_t *stop = memchr(at, SOH, (size_t)(end - at));
+        if (stop == 0)
+            stop = end;
+        if (stop - at >= 3 && at[2] == '=' && at[1] == '1') {
+            u64 bytes = (u64)(stop - at) - 3;
+            if ((at[0] == '1' && !name_copy(names->clordid, at + 3, bytes)) ||
+                (at[0] == '4' && !name_copy(names->orig_clordid, at + 3, bytes)))
+                return 0;
+        }
+        at = stop + 1;
+    }
+    return 1;
+}
+
+/* ---- the maps ------------------------------------------------------------------------------------------------ */
+
+static u64 fold(u64 a, u64 b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (u64)product ^ (u64)(product >> 64);
+}
+
+static u64 id_hash(u64 order_id) {
+    return fold(order_id ^ 0x9e3779b97f4a7c15ull, 0xbf58476d1ce4e5b9ull);
+}
+
+static u64 name_hash(const struct orders *orders, uint16_t session, const char *clordid) {
+    u64 words[CLORDID_BYTES / 8];
+    memcpy(words, clordid, CLORDID_BYTES);
+    u64 hash = fold(orders->seed[0] ^ session, orders->seed[1]);
+    for (unsigned i = 0; i < CLORDID_BYTES / 8; i++)
+        hash = fold(hash ^ words[i] ^ orders->seed[0], orders->seed[1] + i);
+    return hash;
+}
+
+static void map_make(struct map *map, u64 entries) {
+    map->mask = entries - 1;
+    map->entries = calloc(entries, sizeof(u64));
+    if (map->entries == 0)
+        abort(); /* an accepted order can be neither kept nor refused any more */
+}
+
+static void map_put(struct map *map, u64 hash, u64 index) {
+    u64 at = hash & map->mask;
+    while (map->entries[at] != 0)
+        at = (at + 1) & map->mask;
+    map->entries[at] = (hash & ~0xffffffffull) | (index + 1);
+}
+
+static void *grown(void *array, u64 count, u64 *capacity, size_t size) {
+    if (count < *capacity)
+        return array;
+    *capacity = *capacity * 2 + ENTRIES_MIN;
+    array = realloc(array, *capacity * size);
+    if (array == 0)
+        abort();
+    return array;
+}
+
+static u64 known_hash(const struct orders *orders, u64 index) {
+    return name_hash(orders, orders->known[index].session, orders->known[index].clordid);
+}
+
+/* Both maps anew, with room for twice as many. */
+static void maps_rebuild(struct orders *orders) {
+    u64 ids = ENTRIES_MIN, names = ENTRIES_MIN;
+    while (ids < 4 * orders->tracked_count)
+        ids *= 2;
+    while (names < 4 * orders->known_count)
+        names *= 2;
+    free(orders->by_id.entries);
+    free(orders->by_name.entries);
+    map_make(&orders->by_id, ids);
+    map_make(&orders->by_name, names);
+    for (u64 i = 0; i < orders->tracked_count; i++)
+        map_put(&orders->by_id, id_hash(orders->tracked[i].order_id), i);
+    for (u64 i = 0; i < orders->known_count; i++)
+        map_put(&orders->by_name, known_hash(orders, i), i);
+}
+
+static u64 tracked_find(const struct orders *orders, u64 order_id) {
+    u64 hash = id_hash(order_id), upper = hash >> 32;
+    for (u64 at = hash & orders->by_id.mask; orders->by_id.entries[at] != 0; at = (at + 1) & orders->by_id.mask) {
+        u64 entry = orders->by_id.entries[at], index = (entry & 0xffffffff) - 1;
+        if (entry >> 32 == upper && orders->tracked[index].order_id == order_id)
+            return index;
+    }
+    return NO_ORDER;
+}
+
+static u64 known_find(const struct orders *orders, uint16_t session, const char *clordid) {
+    u64 hash = name_hash(orders, session, clordid), upper = hash >> 32;
+    for (u64 at = hash & orders->by_name.mask; orders->by_name.entries[at] != 0; at = (at + 1) & orders->by_name.mask) {
+        u64 entry = orders->by_name.entries[at], index = (entry & 0xffffffff) - 1;
+        const struct known *known = &orders->known[index];
+        if (entry >> 32 == upper && known->session == session && memcmp(known->clordid, clordid, CLORDID_BYTES) == 0)
+            return index;
+    }
+    return NO_ORDER;
+}
+
+static u64 tracked_add(struct orders *orders, const struct tracked *order) {
+    orders->tracked = grown(orders->tracked, orders->tracked_count, &orders->tracked_capacity, sizeof *order);
+    u64 index = orders->tracked_count++;
+    orders->tracked[index] = *order;
+    if (2 * orders->tracked_count > orders->by_id.mask)
+        maps_rebuild(orders);
+    else
+        map_put(&orders->by_id, id_hash(order->order_id), index);
+    return index;
+}
+
+/* Remembers a name unless it is empty or known: the first use stays. Returns its index, or NO_ORDER. */
+static uint32_t known_add(struct orders *orders, uint16_t session, const char *clordid, u64 order, int names_order,
+                          u64 time_ns) {
+    if (clordid[0] == 0 || known_find(orders, session, clordid) != NO_ORDER)
+        return NO_ORDER;
+    struct known known = {
+        .time_ns = time_ns, .order = (uint32_t)order, .session = session, .names_order = (uint8_t)names_order};
+    memcpy(known.clordid, clordid, CLORDID_BYTES);
+    orders->known = grown(orders->known, orders->known_count, &orders->known_capacity, sizeof known);
+    u64 index = orders->known_count++;
+    orders->known[index] = known;
+    if (2 * orders->known_count > orders->by_name.mask)
+        maps_rebuild(orders);
+    else
+        map_put(&orders->by_name, known_hash(orders, index), index);
+    return (uint32_t)index;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
+
+void orders_init(struct orders *orders) {
+    memset(orders, 0, sizeof *orders);
+    while (getrandom(orders->seed, sizeof orders->seed, 0) != sizeof orders->seed)
+        ;
+    orders->seed[1] |= 1;
+    maps_rebuild(orders);
+}
+
+void orders_free(struct orders *orders) {
+    free(orders->tracked);
+    free(orders->known);
+    free(orders->by_id.entries);
+    free(orders->by_name.entries);
+}
+
+static int is_open(const struct tracked *order) {
+    return order->status == STATUS_NEW || order->status == STATUS_PARTIAL;
+}
+
+static void forget(struct orders *orders, u64 before_ns) {
+    u64 kept = 0, names = 0;
+    uint32_t *moved = malloc((orders->tracked_count + orders->known_count + 1) * sizeof *moved);
+    if (moved == 0)
+        return; /* forgetting is not needed for being right about what is kept; the next day tries again */
+    uint32_t *renamed = moved + orders->tracked_count;
+    for (u64 i = 0; i < orders->tracked_count; i++) {
+        int keep = is_open(&orders->tracked[i]) || orders->tracked[i].time_ns >= before_ns;
+        moved[i] = keep ? (uint32_t)kept : NO_ORDER;
+        if (keep)
+            orders->tracked[kept++] = orders->tracked[i];
+    }
+    for (u64 i = 0; i < orders->known_count; i++) {
+        struct known known = orders->known[i];
+        int has_order = known.order != NO_ORDER;
+        uint32_t order = has_order ? moved[known.order] : NO_ORDER;
+        int keep = order != NO_ORDER || known.time_ns >= before_ns;
+        renamed[i] = keep ? (uint32_t)names : NO_ORDER;
+        known.order = order;
+        if (keep)
+            orders->known[names++] = known;
+    }
+    for (u64 i = 0; i < kept; i++)
+        if (orders->tracked[i].known != NO_ORDER)
+            orders->tracked[i].known = renamed[orders->tracked[i].known];
+    orders->tracked_count = kept;
+    orders->known_count = names;
+    free(moved);
+    maps_rebuild(orders);
+}
+
+void orders_advance(struct orders *orders, u64 time_ns) {
+    u64 day = time_ns / DAY_NS;
+    if (day == orders->day)
+        return;
+    orders->day = day;
+    if (orders->known_count + orders->tracked_count > 0)
+        forget(orders, (day - 1) * DAY_NS);
+}
+
+int orders_load(struct orders *orders, const struct tracked *tracked, u64 tracked_count, const struct known *known,
+                u64 known_count, u64 day) {
+    for (u64 i = 0; i < tracked_count; i++)
+        if (tracked[i].known != NO_ORDER && tracked[i].known >= known_count)
+            return 0;
+    for (u64 i = 0; i < known_count; i++)
+        if (known[i].order != NO_ORDER && known[i].order >= tracked_count)
+            return 0;
+    orders->tracked_capacity = tracked_count + ENTRIES_MIN;
+    orders->known_capacity = known_count + ENTRIES_MIN;
+    orders->tracked = malloc(orders->tracked_capacity * sizeof *tracked);
+    orders->known = malloc(orders->known_capacity * sizeof *known);
+    if (orders->tracked == 0 || orders->known == 0)
+        abort();
+    memcpy(orders->tracked, tracked, tracked_count * sizeof *tracked);
+    memcpy(orders->known, known, known_count * sizeof *known);
+    orders->tracked_count = tracked_count;
+    orders->known_count = known_count;
+    orders->day = day;
+    maps_rebuild(orders);
+    return 1;
+}
+
+/* ---- before the core ----------------------------------------------------------------------------------------- */
+
+/* An instrument's owner word holds its assets. */
+static uint16_t session_of(const struct command *command, u64 owner) {
+    return (command->head & 0xff) == COMMAND_INSTRUMENT ? 0 : (uint16_t)(owner >> 32);
+}
+
+static uint16_t command_session(const struct command *command) {
+    return session_of(command, command->owner);
+}
+
+const struct known *orders_known(const struct orders *orders, uint16_t session, const char *clordid) {
+    u64 index = known_find(orders, session, clordid);
+    return index == NO_ORDER ? 0 : &orders->known[index];
+}
+
+u64 orders_precheck(const struct orders *orders, struct command *command, const struct names *names) {
+    u64 kind = command->head & 0xff, side = command->head >> 8 & 0xff;
+    if (kind < COMMAND_NEW || kind > COMMAND_REPLACE)
+        return 0;
+    u64 reason = 0;
+    uint16_t session = command_session(command);
+    if (kind != COMMAND_NEW && names->orig_clordid[0] != 0) {
+        const struct known *original = orders_known(orders, session, names->orig_clordid);
+        int found = original != 0 && original->names_order && original->order != NO_ORDER;
+        const struct tracked *order = found ? &orders->tracked[original->order] : 0;
+        command->order_id = found ? order->order_id : 0;
+        if (!found)
+            reason = REJECT_SESSION_UNKNOWN_ORIG_CLORDID;
+        else if (order->symbol != command->head >> 48 || (side != 0 && order->side != side))
+            reason = REJECT_SESSION_SYMBOL_MISMATCH;
+    }
+    if (names->clordid[0] != 0 && orders_known(orders, session, names->clordid) != 0)
+        reason = REJECT_SESSION_DUPLICATE_CLORDID;
+    return reason;
+}
+
+/* ---- after the core ------------------------------------------------------------------------------------------ */
+
+static u64 event_kind_of(const struct event *event) {
+    return event->head & 0xff;
+}
+
+static u64 order_add(struct orders *orders, const struct command *c, const struct names *names,
+                     const struct event *event, enum status status) {
+    struct tracked order = {
+        .order_id = event->order_id,
+        .order_qty_lots = c->qty_lots,
+        .leaves_lots = event->leaves_lots,
+        .price_ticks = (c->head >> 16 & 0xff) == ORD_MARKET ? 0 : c->price_ticks,
+        .last_exec_id = event->exec_id,
+        .time_ns = c->time_ns,
+        .account = (uint32_t)c->owner,
+        .known = NO_ORDER,
+        .session = command_session(c),
+        .symbol = (uint16_t)(c->head >> 48),
+        .side = (uint8_t)(c->head >> 8),
+        .ord_type = (uint8_t)(c->head >> 16),
+        .tif = (uint8_t)(c->head >> 24),
+        .order_flags = (uint8_t)(c->head >> 32),
+        .status = (uint8_t)status,
+    };
+    u64 index = tracked_add(orders, &order);
+    orders->tracked[index].known = known_add(orders, order.session, names->clordid, index, 1, c->time_ns);
+    return index;
+}
+
+/* A request's ClOrdID that an event of its own answers: accepted, it is a further name of the order. */
+static uint32_t request_add(struct orders *orders, const struct command *c, const struct names *names, u64 order,
+                            int accepted) {
+    return known_add(orders, command_session(c), names->clordid, order, accepted, c->time_ns);
+}
+
+/* The order's new facts; returns its index, NO_ORDER when the event is about none. */
+static u64 track(struct orders *orders, const struct command *c, const struct names *names, const struct event *e) {
+    u64 kind = event_kind_of(e), refused = c->head >> 40 & 0xff;
+    if (kind == EVENT_ACCEPTED)
+        return order_add(orders, c, names, e, STATUS_NEW);
+    if (kind == EVENT_REJECTED)
+        return refused == REJECT_SESSION_DUPLICATE_CLORDID ? NO_ORDER : order_add(orders, c, names, e, STATUS_REJECTED);
+    if (kind > EVENT_EXPIRED)
+        return NO_ORDER;
+    u64 index = tracked_find(orders, e->order_id);
+    if (kind == EVENT_CANCEL_REJECTED) {
+        if (refused != REJECT_SESSION_DUPLICATE_CLORDID)
+            request_add(orders, c, names, index, 0);
+        return index;
+    }
+    if (index == NO_ORDER)
+        abort(); /* the core reports on an order that never was: state is broken, stop before anything is said */
+    struct tracked *order = &orders->tracked[index];
+    order->last_exec_id = e->exec_id;
+    order->time_ns = c->time_ns;
+    order->leaves_lots = e->leaves_lots;
+    if (kind == EVENT_FILL) {
+        order->cum_lots += e->qty_lots;
+        order->value += e->price_ticks * e->qty_lots;
+        order->status = e->leaves_lots == 0 ? STATUS_FILLED : STATUS_PARTIAL;
+    } else if (kind == EVENT_REPLACED) {
+        order->price_ticks = e->price_ticks;
+        order->order_qty_lots = e->qty_lots;
+        order->status = order->cum_lots > 0 ? STATUS_PARTIAL : STATUS_NEW;
+        uint32_t name = request_add(orders, c, names, index, 1);
+        if (name != NO_ORDER)
+            orders->tracked[index].known = name;
+    } else {
+        order->status = kind == EVENT_EXPIRED ? STATUS_EXPIRED : STATUS_CANCELLED;
+        if (kind == EVENT_CANCELLED && (c->head & 0xff) == COMMAND_CANCEL)
+            request_add(orders, c, names, index, 1);
+    }
+    return index;
+}
+
+static void report_order(const struct orders *orders, const struct tracked *order, struct report *report) {
+    report->order_qty_lots = order->order_qty_lots;
+    report->order_price_ticks = order->price_ticks;
+    report->cum_lots = order->cum_lots;
+    report->value = order->value;
+    report->symbol = order->symbol;
+    report->side = order->side;
+    report->ord_type = order->ord_type;
+    report->tif = order->tif;
+    report->order_flags = order->order_flags;
+    report->status = order->status;
+    if (order->known != NO_ORDER)
+        memcpy(report->clordid, orders->known[order->known].clordid, CLORDID_BYTES);
+}
+
+static void report_command(const struct command *c, struct report *report) {
+    report->order_qty_lots = c->qty_lots;
+    report->order_price_ticks = (c->head >> 16 & 0xff) == ORD_MARKET ? 0 : c->price_ticks;
+    report->symbol = (uint16_t)(c->head >> 48);
+    report->side = (uint8_t)(c->head >> 8);
+    report->ord_type = (uint8_t)(c->head >> 16);
+    report->tif = (uint8_t)(c->head >> 24);
+    report->order_flags = (uint8_t)(c->head >> 32);
+}
+
+void orders_apply(struct orders *orders, const struct command *command, const struct names *names,
+                  const struct event *event, struct report *report) {
+    u64 kind = event_kind_of(event), index = track(orders, command, names, event);
+    memset(report, 0, sizeof *report);
+    report->event = *event;
+    report->time_ns = command->time_ns;
+    report->session = session_of(command, event->owner);
+    report->account = (uint32_t)event->owner;
+    report->command_kind = (uint8_t)command->head;
+    report->command_session_differs = report->session != command_session(command);
+    if (index != NO_ORDER)
+        report_order(orders, &orders->tracked[index], report);
+    else
+        report_command(command, report);
+    if (kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED)
+        report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
+    int answers =
+        kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED || kind == EVENT_REPLACED ||
+        kind == EVENT_MASS_CANCELLED || kind == EVENT_COMMAND_REJECTED ||
+        (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && !report->command_session_differs);
+    if (answers) { /* to the request itself: its names */
+        memcpy(report->clordid, names->clordid, CLORDID_BYTES);
+        memcpy(report->orig_clordid, names->orig_clordid, CLORDID_BYTES);
+    }
+}
+
+/* ---- questions ----------------------------------------------------------------------------------------------- */
+
+int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status) {
+    const struct known *known = orders_known(orders, session, clordid);
+    memset(status, 0, sizeof *status);
+    if (known == 0 || !known->names_order || known->order == NO_ORDER)
+        return 0;
+    const struct tracked *order = &orders->tracked[known->order];
+    status->order_id = order->order_id;
+    status->order_qty_lots = order->order_qty_lots;
+    status->leaves_lots = order->leaves_lots;
+    status->cum_lots = order->cum_lots;
+    status->value = order->value;
+    status->price_ticks = order->price_ticks;
+    status->last_exec_id = order->last_exec_id;
+    status->account = order->account;
+    status->session = order->session;
+    status->symbol = order->symbol;
+    status->side = order->side;
+    status->ord_type = order->ord_type;
+    status->tif = order->tif;
+    status->order_flags = order->order_flags;
+    status->status = order->status;
+    if (order->known != NO_ORDER)
+        memcpy(status->clordid, orders->known[order->known].clordid, CLORDID_BYTES);
+    return 1;
+}
+
+u64 orders_check(const struct orders *orders, const struct core *core) {
+    u64 open = 0, resting = 0;
+    for (u64 i = 0; i < orders->tracked_count; i++) {
+        const struct tracked *order = &orders->tracked[i];
+        struct order_view view;
+        if (tracked_find(orders, order->order_id) != i)
+            return 1;
+        if (order->known != NO_ORDER && orders->known[order->known].order != i)
+            return 2;
+        if (!is_open(order))
+            continue;
+        open++;
+        if (!core_find_order(core, order->symbol, order->order_id, &view))
+            return 3;
+        if (view.leaves_lots != order->leaves_lots || view.cum_lots != order->cum_lots ||
+            view.price_ticks != order->price_ticks || order->cum_lots + order->leaves_lots != order->order_qty_lots)
+            return 4;
+    }
+    for (u64 i = 0; i < orders->known_count; i++)
+        if (known_find(orders, orders->known[i].session, orders->known[i].clordid) != i)
+            return 5;
+    for (u64 symbol = 0; symbol < core_symbol_count(core); symbol++)
+        resting += core_open_orders(core, symbol);
+    return open == resting ? 0 : 6;
+}
