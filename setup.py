@@ -37,7 +37,7 @@ def extension(name: str, pyx: str, c_sources: list[str], libraries: list[str]) -
     return Extension(
         name,
         [pyx, *c_sources],
-        include_dirs=["cores", "venue", numpy.get_include()],
+        include_dirs=["cores", "venue", "proving/guest", numpy.get_include()],
         define_macros=MACROS,
         extra_compile_args=CFLAGS,
         libraries=libraries,
@@ -46,10 +46,12 @@ def extension(name: str, pyx: str, c_sources: list[str], libraries: list[str]) -
 
 
 CORE = sources("cores")
+GUEST = ["proving/guest/main.c", "proving/guest/native.c"]
 EXTENSIONS = [
     extension("cores._core", "cores/_core.pyx", CORE, []),
     extension("cores._roots", "cores/_roots.pyx", CORE, []),
     extension("venue._engine", "venue/_engine.pyx", CORE + sources("venue"), ["pthread"]),
+    extension("proving.guest._native", "proving/guest/_native.pyx", [*CORE, *GUEST], []),
 ]
 
 setup(

@@ -1,0 +1,229 @@
+"""The bodies of the venue's processes: where sessions, engine, archive, provers and settlement are put together.
+
+Each function runs until SIGTERM or SIGINT and returns the process's exit code. Nothing is decided here: the parts know
+their work, this file knows who needs whom.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from cores import CoreConfig
+from venue.batches import BatchRecord
+from venue.config import Config
+from venue.log import event
+from venue.metrics import Sample, serve
+
+log = logging.getLogger("process")
+
+PORT_ARCHIVE = 1
+PORT_SETTLEMENT = 2
+PROGRAM = "execution"
+
+
+def stop_event() -> threading.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def metrics(config: Config, offset: int, read: Callable[[], Iterable[Sample]]) -> None:
+    """Serves /metrics for the life of the process, when a port is configured."""
+    if config.metrics.port:
+        endpoint = serve(config.metrics.host, config.metrics.port + offset, read)
+        event(log, "metrics served", port=endpoint.port)
+
+
+def core_config(config: Config) -> CoreConfig:
+    """The core's sizes."""
+    limits = config.limits
+    return CoreConfig(limits.symbols, limits.accounts, limits.assets, limits.orders, limits.levels)
+
+
+def engine(config: Config) -> int:
+    """The writer with its FIX sessions and its control socket."""
+    from venue.engine import EXIT_JOURNAL_FAILED, Engine, JournalError, exit_code
+
+    stop = stop_event()
+    failure: list[str] = []
+
+    def on_fatal(reason: str) -> None:
+        failure.append(reason)
+        stop.set()
+
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    journal = config.journal
+    try:
+        writer = Engine.open(
+            config.data_dir,
+            core_config(config),
+            sync=journal.sync,
+            interval_ms=journal.interval_ms,
+            segment_bytes=journal.segment_bytes,
+            snapshot_commands=journal.snapshot_commands,
+            on_fatal=on_fatal,
+        )
+    except JournalError as error:
+        event(log, "engine cannot start", logging.CRITICAL, alarm="journal", reason=str(error))
+        print(f"venue: {error}", file=sys.stderr)
+        return exit_code(error)
+    with writer:
+        _serve(config, writer, stop, failure)
+    return EXIT_JOURNAL_FAILED if failure else 0
+
+
+def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str]) -> None:
+    """Lets brokers and operators in until `stop`, then shows them out."""
+    from fix_sessions.acceptor import Acceptor
+
+    from venue import opening
+    from venue.control import ControlServer
+
+    changed = opening.apply(writer, config)
+    event(log, "configuration applied", commands=changed)
+    acceptor = Acceptor(config, writer, config.data_dir / "fix", application=config.fix.application)
+    control = ControlServer(writer, config.control_path)
+    metrics(config, 0, lambda: _engine_samples(config, writer, acceptor))
+    acceptor.start()
+    control.start()
+    event(log, "venue open", host=config.fix.host, port=config.fix.port, application=config.fix.application)
+    stop.wait()
+    control.stop()
+    acceptor.stop(f"the journal failed: {failure[0]}" if failure else "the venue is closing")
+    event(log, "venue closed", reason=failure[0] if failure else "asked to")
+
+
+def _engine_samples(config: Config, writer: Any, acceptor: Any) -> Iterable[Sample]:
+    """What /metrics of the engine shows."""
+    counters = writer.counters()
+    yield Sample("venue_journal_records_total", counters["journal_records"])
+    yield Sample("venue_journal_bytes_total", counters["journal_bytes"])
+    yield Sample("venue_journal_syncs_total", counters["journal_syncs"])
+    buckets, total = [], 0
+    for bound, count in counters["journal_sync_buckets"]:
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else f"{bound:g}", float(total)))
+    yield Sample("venue_journal_sync_seconds", counters["journal_sync_seconds"], (), tuple(buckets))
+    yield Sample("venue_journal_durable_seq", counters["durable_seq"])
+    yield Sample("venue_journal_last_seq", counters["last_seq"])
+    yield Sample("venue_queue_depth", counters["reports_waiting"], ("reports",))
+    for instrument in config.instruments:
+        yield Sample("venue_book_orders", writer.open_orders(instrument.id), (instrument.symbol,))
+    for session in acceptor.sessions():
+        yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
+
+
+def archive(config: Config) -> int:
+    """Follows the journal and seals batches."""
+    from venue import sealer
+
+    stop = stop_event()
+    sealed: list[BatchRecord] = []
+
+    def read() -> Iterable[Sample]:
+        yield Sample("venue_batches", len(sealed), ("sealed",))
+
+    metrics(config, PORT_ARCHIVE, read)
+    return sealer.run(config, stop, sealed.append)
+
+
+class ArchiveProver:
+    """Proves sealed batches with one backend; what the settlement follower calls in the background."""
+
+    def __init__(self, backend: Any, out_dir: Path, progress: Callable[[str, float], None] | None = None) -> None:
+        from proving import programs
+
+        self.backend = backend
+        self.program = programs.get(PROGRAM)
+        self.out_dir = out_dir
+        self.progress = progress
+
+    def prove(self, record: BatchRecord, input_path: Path) -> Any:
+        """Proves one batch and refuses a result for other public values than the record's."""
+        from proving.errors import ProvingError
+
+        result = self.backend.prove(self.program, input_path, self.out_dir, self.progress)
+        if result.public_values != record.public_values():
+            raise ProvingError(f"batch {record.batch_id}: the proof is for other public values than the archive's record")
+        return result
+
+    def close(self) -> None:
+        self.backend.close()
+
+
+class ProofCheck:
+    """Verifies a proof by the backend that made it; the attester signs nothing without it."""
+
+    def __init__(self, folder: Path) -> None:
+        from proving.backends import Backend
+
+        self.folder = folder
+        self.backends: dict[str, Backend] = {}
+
+    def __call__(self, proof: bytes, program_id: bytes, public_values: bytes, backend: str) -> bool:
+        from proving import backends
+
+        if backend not in self.backends:
+            self.backends[backend] = backends.backend(backend)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "under-check.proof"
+        path.write_bytes(proof)
+        try:
+            verdict = self.backends[backend].verify(path, program_id, public_values)
+        finally:
+            path.unlink(missing_ok=True)
+        return bool(verdict)
+
+
+def settlement_settings(config: Config) -> dict[str, Any]:
+    """The settlement's own settings, from the venue's configuration."""
+    from proving import programs
+
+    section = config.settlement
+    return {
+        "data_dir": str(config.data_dir),
+        "archive_dir": str(config.archive_dir),
+        "program_id": programs.get(PROGRAM).program_id.hex(),
+        "chain": section.chain,
+        "simulated_finality_blocks": section.simulated_finality_blocks,
+        "ledger_url": section.ledger_url,
+        "range_batches": section.range_batches,
+        "range_seconds": float(section.range_seconds),
+        "poll_seconds": section.poll_seconds,
+    }
+
+
+def prover(config: Config, name: str, progress: Callable[[str, float], None] | None = None) -> ArchiveProver | None:
+    """The prover of the configured backend; None for `none`."""
+    from proving import backends
+
+    if name == "none":
+        return None
+    return ArchiveProver(backends.backend(name), config.data_dir / "proofs", progress)
+
+
+def settlement(config: Config) -> int:
+    """Commits what is sealed, proves it in the background, has it attested."""
+    from settlement import service
+    from settlement.errors import SettlementError
+
+    stop = stop_event()
+    made = prover(config, config.proving.backend)
+    try:
+        service.run(settlement_settings(config), stop, made, ProofCheck(config.data_dir / "proofs"))
+    except SettlementError as error:
+        event(log, "settlement stopped", logging.CRITICAL, alarm="settlement", reason=str(error))
+        print(f"venue: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if made is not None:
+            made.close()
+    return 0
