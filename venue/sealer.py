@@ -36,7 +36,7 @@ from venue.static_data import StaticData
 
 log = logging.getLogger("sealer")
 
-EXIT_DIVERGED = 4
+EXIT_DIVERGED = 5
 EXIT_ARCHIVE = 1
 IDLE_SECONDS = 0.05
 CHECKPOINT_COMMANDS = 50_000
@@ -109,7 +109,8 @@ class Sealer:
         self._clock = clock
         self._boundary_path = config.archive_dir / "boundary.json"
         self._roots_dir = config.data_dir / "snapshot"
-        self._roots_checked: set[int] = set()
+        self._compared_path = config.archive_dir / "roots-compared"
+        self._roots_compared = self._read_compared()
         self.core, self.carried, self._checkpoint_seq = self._recover()
         self._follower = follow(config.journal_dir, self.archive.next_seq)
         self._pending = _Pending()
@@ -201,7 +202,8 @@ class Sealer:
         digests = roots.annex_digests(annex, annex_ends)
         sealed = seal(self.core, commands, digests, previous)
         record = BatchRecord.from_public_values(self.archive.next_batch_id, sealed.public_values, archive_file.NO_HASH)
-        self._compare_root(record.last_seq, record.state_root)
+        if record.last_seq in self._writer_roots():
+            self._compare_root(record.last_seq, record.state_root)
         records = Records.of(commands, annex, annex_ends, sealed.events, sealed.event_ends)
         data = archive_file.encode(archive_file.table(records, static, self.carried, record))
         published = self.archive.publish(record, data, sealed.guest_input)
@@ -221,43 +223,55 @@ class Sealer:
 
     # ---- the writer's state roots ----
 
-    def _writer_roots(self) -> dict[int, Path]:
-        """The state roots that the writer left beside its snapshots, by sequence number."""
+    def _writer_roots(self) -> list[int]:
+        """Sequence numbers of the state roots that the writer left and that were not compared yet, ascending."""
         if not self._roots_dir.exists():
-            return {}
-        return {int(path.stem): path for path in self._roots_dir.glob("*.root") if path.stem.isdecimal()}
+            return []
+        numbers = (int(path.stem) for path in self._roots_dir.glob("*.root") if path.stem.isdecimal())
+        return sorted(seq for seq in numbers if seq > self._roots_compared)
 
     def _first_root(self, first: int, last: int) -> int | None:
-        return min((seq for seq in self._writer_roots() if first <= seq <= last), default=None)
+        return next((seq for seq in self._writer_roots() if first <= seq <= last), None)
 
     def _compare_root(self, seq: int, state_root: bytes) -> None:
-        path = self._writer_roots().get(seq)
-        if path is None:
-            return
-        theirs = path.read_bytes()
-        if theirs != state_root:
+        """Compare with the writer's root at this sequence number: the file says `<seq> <root in hexadecimal>`."""
+        path = self._roots_dir / f"{seq:020}.root"
+        theirs = path.read_text(errors="replace").split()
+        if theirs != [str(seq), state_root.hex()]:
             raise DivergenceError(
-                f"after sequence number {seq} the writer's state root is {theirs.hex()}, this core's is "
-                f"{state_root.hex()}: keep both folders as they are and find out which machine computed wrongly"
+                f"after sequence number {seq} the writer's state root is {theirs[-1] if theirs else 'missing'} "
+                f"({path.name}), this core's is {state_root.hex()}: keep both folders as they are and find out which "
+                "machine computed wrongly"
             )
-        self._roots_checked.add(seq)
 
     def _compare_published_roots(self) -> None:
-        """Roots that the writer left late, for what is sealed already."""
-        for seq in sorted(set(self._writer_roots()) - self._roots_checked):
-            if seq <= self.sealed_seq:
-                self._compare_root(seq, self._state_root_at(seq))
+        """Roots for what is sealed already; which ones were compared is remembered."""
+        roots_sealed = [seq for seq in self._writer_roots() if seq <= self.sealed_seq]
+        for seq in roots_sealed:
+            self._compare_root(seq, self._state_root_at(seq))
+            event(log, "state root compared", seq=seq)
+        if roots_sealed:
+            self._roots_compared = roots_sealed[-1]
+            write_durably(self._compared_path, b"%d\n" % self._roots_compared)
+
+    def _read_compared(self) -> int:
+        """The last root that was compared; a file that cannot be read only means comparing again."""
+        try:
+            return int(self._compared_path.read_text())
+        except (FileNotFoundError, ValueError):
+            return -1
 
     def _state_root_at(self, seq: int) -> bytes:
         """This archive's state root after a command inside it, replayed from the batch before when it is no cut."""
-        batch_id = self.archive.next_batch_id - 1
-        while (record := self.archive.record(batch_id)).first_seq > seq:
-            batch_id -= 1
-        if record.last_seq == seq:
-            return record.state_root
-        core, _ = self._state_after(batch_id - 1)
-        commands = archive_roots.commands_of(self._batch_records(batch_id))
-        core.apply(commands[: seq - record.first_seq + 1])
+        low, high = 0, self.archive.next_batch_id - 1
+        while low < high:  # the last batch that ends at or before seq, 0 for none
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.archive.record(middle).last_seq <= seq else (low, middle - 1)
+        if low and self.archive.record(low).last_seq == seq:
+            return self.archive.record(low).state_root
+        core, _ = self._state_after(low)
+        if core.last_seq < seq:
+            core.apply(archive_roots.commands_of(self._batch_records(low + 1))[: seq - core.last_seq])
         root: bytes = roots.state_root(core)
         return root
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.venue.archive_market import Market, config, joined, sealed, sealer
+from cores import roots
+from tests.venue.archive_market import Market, config, core_of, joined, sealed, sealer
 from venue import archive as archive_module
 from venue import checkpoint
 from venue.archive import Archive, ArchiveReader, batch_name
@@ -209,15 +210,13 @@ def test_the_checkpoint_saves_the_replay(tmp_path: Path) -> None:
 def put_root(venue: Config, seq: int, root: bytes) -> None:
     folder = venue.data_dir / "snapshot"
     folder.mkdir(exist_ok=True)
-    (folder / f"{seq:020}.root").write_bytes(root)
+    (folder / f"{seq:020}.root").write_text(f"{seq} {root.hex()}\n")
 
 
 def true_root(venue: Config, made: list[Any], seq: int) -> bytes:
-    from cores import roots
-    from tests.venue.archive_market import core_of
-
     core = core_of(venue)
-    core.apply(joined(made[:seq]).commands)
+    if seq:
+        core.apply(joined(made[:seq]).commands)
     root: bytes = roots.state_root(core)
     return root
 
@@ -229,9 +228,24 @@ def test_batches_are_cut_at_the_writers_roots_and_compared(tmp_path: Path) -> No
     records: list[BatchRecord] = []
     sealer(venue, made, on_sealed=records.append).drain()
     assert [record.last_seq for record in records] == [100, 137, 237, 262]
-    put_root(venue, 50, true_root(venue, made, 50))  # late, and within a batch
+    compared = venue.archive_dir / "roots-compared"
+    assert compared.read_text() == "137\n"
+    put_root(venue, 150, true_root(venue, made, 150))  # late, and within a batch
     put_root(venue, 262, true_root(venue, made, 262))
     sealer(venue, made).step()
+    assert compared.read_text() == "262\n"
+    compared.unlink()
+    put_root(venue, 0, true_root(venue, made, 0))
+    sealer(venue, made)
+    assert compared.read_text() == "262\n"
+
+
+def test_roots_that_cannot_be_read_stop_sealing(tmp_path: Path) -> None:
+    venue = config(tmp_path, 100)
+    put_root(venue, 50, bytes(32))
+    (venue.data_dir / "snapshot" / f"{50:020}.root").write_bytes(b"")
+    with pytest.raises(DivergenceError, match="missing"):
+        sealer(venue, market(venue)).drain()
 
 
 @pytest.mark.parametrize("seq", [50, 100, 137])
