@@ -155,7 +155,7 @@ class DigestTree:
                 self._levels.append(np.empty((64, 4), np.uint64))
             held, needed = self._levels[level], count >> level
             if needed > len(held):
-                larger = np.empty((2 * needed + needed % 2, 4), np.uint64)
+                larger = np.empty((2 * needed, 4), np.uint64)
                 larger[: len(held)] = held
                 self._levels[level] = larger
 
