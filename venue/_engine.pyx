@@ -7,7 +7,7 @@ itself goes through the capsule and never comes here. It must never hold the GIL
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from posix.mman cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap,
@@ -331,31 +331,44 @@ cdef class Engine:
         """(seq, canonical state bytes as `cores.Core.snapshot` gives them)."""
         self._alive()
         cdef u64 count, seq
-        cdef slot *target
+        cdef slot *slots
         with nogil:
             engine_lock(self.engine)
             count = core_snapshot(self.engine.core, NULL)
-        try:
-            slots = np.empty((count, 8), np.uint64)
-            target = <slot *><uintptr_t>address_of(slots)
-            core_snapshot(self.engine.core, target)
+            slots = <slot *>malloc(count * sizeof(slot))
+            if slots is not NULL:
+                core_snapshot(self.engine.core, slots)
             seq = self.engine.last_seq
-        finally:
             engine_unlock(self.engine)
-        return int(seq), slots.tobytes()
+        if slots is NULL:
+            raise MemoryError(f"no memory for {count} slots")
+        try:
+            return int(seq), (<const char *>slots)[: count * sizeof(slot)]
+        finally:
+            free(slots)
 
     def orders_state(self):
-        """The order table's arrays as bytes: equal tables give equal bytes."""
+        """(numbers of orders and of names, day), and the order table as bytes: equal tables give equal bytes."""
         self._alive()
+        cdef u64 orders, names, day, orders_bytes, bytes_all
+        cdef char *copy
         with nogil:
             engine_lock(self.engine)
-        try:
-            orders = self.engine.orders.tracked_count, self.engine.orders.known_count, self.engine.orders.day
-            tracked_bytes = (<const char *>self.engine.orders.tracked)[: orders[0] * sizeof(tracked)] if orders[0] else b""
-            known_bytes = (<const char *>self.engine.orders.known)[: orders[1] * sizeof(known)] if orders[1] else b""
-        finally:
+            orders, names, day = self.engine.orders.tracked_count, self.engine.orders.known_count, self.engine.orders.day
+            orders_bytes = orders * sizeof(tracked)
+            bytes_all = orders_bytes + names * sizeof(known)
+            copy = <char *>malloc(bytes_all + 1)
+            if copy is not NULL and orders:
+                memcpy(copy, self.engine.orders.tracked, orders_bytes)
+            if copy is not NULL and names:
+                memcpy(copy + orders_bytes, self.engine.orders.known, names * sizeof(known))
             engine_unlock(self.engine)
-        return orders, tracked_bytes, known_bytes
+        if copy is NULL:
+            raise MemoryError(f"no memory for {bytes_all} bytes")
+        try:
+            return (orders, names, day), copy[:bytes_all]
+        finally:
+            free(copy)
 
     @property
     def durable_seq(self):

@@ -21,6 +21,16 @@ def checksum(data, portable=False):
     return crc32c_portable(0, <const char *>raw, len(raw)) if portable else crc32c(0, <const char *>raw, len(raw))
 
 
+def names_of(body):
+    """(ClOrdID, OrigClOrdID) of an annex body, empty when it has none; ValueError when one is too long."""
+    cdef bytes raw = bytes(body)
+    cdef char clordid[CLORDID_BYTES]
+    cdef char orig_clordid[CLORDID_BYTES]
+    if not names_into(<const uint8_t *><const char *>raw, len(raw), clordid, orig_clordid):
+        raise ValueError(f"ClOrdID(11) or OrigClOrdID(41) is longer than {CLORDID_BYTES - 1} characters")
+    return <bytes>clordid, <bytes>orig_clordid
+
+
 def watermark_of(mapping):
     """(durable_seq, segment_first_seq, segment_offset, epoch, state) of a mapped watermark, or None for now."""
     cdef const uint8_t[::1] view = mapping

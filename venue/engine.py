@@ -4,8 +4,8 @@ Why: the order path is C and stays C (`engine.h`); what is left for Python is to
 what recovery did, and to write the state root beside every snapshot, so that a follower can compare its own state. It
 must never stand between a FIX message and the journal.
 
-The host opens the engine, claims `pending` for every session (reports that became durable but never reached the session's
-store), sets the sink, and only then starts the acceptor and the control socket.
+The host opens the engine, claims `pending` for every session (reports that became durable but never reached the
+session's store), sets the sink, and only then starts the acceptor and the control socket.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Engine(NativeEngine):  # type: ignore[misc]
         engine._roots_thread.start()
         return engine
 
-    def roots(self) -> list[tuple[int, str]]:
-        """(seq, state root in hexadecimal) of the snapshots whose root is known, ascending."""
+    def roots(self) -> list[tuple[int, bytes]]:
+        """(seq, state root) of the snapshots taken so far, ascending; those of the last moments may be missing."""
         return roots(self.data_dir)
 
     def state_root(self) -> tuple[int, bytes]:
@@ -124,14 +124,10 @@ class Engine(NativeEngine):  # type: ignore[misc]
                 event(log, "state root not written", logging.ERROR, error=str(error))
 
 
-def roots(data_dir: Path) -> list[tuple[int, str]]:
-    """The state roots that a writer left beside its snapshots: (seq, hexadecimal), ascending."""
-    found = []
-    for path in sorted((data_dir / "snapshot").glob("*.root")):
-        text = path.read_text().split()
-        if len(text) == 2 and int(text[0]) == int(path.stem):
-            found.append((int(text[0]), text[1]))
-    return found
+def roots(data_dir: Path) -> list[tuple[int, bytes]]:
+    """The state roots that a writer left beside its snapshots: (seq, 32 bytes), ascending."""
+    paths = sorted((data_dir / "snapshot").glob("*.root"))
+    return [(int(path.stem), path.read_bytes()) for path in paths]
 
 
 def snapshot_state(path: Path) -> bytes:
@@ -143,7 +139,7 @@ def snapshot_state(path: Path) -> bytes:
 
 
 def write_missing_roots(data_dir: Path) -> None:
-    """Computes the root of every snapshot that has none and writes `<seq>.root`: sequence number and hexadecimal root.
+    """Computes the root of every snapshot that has none and writes it as `<seq>.root`, 32 bytes.
 
     Roots outlive their snapshots: they are small, and a follower may be far behind.
     """
@@ -158,7 +154,7 @@ def write_missing_roots(data_dir: Path) -> None:
             continue  # pruned meanwhile
         root = state_root(Core.restore(state))
         temporary = target.with_suffix(".root.tmp")
-        temporary.write_text(f"{int(path.stem)} {root.hex()}\n")
+        temporary.write_bytes(root)
         temporary.rename(target)
 
 
