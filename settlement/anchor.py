@@ -167,8 +167,7 @@ class Anchor:
 
     def _plan_commit(self) -> None:
         on_chain = self.contract.read("head")
-        rows = self._ledger.transactions(self.deployment, kind="commit", states=ON_CHAIN)
-        known = max((row.range_id for row in rows), default=0)
+        known = self._ledger.last_range(self.deployment)
         if on_chain.range_count > known:
             self._adopt(known + 1, on_chain.range_count)
             return

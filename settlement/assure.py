@@ -20,7 +20,7 @@ from settlement.chain import Chain, Contract, checksum
 from settlement.contracts import load
 from settlement.deploy import ATTESTED, PROVEN
 from settlement.errors import ChainRefused
-from settlement.ledger import ON_CHAIN, Deployment, Ledger, Proof, Transaction
+from settlement.ledger import Deployment, Ledger, Proof, Transaction
 from venue.batches import record_path
 
 log = logging.getLogger("venue.settlement.anchor")
@@ -52,41 +52,40 @@ class Assurer:
 
     def plan(self) -> Transaction | None:
         """Plan the proof of the first range that has something new, if it is worth a transaction now."""
-        commits = self._ledger.transactions(self._deployment, kind="commit", states=ON_CHAIN)
-        reached = self._reached()
-        waiting = [row for row in commits if any(reached.get(batch, 0) < PROVEN for batch in row.batch_ids)]
-        if not waiting:
+        ranges = self._ledger.promising(self._deployment, CHAIN_KINDS)
+        if not ranges:
             return None
+        has_prover = self._contract.read("verifiers", PROVEN) != _NO_ADDRESS
+        if not has_prover:
+            # Else ranges that could only be proven, and cannot be, would hide those that can be attested.
+            ranges = self._ledger.promising(self._deployment, ())
         openable = int(self._contract.read("head").final_count) + 1
-        levels = self._levels()
-        for row in waiting:
-            if row.range_id > openable:
+        levels = self._levels(has_prover)
+        for range_id in ranges:
+            if range_id > openable:
                 break
+            row = self._ledger.commit_of(self._deployment, range_id)
+            reached = self._ledger.reached(self._deployment, row.batch_ids)
             offers = self._offers(row, reached, levels)
             if offers and self._worth_it(row, offers, reached):
-                return self._plan_range(row, offers)
+                return self._plan_range(row, offers, reached)
         return None
 
-    def _reached(self) -> dict[int, int]:
-        """Assurance of each batch on the chain, as far as the ledger knows."""
-        reached: dict[int, int] = {}
-        for row in self._ledger.transactions(self._deployment, kind="prove", states=ON_CHAIN):
-            for batch_id in row.batch_ids:
-                reached[batch_id] = max(reached.get(batch_id, 0), row.assurance)
-        return reached
-
-    def _levels(self) -> Callable[[Proof], int]:
+    def _levels(self, has_prover: bool) -> Callable[[Proof], int]:
         """What a proof is good for on this deployment: PROVEN, ATTESTED or nothing yet."""
-        has_prover = self._contract.read("verifiers", PROVEN) != _NO_ADDRESS
         threshold = int(self._verifier.read("threshold"))
+        registered: dict[bytes, bool] = {}
+
+        def is_registered(verifier: bytes) -> bool:
+            if verifier not in registered:
+                registered[verifier] = bool(self._verifier.read("is_verifier", checksum(verifier)))
+            return registered[verifier]
 
         def level(proof: Proof) -> int:
-            if not proof.verified:
-                return 0
             if has_prover and proof.kind in CHAIN_KINDS:
                 return PROVEN
             signed = self._ledger.attestations(proof.id, self._deployment.attested_verifier)
-            return ATTESTED if len(signed) >= threshold else 0
+            return ATTESTED if sum(map(is_registered, signed)) >= threshold else 0
 
         return level
 
@@ -94,12 +93,13 @@ class Assurer:
         self, row: Transaction, reached: dict[int, int], level: Callable[[Proof], int]
     ) -> dict[int, tuple[int, Proof]]:
         """The best proof for each batch of a range that would raise its assurance."""
-        program = self._program(row.range_id)
+        program = b""
         offers: dict[int, tuple[int, Proof]] = {}
         for proof in self._ledger.proofs(row.batch_ids):
-            gain = level(proof)
+            gain = level(proof) if proof.verified else 0
             if gain <= reached.get(proof.batch_id, 0) or gain <= offers.get(proof.batch_id, (0, proof))[0]:
                 continue
+            program = program or self._program(row.range_id)
             if proof.program_id != program:
                 words = f"batch {proof.batch_id}: proof is under program 0x{proof.program_id.hex()}, the contract "
                 self._say(proof.id, words + f"wants 0x{program.hex()}: owner's set_program, or prove again")
@@ -120,10 +120,15 @@ class Assurer:
         since = self._ready_since.setdefault(row.range_id, self._monotonic())
         return self._monotonic() - since >= self._prove_seconds
 
-    def _plan_range(self, row: Transaction, offers: dict[int, tuple[int, Proof]]) -> Transaction | None:
+    def _plan_range(
+        self, row: Transaction, offers: dict[int, tuple[int, Proof]], reached: dict[int, int]
+    ) -> Transaction | None:
         assurance = max(gain for gain, _ in offers.values())
         chosen = {batch: proof for batch, (gain, proof) in offers.items() if gain == assurance}
-        if self._adopt(row, list(chosen), assurance):
+        found = self._contract.read("get_range", row.range_id)
+        on_chain = found.proven_count if assurance == PROVEN else found.assured_count
+        known = sum(level >= assurance for level in reached.values())
+        if on_chain > known and self._adopt(row, list(chosen), assurance):
             return None
         proofs = {batch: self._proof_bytes(proof, assurance) for batch, proof in chosen.items()}
         batch_ids = sorted(batch for batch, data in proofs.items() if data)
@@ -171,8 +176,7 @@ class Assurer:
             record = self._ledger.records([proof.batch_id])[0]
             claim = Claim(proof.program_id, record.public_values(), proof.proof_sha256, proof.backend)
             signatures = self._ledger.attestations(proof.id, self._deployment.attested_verifier)
-            registered = {who: s for who, s in signatures.items() if self._registered(who)}
-            return attestation_bytes(claim, registered)
+            return attestation_bytes(claim, {who: sign for who, sign in signatures.items() if self._registered(who)})
         try:
             data = Path(proof.path).read_bytes()
         except OSError as error:

@@ -242,7 +242,7 @@ class Chain:
             call["to"] = checksum(to)
         if self.embedded is not None:
             # eth-tester estimates by running the call a dozen times; here gas costs nothing, time does.
-            self.ask(lambda: self.web3.eth.call({**call, "gas": EMBEDDED_GAS_LIMIT}))  # type: ignore[arg-type,typeddict-item]
+            self.ask(lambda: self.web3.eth.call({**call, "gas": EMBEDDED_GAS_LIMIT}))  # type: ignore[typeddict-item]
             return EMBEDDED_GAS_LIMIT
         estimate = self.ask(lambda: self.web3.eth.estimate_gas(call))  # type: ignore[arg-type]
         return min(estimate + estimate // 5, GAS_LIMIT_MAX)

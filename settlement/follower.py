@@ -119,7 +119,7 @@ class SettlementFollower:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._prover, self._attesters = ledger, prover, attesters
-        self._archive = ArchiveFolder(archive_dir, ledger)
+        self.archive = ArchiveFolder(archive_dir, ledger)
         self._ready = ready
         self._poll_seconds, self._monotonic = poll_seconds, monotonic
         self._retry_at: dict[int, float] = {}
@@ -136,7 +136,7 @@ class SettlementFollower:
 
     def step(self) -> bool:
         """Note what was sealed and tick the daemon once; whether there is more to wait for."""
-        self._archive.notice()
+        self.archive.notice()
         anchor = self._ready()
         if anchor is None:
             return False
@@ -181,7 +181,7 @@ class SettlementFollower:
             result = self._prover.prove(record, self._ledger.input_path(batch_id))
             if not result.verified:
                 raise ProofRefused(f"{result.backend}: the proof that was made does not verify")
-            data = result.proof_path.read_bytes()
+            row = proof_row(batch_id, result)
         except LedgerError:
             raise
         except Exception as error:  # a backend may fail in any way; none of them may end the worker
@@ -190,14 +190,14 @@ class SettlementFollower:
             tries = self._ledger.add_proof_failure(batch_id, f"{type(error).__name__}: {error}")
             log.error("proving batch %d failed (%d times): %s; again in %.0f s", batch_id, tries, error, pause)
             return
-        self._ledger.add_proof(
-            Proof(
-                *(0, batch_id, result.program_id, result.backend, result.kind, result.cycles, result.seconds),
-                *(len(data), str(result.proof_path), hashlib.sha256(data).digest(), True),
-            )
-        )
+        self._ledger.add_proof(row)
         log.info(
-            "batch %d: %s (%s) in %.1f s, %d bytes", batch_id, result.backend, result.kind, result.seconds, len(data)
+            "batch %d: %s (%s) in %.1f s, %d bytes",
+            batch_id,
+            result.backend,
+            result.kind,
+            result.seconds,
+            row.size_bytes,
         )
         self._attest_one()
 
@@ -225,3 +225,12 @@ class SettlementFollower:
             log.error("batch %d is not attested: %s", proof.batch_id, error)
             return
         self._ledger.add_attestation(proof.id, attester.address, deployment.attested_verifier, signature)
+
+
+def proof_row(batch_id: int, result: ProofResult) -> Proof:
+    """What the ledger keeps of a proof; the file is read, so that its hash is the file's."""
+    data = result.proof_path.read_bytes()
+    return Proof(
+        *(0, batch_id, result.program_id, result.backend, result.kind, result.cycles, result.seconds),
+        *(len(data), str(result.proof_path), hashlib.sha256(data).digest(), result.verified),
+    )

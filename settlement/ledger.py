@@ -449,6 +449,63 @@ class Ledger:
             *(None if states is None else list(states),) * 2,
         )
 
+    def last_range(self, deployment: Deployment) -> int:
+        """Highest range that is committed on the chain as far as we know; 0 when there is none."""
+        return int(
+            self._value(
+                "SELECT coalesce(max(range_id), 0) FROM transactions WHERE deployment_id = %s AND kind = 'commit' "
+                "AND state = ANY(%s)",
+                *(deployment.id, list(ON_CHAIN)),
+            )
+        )
+
+    def commit_of(self, deployment: Deployment, range_id: int) -> Transaction:
+        """The commit of a range that is on the chain."""
+        return self._rows(
+            Transaction,
+            "SELECT " + _TRANSACTION + " FROM transactions WHERE deployment_id = %s AND kind = 'commit' "
+            "AND range_id = %s AND state = ANY(%s)",
+            *(deployment.id, range_id, list(ON_CHAIN)),
+        )[0]
+
+    def last_final(self, deployment: Deployment) -> Transaction | None:
+        """The final transaction that is highest on the chain."""
+        rows = self._rows(
+            Transaction,
+            "SELECT " + _TRANSACTION + " FROM transactions WHERE deployment_id = %s AND state = 'final' "
+            "ORDER BY block_number DESC, id DESC LIMIT 1",
+            deployment.id,
+        )
+        return rows[0] if rows else None
+
+    def reached(self, deployment: Deployment, batch_ids: Sequence[int]) -> dict[int, int]:
+        """Assurance of batches on the chain, as far as we know."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT batch_id, max(assurance) FROM (SELECT unnest(batch_ids) AS batch_id, assurance "
+                "FROM transactions WHERE deployment_id = %s AND kind = 'prove' AND state = ANY(%s) "
+                "AND batch_ids && %s::bigint[]) t GROUP BY batch_id",
+                (deployment.id, list(ON_CHAIN), list(batch_ids)),
+            ).fetchall()
+        return dict(rows)
+
+    def promising(self, deployment: Deployment, chain_kinds: Sequence[str]) -> list[int]:
+        """Committed ranges with a proof that could raise a batch's assurance, lowest first."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "WITH c AS (SELECT range_id, unnest(batch_ids) AS batch_id FROM transactions "
+                "WHERE deployment_id = %(d)s AND kind = 'commit' AND state = ANY(%(s)s)), "
+                "r AS (SELECT unnest(batch_ids) AS batch_id, assurance FROM transactions "
+                "WHERE deployment_id = %(d)s AND kind = 'prove' AND state = ANY(%(s)s)), "
+                "p AS (SELECT batch_id, max(CASE WHEN kind = ANY(%(k)s) THEN 2 ELSE 1 END) AS gain FROM proofs "
+                "WHERE verified GROUP BY batch_id) "
+                "SELECT DISTINCT c.range_id FROM c JOIN p USING (batch_id) WHERE NOT EXISTS "
+                "(SELECT 1 FROM r WHERE r.batch_id = c.batch_id AND r.assurance >= p.gain) "
+                "ORDER BY c.range_id LIMIT 64",
+                {"d": deployment.id, "s": list(ON_CHAIN), "k": list(chain_kinds)},
+            ).fetchall()
+        return [row[0] for row in rows]
+
     def add_attempt(self, transaction: Transaction, nonce: int, attempt: Attempt) -> Transaction:
         """Make a signed transaction durable; only after this may it be broadcast."""
         with self._transaction() as connection:

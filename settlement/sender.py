@@ -21,6 +21,7 @@ from settlement.ledger import Attempt, Deployment, Ledger, Transaction
 log = logging.getLogger("venue.settlement.anchor")
 
 GWEI = 10**9
+FOLLOWED_BLOCKS = 128
 NONCE_TAKEN_MAX = 3  # looks at a used nonce before its transaction is given up: receipts can lag
 
 
@@ -72,7 +73,10 @@ class Sender:
     def advance(self, head: Head) -> None:
         """One step for every row that was sent and is not final."""
         for row in self._rows(("sent", "mined", "safe")):
-            self._follow(row, head)
+            depth = 0 if row.block_number is None else head.latest.number - row.block_number
+            # Without finality nothing ends; what lies deep is looked at no more.
+            if head.final is not None or depth <= FOLLOWED_BLOCKS:
+                self._follow(row, head)
 
     def send_planned(self) -> None:
         """Sign and send what is planned."""
@@ -173,6 +177,8 @@ class Sender:
         """Not mined: see that the node has it, and raise the fee when that takes too long."""
         if not self._chain.knows(last.tx_hash):
             self._broadcast(row, last.raw)
+            if self._chain.receipt(last.tx_hash) is not None:
+                return
         sent_at = self._sent_at.setdefault(row.id, self._monotonic())
         if self._monotonic() - sent_at >= self._policy.resubmit_seconds:
             log.warning("%s of range %d is not mined; raising its fee", row.kind, row.range_id)
@@ -216,11 +222,12 @@ class Sender:
 
 def check_final(chain: Chain, ledger: Ledger, deployment: Deployment) -> None:
     """A final transaction that is no longer on the chain contradicts what finality means: halt."""
-    rows = ledger.transactions(deployment, states=("final",))[-1:]
-    for row in rows:
-        assert row.block_number is not None
-        if chain.block_hash(row.block_number) != row.block_hash:
-            raise SettlementHalted(
-                f"block {row.block_number} was final and is not on the chain any more "
-                f"({row.kind} of range {row.range_id}); compare the node with another one before going on"
-            )
+    row = ledger.last_final(deployment)
+    if row is None:
+        return
+    assert row.block_number is not None
+    if chain.block_hash(row.block_number) != row.block_hash:
+        raise SettlementHalted(
+            f"block {row.block_number} was final and is not on the chain any more "
+            f"({row.kind} of range {row.range_id}); compare the node with another one before going on"
+        )

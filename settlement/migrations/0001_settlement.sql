@@ -9,8 +9,7 @@ CREATE TABLE deployments (
     attested_verifier bytea NOT NULL CHECK (length(attested_verifier) = 20),
     block_number      bigint NOT NULL,
     first_batch_id    bigint NOT NULL CHECK (first_batch_id >= 0),
-    created_at        timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (genesis_hash, anchor)
+    created_at        timestamptz NOT NULL DEFAULT now()
 );
 
 -- Sealed batches as found in the archive folder; `record` is the 304 bytes that the chain's root is over.
@@ -88,6 +87,8 @@ CREATE TABLE transactions (
 );
 CREATE UNIQUE INDEX transactions_once ON transactions (deployment_id, range_id)
     WHERE kind = 'commit' AND state NOT IN ('failed', 'dropped');
+CREATE INDEX transactions_open ON transactions (deployment_id, state) WHERE state IN ('planned', 'sent', 'mined', 'safe');
+CREATE INDEX transactions_batches ON transactions USING gin (batch_ids);
 CREATE UNIQUE INDEX transactions_nonce ON transactions (deployment_id, sender, nonce)
     WHERE NOT adopted AND state <> 'dropped';
 

@@ -76,11 +76,7 @@ class Contracts:
 
     def exact_verifier(self, program: bytes, public_values: bytes, proof: bytes) -> Contract:
         """A verifier with SP1's interface that accepts exactly one triple."""
-        built = compile_source(Path(__file__).parent / "ExactVerifier.vy")
-        data = constructor_data(built["abi"], bytes.fromhex(built["bytecode"][2:]), program, public_values, proof)
-        receipt = send_and_wait(self.chain, KEYS.owner, None, data)
-        assert receipt.contract is not None
-        return self.chain.contract(receipt.contract, built["abi"])
+        return exact_verifier(self.chain, KEYS.owner, program, public_values, proof)
 
     def assurance(self, batch_id: int) -> int:
         return int(self.anchor.read("assurance_of", batch_id))
@@ -91,3 +87,12 @@ class Contracts:
     @staticmethod
     def address(key: bytes) -> Any:
         return checksum(address_of(key))
+
+
+def exact_verifier(chain: Chain, key: bytes, program: bytes, public_values: bytes, proof: bytes) -> Contract:
+    """Deploy the verifier of `ExactVerifier.vy`."""
+    built = compile_source(Path(__file__).parent / "ExactVerifier.vy")
+    data = constructor_data(built["abi"], bytes.fromhex(built["bytecode"][2:]), program, public_values, proof)
+    receipt = send_and_wait(chain, key, None, data)
+    assert receipt.contract is not None
+    return chain.contract(receipt.contract, built["abi"])

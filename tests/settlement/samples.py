@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from settlement.service import SettlementConfig
+from settlement.anchor import Anchor
+from settlement.service import Settlement, SettlementConfig
 from venue.batches import BatchRecord
 
 PROGRAM = hashlib.sha256(b"program").digest()
@@ -90,3 +91,38 @@ def config(folder: Path, archive: Path, ledger_url: str, **more: object) -> Sett
         "resubmit_seconds": 0.0,
     }
     return SettlementConfig.from_mapping({**settings, **more})
+
+
+def settle(settlement: Settlement, steps: int = 80) -> None:
+    """Drive both threads' work by hand until every batch is final."""
+    for _ in range(steps):
+        settlement.follower.step()
+        settlement.follower.prove_step()
+        states = {state.state for state in settlement.ledger.batch_states()}
+        if states == {"final"}:
+            exactly_once(settlement)
+            return
+    raise AssertionError(settlement.ledger.summary())
+
+
+def the_anchor(settlement: Settlement) -> Anchor:
+    anchor = settlement.anchor()
+    assert anchor is not None
+    return anchor
+
+
+def exactly_once(settlement: Settlement) -> None:
+    """Each range has one Committed event and each batch one Assured event of each level, and the ledger agrees."""
+    anchor = the_anchor(settlement)
+    anchor.check()
+    ranges = [event["args"]["range_id"] for event in anchor.contract.events("Committed", 0)]
+    assert ranges == list(range(1, len(ranges) + 1))
+    assured = [
+        (event["args"]["batch_id"], event["args"]["assurance"]) for event in anchor.contract.events("Assured", 0)
+    ]
+    assert len(assured) == len(set(assured))
+    states = settlement.ledger.batch_states()
+    assert {state.range_id for state in states if state.range_id is not None} == set(ranges)
+    for state in states:
+        level = int(anchor.contract.read("assurance_of", state.batch_id))
+        assert state.assurance == ("none", "attested", "proven")[level]

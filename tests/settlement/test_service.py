@@ -5,19 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from settlement.service import Settlement
-from tests.settlement.samples import HashProver, config, linked, seal
-
-
-def settle(settlement: Settlement, steps: int = 60) -> None:
-    """Drive both threads' work by hand until nothing is left to wait for."""
-    for _ in range(steps):
-        waiting = settlement.follower.step()
-        proving = settlement.follower.prove_step()
-        if not waiting and not proving and settlement.ledger.deployment() is not None:
-            states = {state.state for state in settlement.ledger.batch_states()}
-            if states <= {"final"}:
-                return
-    raise AssertionError(settlement.ledger.summary())
+from tests.settlement.samples import HashProver, config, linked, seal, settle, the_anchor
 
 
 def test_batches_become_final(tmp_path: Path, archive: Path, ledger_url: str) -> None:
@@ -30,9 +18,6 @@ def test_batches_become_final(tmp_path: Path, archive: Path, ledger_url: str) ->
     assert [state.batch_id for state in states] == list(range(1, 11))
     assert {(state.state, state.assurance) for state in states} == {("final", "attested")}
     assert [state.range_id for state in states] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
-    anchor = settlement.anchor()
-    assert anchor is not None
-    anchor.check()
-    head = anchor.contract.read("head")
+    head = the_anchor(settlement).contract.read("head")
     assert (head.range_count, head.final_count, head.next_batch_id) == (3, 3, 11)
     settlement.close()
