@@ -10,6 +10,7 @@ Writing is to a local folder. Reading goes through `pyarrow.fs`, so any folder o
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -55,14 +56,28 @@ def sync_folder(folder: Path) -> None:
 
 
 class Archive:
-    """The folder as its one writer sees it."""
+    """The folder as its one writer sees it: a lock, held until `close`, keeps a second one out."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / "lock").open("ab")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise ArchiveError(f"{folder}: another process writes this archive; stop it first") from error
         for part in folder.glob("*.part"):  # a crash while writing: never renamed, so never part of the archive
             part.unlink()
-        self.last = self._find_last()
+        try:
+            self.last = self._find_last()
+        except ArchiveError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let another writer in."""
+        self._lock.close()
 
     def path(self, batch_id: int, suffix: str = ".arrow") -> Path:
         return self.folder / batch_name(batch_id, suffix)

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +30,7 @@ from venue.archive_file import ArchiveError
 from venue.archive_records import Records
 from venue.batches import BatchRecord
 from venue.config import Config
-from venue.follower import Follower
+from venue.follower import Follower, JournalDamaged, Slice
 from venue.log import event
 from venue.open_orders import Carried, carry
 from venue.static_data import StaticData
@@ -47,18 +48,10 @@ class DivergenceError(Exception):
     """This core's state is not the writer's: the alarm that stops sealing."""
 
 
-class JournalSlice(Protocol):
-    """Durable commands with their annexes, as a follower gives them."""
-
-    commands: npt.NDArray[np.void]
-    annex: bytes
-    annex_ends: npt.NDArray[np.uint64]
-
-
 class JournalFollower(Protocol):
     """What the sealer needs of the journal."""
 
-    def poll(self, limit: int) -> JournalSlice: ...
+    def poll(self, limit: int) -> Slice: ...
 
 
 @dataclass
@@ -111,11 +104,15 @@ class Sealer:
         self._roots_dir = config.data_dir / "snapshot"
         self._compared_path = config.archive_dir / "roots-compared"
         self._roots_compared = self._read_compared()
-        self.core, self.carried, self._checkpoint_seq = self._recover()
-        self._follower = follow(config.journal_dir, self.archive.next_seq)
         self._pending = _Pending()
-        self._boundary = self._read_boundary()
-        self._compare_published_roots()
+        try:
+            self.core, self.carried, self._checkpoint_seq = self._recover()
+            self._boundary = self._read_boundary()
+            self._compare_published_roots()
+        except BaseException:
+            self.close()
+            raise
+        self._follower = follow(config.journal_dir, self.archive.next_seq)
 
     @property
     def sealed_seq(self) -> int:
@@ -146,6 +143,10 @@ class Sealer:
         if self._pending.count and not self._boundary:  # a cut that was written down is never moved
             self._seal(self._pending.count)
         self._save_checkpoint()
+
+    def close(self) -> None:
+        """Leave the archive to another writer."""
+        self.archive.close()
 
     # ---- reading and cutting ----
 
@@ -234,14 +235,14 @@ class Sealer:
         return next((seq for seq in self._writer_roots() if first <= seq <= last), None)
 
     def _compare_root(self, seq: int, state_root: bytes) -> None:
-        """Compare with the writer's root at this sequence number: the file says `<seq> <root in hexadecimal>`."""
+        """Compare with the 32 bytes that the writer left for this sequence number."""
         path = self._roots_dir / f"{seq:020}.root"
-        theirs = path.read_text(errors="replace").split()
-        if theirs != [str(seq), state_root.hex()]:
+        theirs = path.read_bytes()
+        if theirs != state_root:
             raise DivergenceError(
-                f"after sequence number {seq} the writer's state root is {theirs[-1] if theirs else 'missing'} "
-                f"({path.name}), this core's is {state_root.hex()}: keep both folders as they are and find out which "
-                "machine computed wrongly"
+                f"after sequence number {seq} the writer's state root is {theirs.hex() or 'missing'} ({path.name}), "
+                f"this core's is {state_root.hex()}: keep both folders as they are and find out which of the two "
+                "computed wrongly"
             )
 
     def _compare_published_roots(self) -> None:
@@ -319,17 +320,20 @@ class Sealer:
 def run(config: Config, stop: threading.Event, on_sealed: Callable[[BatchRecord], None] | None = None) -> int:
     """Follow the journal until `stop` is set, then seal what is left. Returns the process's exit code."""
     try:
-        sealer = Sealer(config, on_sealed)
-        event(log, "archive follows the journal", next_seq=sealer.sealed_seq + 1)
-        while not stop.is_set():
-            if not sealer.step():
-                stop.wait(IDLE_SECONDS)
-        sealer.drain()
+        with closing(Sealer(config, on_sealed)) as sealer:
+            event(log, "archive follows the journal", next_seq=sealer.sealed_seq + 1)
+            while not stop.is_set():
+                if not sealer.step():
+                    stop.wait(IDLE_SECONDS)
+            sealer.drain()
     except DivergenceError as error:
         event(log, "state root differs", logging.CRITICAL, alarm="divergence", reason=str(error))
         return EXIT_DIVERGED
     except ArchiveError as error:
         event(log, "archive damaged", logging.CRITICAL, alarm="archive", reason=str(error))
+        return EXIT_ARCHIVE
+    except JournalDamaged as error:
+        event(log, "journal damaged", logging.CRITICAL, alarm="journal", reason=str(error))
         return EXIT_ARCHIVE
     except OSError as error:
         event(log, "archive cannot be written", logging.CRITICAL, alarm="archive", reason=str(error))

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from cores import COMMAND, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
+from venue.batches import BatchRecord
 from venue.config import Config, loads
+from venue.follower import Slice
 from venue.sealer import Sealer
 
 CONFIG = """
@@ -244,15 +246,6 @@ class Market:
         return record, self.random.randbytes(16) + body
 
 
-@dataclass
-class Slice:
-    """What a follower's poll gives."""
-
-    commands: np.ndarray
-    annex: bytes
-    annex_ends: np.ndarray
-
-
 def joined(made: list[tuple[np.ndarray, bytes]]) -> Slice:
     ends = np.cumsum([len(annex) for _, annex in made], dtype=np.uint64)
     return Slice(np.concatenate([c for c, _ in made]), b"".join(annex for _, annex in made), ends)
@@ -278,5 +271,29 @@ def sealed(folder: Path, commands: int = 600, commands_per_batch: int = 150, see
     """A sealed archive of a seeded market."""
     chosen = config(folder, commands_per_batch)
     market = Market(chosen, seed)
-    sealer(chosen, market.opening() + market.flow(commands)).drain()
+    drained(chosen, market.opening() + market.flow(commands))
     return chosen
+
+
+def drained(config: Config, made: list[tuple[np.ndarray, bytes]], **options: Any) -> None:
+    """Seals everything, as a process would that then ends."""
+    one = sealer(config, made, **options)
+    try:
+        one.drain()
+        one.check()
+        one.archive.check()
+    finally:
+        one.close()
+
+
+def started(config: Config, made: list[tuple[np.ndarray, bytes]]) -> None:
+    """Starts on what is there, checks and ends."""
+    one = sealer(config, made)
+    one.check()
+    one.close()
+
+
+def published_seq(config: Config) -> int:
+    """The last sequence number in a published batch."""
+    names = sorted(config.archive_dir.glob("*.record"))
+    return BatchRecord.from_bytes(names[-1].read_bytes()).last_seq if names else 0

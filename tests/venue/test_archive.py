@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cores import roots
-from tests.venue.archive_market import Market, config, core_of, joined, sealed, sealer
+from tests.venue.archive_market import Market, config, core_of, drained, joined, published_seq, sealed, sealer, started
 from venue import archive as archive_module
 from venue import checkpoint
 from venue.archive import Archive, ArchiveReader, batch_name
@@ -107,7 +107,7 @@ def test_a_crash_at_every_step_gives_the_same_files(tmp_path: Path, crashing: Cr
     """Each write in turn is the last one of the process, which then starts again with other ideas of where to cut."""
     venue = config(tmp_path / "whole", 100)
     made = market(venue)
-    sealer(venue, made).drain()
+    drained(venue, made)
     expected = contents(venue.archive_dir)
     assert len(expected) == 9
     for step in range(14):
@@ -115,21 +115,19 @@ def test_a_crash_at_every_step_gives_the_same_files(tmp_path: Path, crashing: Cr
         crashed = config(folder, 100)
         crashing.at(step, how)
         try:
-            sealer(crashed, made).drain()
+            drained(crashed, made)
         except Crash:
             crashing.at(-1, "")
             boundary = crashed.archive_dir / "boundary.json"
             # The cut that was written down stands, whatever the settings are now.
             last_seq = json.loads(boundary.read_bytes())["last_seq"] if boundary.exists() else 0
-            published = Archive(crashed.archive_dir).next_seq - 1
+            published = published_seq(crashed)
             other = config(folder, 33 if last_seq > published else 100)
             one = sealer(other, made)
             while one.archive.next_seq <= last_seq:
                 assert one.step()
-        one = sealer(crashed, made)
-        one.drain()
-        one.check()
-        one.archive.check()
+            one.close()
+        drained(crashed, made)
         assert contents(crashed.archive_dir) == expected, step
         assert not list(crashed.archive_dir.glob("*.part"))
 
@@ -139,21 +137,21 @@ def test_a_damaged_unpublished_file_is_made_again(tmp_path: Path, crashing: Cras
     made = market(venue)
     crashing.at(2, "after")  # boundary, arrow, input: the record is missing
     with pytest.raises(Crash):
-        sealer(venue, made).drain()
+        drained(venue, made)
     path = venue.archive_dir / batch_name(1, ".arrow")
     whole = path.read_bytes()
     path.write_bytes(whole[:1000])
-    sealer(venue, made).drain()
+    drained(venue, made)
     assert path.read_bytes() == whole
 
 
 def test_a_published_batch_is_never_written_again(tmp_path: Path) -> None:
     venue = config(tmp_path, 100)
     made = market(venue)
-    sealer(venue, made).drain()
+    drained(venue, made)
     before = {path: path.stat().st_mtime_ns for path in venue.archive_dir.glob("batch-*")}
     for _ in range(3):
-        sealer(venue, made).drain()
+        drained(venue, made)
     assert {path: path.stat().st_mtime_ns for path in venue.archive_dir.glob("batch-*")} == before
 
 
@@ -161,8 +159,8 @@ def test_a_published_batch_is_never_written_again(tmp_path: Path) -> None:
 def test_checkpoints_are_only_a_cache(tmp_path: Path, damage: str) -> None:
     venue = config(tmp_path, 60)
     made = market(venue)
-    sealer(venue, made[:130]).drain()
-    sealer(venue, made[:200]).drain()
+    drained(venue, made[:130])
+    drained(venue, made[:200])
     found = sorted(venue.archive_dir.glob("checkpoint-*.state"))
     assert len(found) == checkpoint.KEEP
     chosen = random.Random(1)
@@ -173,35 +171,33 @@ def test_checkpoints_are_only_a_cache(tmp_path: Path, damage: str) -> None:
         path.write_bytes(data[: {"truncate": len(data) // 2, "empty": 0}.get(damage, len(data))])
         if damage == "remove":
             path.unlink()
-    one = sealer(venue, made)
-    one.check()
-    one.drain()
-    one.check()
+    started(venue, made)
+    drained(venue, made)
     assert verify([venue.archive_dir], replay=True).ok
 
 
 def test_a_checkpoint_of_another_state_is_passed_over(tmp_path: Path) -> None:
     venue, other = config(tmp_path / "a", 60), config(tmp_path / "b", 60)
     made = market(venue)
-    sealer(venue, made).drain()
-    sealer(other, market(other, seed=8)).drain()
+    drained(venue, made)
+    drained(other, market(other, seed=8))
     for path in venue.archive_dir.glob("checkpoint-*"):
         shutil.copy(next(iter(other.archive_dir.glob("checkpoint-*"))), path)
-    sealer(venue, made).check()
+    started(venue, made)
 
 
 def test_the_checkpoint_saves_the_replay(tmp_path: Path) -> None:
     """With a sound checkpoint of the last batch no archive file is read at the start."""
     venue = config(tmp_path, 60)
     made = market(venue)
-    sealer(venue, made).drain()
+    drained(venue, made)
     for path in venue.archive_dir.glob("*.arrow"):
         path.write_bytes(b"gone")
-    sealer(venue, made).check()
+    started(venue, made)
     for path in venue.archive_dir.glob("checkpoint-*"):
         path.unlink()
     with pytest.raises(ArchiveError, match=r"batch-0000000001.arrow: not a readable"):
-        sealer(venue, made)
+        started(venue, made)
 
 
 # ---- the writer's state roots ----
@@ -210,7 +206,7 @@ def test_the_checkpoint_saves_the_replay(tmp_path: Path) -> None:
 def put_root(venue: Config, seq: int, root: bytes) -> None:
     folder = venue.data_dir / "snapshot"
     folder.mkdir(exist_ok=True)
-    (folder / f"{seq:020}.root").write_text(f"{seq} {root.hex()}\n")
+    (folder / f"{seq:020}.root").write_bytes(root)
 
 
 def true_root(venue: Config, made: list[Any], seq: int) -> bytes:
@@ -226,17 +222,17 @@ def test_batches_are_cut_at_the_writers_roots_and_compared(tmp_path: Path) -> No
     made = market(venue)
     put_root(venue, 137, true_root(venue, made, 137))
     records: list[BatchRecord] = []
-    sealer(venue, made, on_sealed=records.append).drain()
+    drained(venue, made, on_sealed=records.append)
     assert [record.last_seq for record in records] == [100, 137, 237, 262]
     compared = venue.archive_dir / "roots-compared"
     assert compared.read_text() == "137\n"
     put_root(venue, 150, true_root(venue, made, 150))  # late, and within a batch
     put_root(venue, 262, true_root(venue, made, 262))
-    sealer(venue, made).step()
+    started(venue, made)
     assert compared.read_text() == "262\n"
     compared.unlink()
     put_root(venue, 0, true_root(venue, made, 0))
-    sealer(venue, made)
+    started(venue, made)
     assert compared.read_text() == "262\n"
 
 
@@ -245,7 +241,7 @@ def test_roots_that_cannot_be_read_stop_sealing(tmp_path: Path) -> None:
     put_root(venue, 50, bytes(32))
     (venue.data_dir / "snapshot" / f"{50:020}.root").write_bytes(b"")
     with pytest.raises(DivergenceError, match="missing"):
-        sealer(venue, market(venue)).drain()
+        drained(venue, market(venue))
 
 
 @pytest.mark.parametrize("seq", [50, 100, 137])
@@ -254,12 +250,12 @@ def test_a_difference_stops_sealing(tmp_path: Path, seq: int, late: bool) -> Non
     venue = config(tmp_path, 100)
     made = market(venue)
     if late:
-        sealer(venue, made).drain()
+        drained(venue, made)
     put_root(venue, seq, bytes(32))
     with pytest.raises(DivergenceError, match=f"after sequence number {seq} the writer's state root is 0000"):
-        sealer(venue, made).drain()
+        drained(venue, made)
     if not late:
-        assert Archive(venue.archive_dir).next_seq <= seq, "a batch that differs is not published"
+        assert published_seq(venue) < seq, "a batch that differs is not published"
 
 
 def test_a_difference_is_the_process_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +288,20 @@ def test_a_damaged_boundary_is_refused(tmp_path: Path) -> None:
     venue = sealed(tmp_path, 100, 60)
     (venue.archive_dir / "boundary.json").write_bytes(b"{")
     with pytest.raises(ArchiveError, match=r"boundary.json: damaged"):
-        sealer(venue, [])
+        started(venue, [])
+
+
+def test_a_second_writer_is_kept_out(tmp_path: Path) -> None:
+    venue = sealed(tmp_path, 100, 60)
+    first = Archive(venue.archive_dir)
+    part = venue.archive_dir / "batch-0000000003.arrow.part"
+    part.write_bytes(b"being written")
+    with pytest.raises(ArchiveError, match="another process writes this archive"):
+        Archive(venue.archive_dir)
+    assert part.exists(), "a second writer must not clear up behind the first"
+    first.close()
+    Archive(venue.archive_dir).close()
+    assert not part.exists()
 
 
 def test_the_reader_finds_sequence_numbers(tmp_path: Path) -> None:
