@@ -30,7 +30,8 @@ def apply(engine: Writer, config: Config) -> int:
     commands = [command for instrument in config.instruments for command in _instrument(core, config, instrument)]
     commands += [command for account in config.accounts for command in _account(core, config, account)]
     for what, fields in commands:
-        status, seq, events = engine.call(body=f"verb=configure\x01actor=configuration\x01ref={what}\x01".encode(), **fields)
+        annex = f"verb=configure\x01actor=configuration\x01ref={what}\x01".encode()
+        status, seq, events = engine.call(body=annex, **fields)
         if status:
             raise ConfigError(f"{config.path.name}: {what}: the engine takes no commands (status {status})")
         if int(events["kind"][0]) in REFUSED:

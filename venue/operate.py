@@ -6,10 +6,14 @@ Amounts are given as decimals and must be exact in the asset's scale; nothing is
 
 from __future__ import annotations
 
-import getpass
+import argparse
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
 
 from venue.config import Asset, Config, ConfigError, Instrument
+
+if TYPE_CHECKING:
+    from venue.control import ControlClient
 
 
 def asset_named(config: Config, code: str) -> Asset:
@@ -39,6 +43,41 @@ def units(asset: Asset, amount: str) -> int:
     return int(scaled)
 
 
-def actor() -> str:
-    """Who acts, for the annex of the journaled command."""
-    return getpass.getuser()
+def admin(config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One operator verb; the answer as JSON fields. Raises ConfigError for bad input and an unreachable engine."""
+    from venue.control import ControlClient, ControlError
+
+    try:
+        with ControlClient(config.control_path) as client:
+            return {"ok": True, **_verb(config, client, arguments)}
+    except ControlError as error:
+        return {"ok": False, "error": str(error)}
+
+
+def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    action = arguments.action
+    if action == "status":
+        return client.status()
+    if action == "snapshot":
+        return {"snapshot_seq": client.snapshot()}
+    if action == "close-day":
+        return {"expired": {i.symbol: client.time(i.id) for i in config.instruments}}
+    if action == "mass-cancel":
+        chosen = [instrument_named(config, arguments.symbol)] if arguments.symbol else list(config.instruments)
+        return {"cancelled": {i.symbol: client.mass_cancel(arguments.account, i.id) for i in chosen}}
+    asset = asset_named(config, arguments.asset)
+    amount = units(asset, arguments.amount)
+    if action == "deposit":
+        return {"seq": client.deposit(arguments.account, asset.id, amount, arguments.ref)}
+    return {"seq": client.withdraw(arguments.account, asset.id, amount, address(arguments.address), arguments.ref)}
+
+
+def address(text: str) -> bytes:
+    """A 20-byte Ethereum address from its hexadecimal form. Raises ConfigError."""
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != 20:
+        raise ConfigError(f"address {text!r} must be 0x and 40 hexadecimal digits")
+    return value

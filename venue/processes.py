@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ log = logging.getLogger("process")
 PORT_ARCHIVE = 1
 PORT_SETTLEMENT = 2
 PROGRAM = "execution"
+ATTEST_SECONDS_MAX = 120.0
 
 
 def stop_event() -> threading.Event:
@@ -90,14 +92,12 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
     changed = opening.apply(writer, config)
     event(log, "configuration applied", commands=changed)
     acceptor = Acceptor(config, writer, config.data_dir / "fix", application=config.fix.application)
-    control = ControlServer(writer, config.control_path)
     metrics(config, 0, lambda: _engine_samples(config, writer, acceptor))
     acceptor.start()
-    control.start()
-    event(log, "venue open", host=config.fix.host, port=config.fix.port, application=config.fix.application)
-    stop.wait()
-    control.stop()
-    acceptor.stop(f"the journal failed: {failure[0]}" if failure else "the venue is closing")
+    with ControlServer(writer, config.control_path, on_stop=stop.set, status=lambda: {"sessions": acceptor.sessions()}):
+        event(log, "venue open", host=config.fix.host, port=config.fix.port, application=config.fix.application)
+        stop.wait()
+        acceptor.stop(f"the journal failed: {failure[0]}" if failure else "the venue is closing")
     event(log, "venue closed", reason=failure[0] if failure else "asked to")
 
 
@@ -152,7 +152,7 @@ class ArchiveProver:
 
         result = self.backend.prove(self.program, input_path, self.out_dir, self.progress)
         if result.public_values != record.public_values():
-            raise ProvingError(f"batch {record.batch_id}: the proof is for other public values than the archive's record")
+            raise ProvingError(f"batch {record.batch_id}: the proof has other public values than the archive's record")
         return result
 
     def close(self) -> None:
@@ -227,3 +227,67 @@ def settlement(config: Config) -> int:
         if made is not None:
             made.close()
     return 0
+
+
+def prove(config: Config, batch_id: int, backend: str, say: Callable[[str], None] = print) -> int:
+    """Proves one sealed batch, verifies the proof, has it attested on the chain. Needs the settlement to be stopped.
+
+    Says each stage; returns 0 when the chain holds the attestation.
+    """
+    from proving.errors import ProvingError
+    from settlement.errors import SettlementError
+    from settlement.service import Settlement, SettlementConfig
+
+    made: ArchiveProver | None = None
+    try:
+        settings = SettlementConfig.from_mapping(settlement_settings(config))
+        place = Settlement(settings, None, ProofCheck(config.data_dir / "proofs"))
+        try:
+            place.follower.archive.notice()
+            records = place.ledger.records([batch_id])
+            if not records:
+                print(f"venue: batch {batch_id} is not sealed in {config.archive_dir}", file=sys.stderr)
+                return 2
+            made = prover(config, backend, _stages(say))
+            assert made is not None
+            result = made.prove(records[0], place.ledger.input_path(batch_id))
+            say(f"proved: {result.cycles:,} cycles, {result.seconds:.1f} s, {result.bytes:,} bytes; verified")
+            return _attest(place, batch_id, result, say)
+        finally:
+            place.close()
+    except (SettlementError, ProvingError) as error:
+        print(f"venue: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if made is not None:
+            made.close()
+
+
+def _attest(place: Any, batch_id: int, result: Any, say: Callable[[str], None]) -> int:
+    """Has the proof signed and the signature taken by the contract; waits for it a bounded time."""
+    from settlement.follower import proof_row
+
+    place.ledger.add_proof(proof_row(batch_id, result))
+    deadline = time.monotonic() + ATTEST_SECONDS_MAX
+    while time.monotonic() < deadline:
+        place.follower.step()
+        place.follower.prove_step()
+        state = next(s for s in place.ledger.batch_states() if s.batch_id == batch_id)
+        if state.prove_tx is not None and state.prove_state in ("mined", "safe", "final"):
+            say(f"on the chain: batch {batch_id}, assurance {state.assurance}, gas {state.prove_gas:,}")
+            return 0
+        time.sleep(0.1)
+    print(f"venue: batch {batch_id} was not attested within {ATTEST_SECONDS_MAX:.0f} s", file=sys.stderr)
+    return 1
+
+
+def _stages(say: Callable[[str], None]) -> Callable[[str, float], None]:
+    """Says each stage of a proof once."""
+    said: set[str] = set()
+
+    def progress(stage: str, fraction: float) -> None:
+        if stage not in said:
+            said.add(stage)
+            say(f"stage: {stage}")
+
+    return progress
