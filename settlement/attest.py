@@ -19,8 +19,8 @@ from settlement.chain import address_of, checksum
 from settlement.errors import ProofRefused
 from venue.batches import PUBLIC_VALUES_BYTES
 
-Verify = Callable[[bytes, bytes, bytes], bool]
-"""verify(proof, program_id, public_values): whether the proof holds."""
+Verify = Callable[[bytes, bytes, bytes, str], bool]
+"""verify(proof, program_id, public_values, backend): whether the proof holds."""
 
 DOMAIN_NAME = "fix-venue attested verifier"
 DOMAIN_VERSION = "1"
@@ -63,7 +63,7 @@ class Attester:
                 f"program id must have 32 bytes and public values {PUBLIC_VALUES_BYTES}, "
                 f"got {len(program_id)} and {len(public_values)}"
             )
-        if self._verify(proof, program_id, public_values) is not True:
+        if self._verify(proof, program_id, public_values, backend) is not True:
             raise ProofRefused(f"{backend}: the proof does not hold for these public values; nothing was signed")
         claim = Claim(program_id, public_values, hashlib.sha256(proof).digest(), backend)
         signed = Account.sign_typed_data(self._key, self._domain, {"Attestation": ATTESTATION}, _message(claim))

@@ -145,12 +145,11 @@ class SettlementFollower:
 
     def prove_step(self) -> bool:
         """Prove or attest one batch; whether there was anything to do."""
-        if self._prover is None:
-            return False
-        for batch_id in self._ledger.unproved(64):
-            if self._retry_at.get(batch_id, 0.0) <= self._monotonic():
-                self._prove(batch_id)
-                return True
+        if self._prover is not None:
+            for batch_id in self._ledger.unproved(64):
+                if self._retry_at.get(batch_id, 0.0) <= self._monotonic():
+                    self._prove(batch_id)
+                    return True
         return self._attest_one()
 
     def _work(self, stop: threading.Event) -> None:

@@ -72,7 +72,7 @@ class HashProver:
         return Result(self.backend, self.kind, path, 1000, 0.5, size, values == record.public_values(), PROGRAM)
 
     @staticmethod
-    def verify(proof: bytes, program_id: bytes, public_values: bytes) -> bool:
+    def verify(proof: bytes, program_id: bytes, public_values: bytes, backend: str) -> bool:
         data = json.loads(proof)
         return bool(data["values"] == public_values.hex() and data["mac"] == digest(program_id, public_values).hex())
 
