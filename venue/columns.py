@@ -106,7 +106,11 @@ CARRIED_COLUMNS = (
 )
 _RTS24_OF_CANONICAL = {"event_time": 9, "seq": 15, "order_id": 20}
 FIELDS = (
-    *(_field(f.name, f.type, _RTS24_OF_CANONICAL[f.name]) for f in CANONICAL_FIELDS if f.name in _RTS24_OF_CANONICAL),
+    *(
+        field.with_metadata({"rts24": str(_RTS24_OF_CANONICAL[field.name])})
+        for field in CANONICAL_FIELDS
+        if field.name in _RTS24_OF_CANONICAL
+    ),
     *PEOPLE_FIELDS,
     *(field for field in CANONICAL_FIELDS if field.name not in _RTS24_OF_CANONICAL),
 )
