@@ -34,6 +34,9 @@ pub struct Proved {
     pub proof: Vec<u8>,
 }
 
+/// Registers are memory too, at addresses below this; the run's end hands them over separately.
+const REGISTERS: u64 = 32;
+
 type Splice = SplicedMinimalTrace<TraceChunk>;
 
 /// Runs the program over the input, one item of its hint stream, and proves the run.
@@ -46,13 +49,12 @@ pub fn prove(
     let opts = settings.core_opts();
     progress(Progress { stage: Stage::Execute, fraction: 0.0 });
     let mut runner = start(&setup.program, input, opts.minimal_trace_chunk_threshold, &opts);
-    let mut touched = HashSet::new();
     let mut splices = Vec::new();
     while let Some(chunk) = runner.try_execute_chunk().map_err(failed)? {
-        splices.extend(splice(&setup.program, &chunk.into(), &opts, &mut touched)?);
+        splices.extend(splice(&setup.program, &chunk.into(), &opts)?);
     }
     provable_end(&runner)?;
-    let shards = Run { setup, opts, runner: &runner, touched }.prove(splices, progress)?;
+    let shards = Run { setup, opts, runner: &runner, touched: HashSet::new() }.prove(splices, progress)?;
     Ok(Proved {
         cycles: runner.global_clk(),
         public_values: runner.public_values_stream().to_vec(),
@@ -61,13 +63,10 @@ pub fn prove(
     })
 }
 
-/// Cuts a chunk of the run where shards end, noting the addresses it touched.
-fn splice(
-    program: &Arc<Program>,
-    chunk: &TraceChunk,
-    opts: &SP1CoreOpts,
-    touched: &mut HashSet<u64>,
-) -> Result<Vec<Splice>, Failure> {
+/// Cuts a chunk of the run where shards end.
+fn splice(program: &Arc<Program>, chunk: &TraceChunk, opts: &SP1CoreOpts) -> Result<Vec<Splice>, Failure> {
+    // The addresses it notes are those of loads and stores; memory that only a precompile touched is not
+    // among them, so they are not used: see `Run::trace`.
     let mut memory = CompressedMemory::new();
     let mut pages = CompressedPages::new();
     let mut vm = SplicingVMEnum::new(chunk, program.clone(), &mut memory, &mut pages, NONCE, opts.clone());
@@ -90,8 +89,6 @@ fn splice(
         }
     }
     splices.push(current);
-    drop(vm);
-    touched.extend(memory.is_set());
     Ok(splices)
 }
 
@@ -99,6 +96,7 @@ struct Run<'a> {
     setup: &'a Setup,
     opts: SP1CoreOpts,
     runner: &'a MinimalExecutorRunner,
+    /// Every word of memory that a shard so far took from the one before or left to the next.
     touched: HashSet<u64>,
 }
 
@@ -149,6 +147,8 @@ impl Run<'_> {
         let (done, mut record, registers): (bool, ExecutionRecord, [MemoryRecord; 32]) =
             trace_chunk::<SP1Field>(program, self.opts.clone(), splice, NONCE, self.record())
                 .map_err(failed)?;
+        self.touched
+            .extend(record.get_local_mem_events().map(|event| event.addr).filter(|addr| *addr >= REGISTERS));
         if done {
             emit_globals(
                 self.runner,
