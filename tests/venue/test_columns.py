@@ -38,7 +38,7 @@ def same(one: Records, other: Records) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in RECORD)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(arbitrary_records())
 def test_any_records_come_back_byte_for_byte(records: Records) -> None:
     table = archive_file.table(records, STATIC, Carried(), record_of(records))
@@ -50,7 +50,7 @@ def test_any_records_come_back_byte_for_byte(records: Records) -> None:
     assert again.equals(data), "the same batch gives the same bytes"
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(arbitrary_records(), arbitrary_records())
 def test_anything_carried_is_taken_or_refused(before: Records, records: Records) -> None:
     """Orders carried from any records at all: a projection or a clear refusal, never a crash."""

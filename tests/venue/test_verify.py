@@ -123,7 +123,7 @@ def test_every_flipped_byte_is_found(folder: Path) -> None:
     data, record = path.read_bytes(), record_path.read_bytes()
     original = decoded(path).table
     chosen = random.Random(11)
-    offsets = sorted({*range(64), *chosen.sample(range(len(data)), 150), *range(len(data) - 64, len(data))})
+    offsets = sorted({*range(48), *chosen.sample(range(len(data)), 90), *range(len(data) - 32, len(data))})
     for offset in offsets:
         damaged = bytearray(data)
         damaged[offset] ^= 1 << chosen.randrange(8)
