@@ -51,6 +51,7 @@ class SettlementConfig:
     poll_seconds: float = 1.0
     resubmit_seconds: float = 48.0
     max_fee_gwei: int = 500
+    rpc_timeout_seconds: float = 10.0
     deploy: bool = False
     stop_ledger: bool = False
 
@@ -127,6 +128,7 @@ class Settlement:
                 folder=config.folder / "chain",
                 funded=funded,
                 simulated_finality_blocks=config.simulated_finality_blocks,
+                timeout_seconds=config.rpc_timeout_seconds,
             )
         except BaseException:
             self.ledger.close()
