@@ -65,13 +65,18 @@ class SettlementConfig:
         for name in ("data_dir", "archive_dir", "program_id"):
             if not isinstance(config.get(name), str) or not config[name]:
                 raise SettlementConfigError(f"settlement.{name}: must be given")
-        made = cls(**config)
+        made = cls(**{name: config[name] for name in config})
         for name, field in known.items():
             value = getattr(made, name)
             kinds = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}[str(field.type)]
             if not isinstance(value, kinds) or (isinstance(value, bool) and field.type != "bool"):
                 raise SettlementConfigError(f"settlement.{name}: must be {field.type}, is {value!r}")
         made.program()
+        made.anchor_settings()
+        if made.poll_seconds <= 0 or made.rpc_timeout_seconds <= 0:
+            raise SettlementConfigError("settlement.poll_seconds: must be above 0, and rpc_timeout_seconds too")
+        if made.simulated_finality_blocks < 0:
+            raise SettlementConfigError("settlement.simulated_finality_blocks: must be 0 (off) or a number of blocks")
         return made
 
     def program(self) -> bytes:
