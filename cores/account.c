@@ -8,13 +8,9 @@ struct account *account_create(struct core *core, u64 number) {
     if (index == core->account_regions)
         return 0;
     core->accounts_held++;
-    if (core->partial) {
-        u64 *directory = at(core, core->account_directory_offset), i = number & core->account_mask;
-        while (directory[i] != 0)
-            i = (i + 1) & core->account_mask;
-        directory[i] = (number + 1) | index << 32;
-    }
     struct account *account = account_region(core, index);
+    if (core->partial)
+        directory_add(core, core->account_directory_offset, core->account_mask, number, account);
     account->number = number;
     account->touched = 0;
     account->flags = 0;
@@ -52,7 +48,7 @@ u64 account_set(struct core *core, const struct command *c, struct output *out) 
     struct account *account = number < core->account_count ? account_peek(core, number) : account_create(core, number);
     if (account == 0) {
         core->status = CORE_MISSING;
-        return REASON_NONE;
+        return REASON_STOPPED;
     }
     account->touched = 1;
     if ((account->maker_bp != maker_bp || account->taker_bp != taker_bp) && has_hold(core, account))
@@ -66,23 +62,23 @@ u64 account_set(struct core *core, const struct command *c, struct output *out) 
     return REASON_NONE;
 }
 
-/* The position of a command's (account, asset), or why not. A null *p with REASON_NONE: missing. */
+/* The position of a command's (account, asset), or why not. */
 static u64 position_named(struct core *core, const struct command *c, struct position **p) {
-    *p = 0;
     if (owner_account(c->owner) >= core->account_count)
         return REJECT_UNKNOWN_ACCOUNT;
     if (owner_asset(c->owner) >= core->config.assets)
         return REJECT_BAD_ASSET;
     struct account *account = account_touch(core, owner_account(c->owner));
-    if (account != 0)
-        *p = position_of(account, owner_asset(c->owner));
+    if (account == 0)
+        return REASON_STOPPED;
+    *p = position_of(account, owner_asset(c->owner));
     return REASON_NONE;
 }
 
 u64 account_limit(struct core *core, const struct command *c, struct output *out) {
     struct position *p;
     u64 reason = position_named(core, c, &p);
-    if (reason != REASON_NONE || p == 0)
+    if (reason != REASON_NONE)
         return reason;
     u64 *supply = supply_of(core, owner_asset(c->owner)), amount = c->qty_lots;
     if (amount > AMOUNT_MAX || supply[0] + supply[1] - p->credit + amount > AMOUNT_MAX)
@@ -98,7 +94,7 @@ u64 account_limit(struct core *core, const struct command *c, struct output *out
 u64 account_deposit(struct core *core, const struct command *c, struct output *out) {
     struct position *p;
     u64 reason = position_named(core, c, &p);
-    if (reason != REASON_NONE || p == 0)
+    if (reason != REASON_NONE)
         return reason;
     u64 *supply = supply_of(core, owner_asset(c->owner)), amount = c->qty_lots;
     if (amount - 1 >= AMOUNT_MAX || supply[0] + supply[1] + amount > AMOUNT_MAX)
@@ -113,7 +109,7 @@ u64 account_deposit(struct core *core, const struct command *c, struct output *o
 u64 account_withdraw(struct core *core, const struct command *c, struct output *out) {
     struct position *p;
     u64 reason = position_named(core, c, &p);
-    if (reason != REASON_NONE || p == 0)
+    if (reason != REASON_NONE)
         return reason;
     u64 *supply = supply_of(core, owner_asset(c->owner)), amount = c->qty_lots;
     if (amount - 1 >= AMOUNT_MAX)

@@ -72,6 +72,21 @@ static inline u64 bitmap_first(const u64 *map, u64 middle) {
     return word << 6 | lowest_bit(map[1 + middle + word]);
 }
 
+/* Removes the lowest member, `number`; true when the next one is in the same word, and then *next gets it. Otherwise
+ * only that word is done, and bitmap_climb does the rest: a call of its own, so that the common way needs none. */
+static inline int bitmap_drop_first(u64 *map, u64 middle, u64 number, u64 *next) {
+    u64 *word = &map[1 + middle + (number >> 6)], left = *word & (*word - 1);
+    *word = left;
+    if (left == 0)
+        return 0;
+    *next = (number & ~63ull) | lowest_bit(left);
+    return 1;
+}
+
+/* After a bitmap_drop_first that emptied its word: the levels above, and the next member (there is none below) or
+ * BITMAP_NONE. */
+u64 bitmap_climb(u64 *map, u64 middle, u64 number);
+
 /* The lowest member above `number`, or BITMAP_NONE. */
 static inline u64 bitmap_next(const u64 *map, u64 middle, u64 number) {
     u64 word = number >> 6, top = number >> 12;

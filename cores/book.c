@@ -16,9 +16,20 @@ struct aggressor {
     u64 pays_as_goes; /* a market buy has no hold: each fill is paid from what is available then */
 };
 
-static void slot_free(const struct core *core, struct symbol *s, u64 slot) {
+HOT void slot_free(const struct core *core, struct symbol *s, u64 slot) {
     bitmap_set(slots_of(core, s), core->slot_middle, slot);
+    if (slot < s->slot_first) /* SLOT_NONE is the largest number */
+        s->slot_first = slot;
     s->order_count--;
+}
+
+/* Takes a free slot: the lowest but for an order whose match freed lower ones. Returns 0, so that it can be a last
+ * call. */
+HOT u64 slot_take(const struct core *core, struct symbol *s, u64 slot) {
+    s->order_count++;
+    if (slot == s->slot_first && bitmap_drop_first(slots_of(core, s), core->slot_middle, slot, &s->slot_first))
+        return 0;
+    return ladder_take_slot(core, s, slot);
 }
 
 /* Settles one fill between the aggressor and the resting order; false when an account is missing. Balances wrap as
@@ -64,7 +75,7 @@ static int can_pay(const struct symbol *s, const struct aggressor *a, u64 price,
 }
 
 /* Trades until the aggressor is done or nothing is left that it may trade with. Returns CANCEL_FUNDS when a market buy
- * met an order it cannot pay in full. Stops at once when an account is missing (core->status says so). */
+ * met an order it cannot pay in full, and REASON_STOPPED at once when an account is missing. */
 static u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct output *out) {
     u64 other = a->side ^ 1;
     struct order *orders = orders_of(core, s);
@@ -77,7 +88,7 @@ static u64 match(struct core *core, struct symbol *s, struct aggressor *a, struc
         if (a->pays_as_goes && !can_pay(s, a, maker->price, lots))
             return CANCEL_FUNDS;
         if (!settle(core, s, a, maker, lots, fees))
-            return REASON_NONE;
+            return REASON_STOPPED;
         maker->leaves -= lots;
         maker->cum += lots;
         level->lots -= lots;
@@ -100,7 +111,7 @@ static u64 match(struct core *core, struct symbol *s, struct aggressor *a, struc
 
 /* How much a market buy would get for what it has, fill by fill as match would do it. Its own resting sells pay it, and
  * the venue's own account receives the fees. */
-static u64 payable_lots(const struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough) {
+static u64 payable_lots(struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough) {
     const struct order *orders = orders_of(core, s);
     u64 available = available_of(position_of(a->account, s->quote)), lots = 0;
     for (u64 slot = ladder_walk(core, s, ASK, SLOT_NONE); slot != SLOT_NONE && lots < enough;
@@ -115,9 +126,9 @@ static u64 payable_lots(const struct core *core, const struct symbol *s, const s
         u64 number = owner_account(maker->owner);
         if (number != a->account->number && a->account->number != 0)
             continue;
-        const struct account *resting = account_touch((struct core *)(uintptr_t)core, number);
+        const struct account *resting = account_touch(core, number);
         if (resting == 0)
-            return 0;
+            break; /* core->status says so */
         u64 maker_fee = fee_of(notional, resting->maker_bp);
         if (number == a->account->number)
             available += notional - maker_fee;
@@ -127,40 +138,44 @@ static u64 payable_lots(const struct core *core, const struct symbol *s, const s
     return lots;
 }
 
-static void rest(struct core *core, struct symbol *s, struct account *account, u64 side, u64 slot) {
-    struct order *order = &orders_of(core, s)[slot];
-    ladder_append(core, s, side, slot);
-    position_of(account, hold_asset(s, side))->hold += hold_of(s, side, order->price, order->leaves, account->taker_bp);
-}
-
-/* Takes a resting order out of the book and gives its hold back. */
-static void take_off(struct core *core, struct symbol *s, struct account *account, u64 slot) {
+/* Takes a resting order out of the book and gives its hold back. Returns 0, so that it can be a last call. */
+HOT u64 take_off(struct core *core, struct symbol *s, struct account *account, u64 slot) {
     struct order *order = &orders_of(core, s)[slot];
     u64 side = order_side(order);
     position_of(account, hold_asset(s, side))->hold -= hold_of(s, side, order->price, order->leaves, account->taker_bp);
-    ladder_unlink(core, s, side, slot);
+    return ladder_unlink(core, s, side, slot);
 }
 
-static void emit_gone(const struct symbol *s, const struct order *order, u64 kind, u64 reason, struct output *out) {
+/* The same for good: its slot is free. */
+STAGE u64 forget(struct core *core, struct symbol *s, struct account *account, u64 slot) {
+    slot_free(core, s, slot);
+    return take_off(core, s, account, slot);
+}
+
+HOT void emit_gone(const struct symbol *s, const struct order *order, u64 kind, u64 reason, struct output *out) {
     emit(out, order_head(s, kind, reason, order->facts & 0xff, 0), order->owner, order->id, order->price, order->leaves,
          0, 0);
 }
 
-/* Symbol and account of a command, or why not. A null *account with REASON_NONE: missing. */
-static u64 parties(struct core *core, const struct command *c, struct symbol **s, struct account **account) {
-    *s = 0;
-    *account = 0;
+/* Symbol and account of a command, or why not. */
+HOT u64 parties(struct core *core, const struct command *c, struct symbol **s, struct account **account) {
     if (command_symbol(c) >= core->symbol_count)
         return REJECT_UNKNOWN_SYMBOL;
     *s = symbol_touch(core, command_symbol(c));
+    if (*s == 0)
+        return REASON_STOPPED;
     if (owner_account(c->owner) >= core->account_count)
         return REJECT_UNKNOWN_ACCOUNT;
-    if (*s != 0)
-        *account = account_touch(core, owner_account(c->owner));
-    return REASON_NONE;
+    *account = account_touch(core, owner_account(c->owner));
+    return *account == 0 ? REASON_STOPPED : REASON_NONE;
 }
 
 /* ---- NEW ---- */
+
+/* 1..QTY_LOTS_MAX, which is 2^40 - 1. */
+HOT int qty_is_valid(u64 lots) {
+    return lots != 0 && lots >> 40 == 0;
+}
 
 /* The rules on the fields alone. */
 static u64 new_form_reason(const struct command *c) {
@@ -173,93 +188,106 @@ static u64 new_form_reason(const struct command *c) {
         return REJECT_BAD_ORD_TYPE;
     if (tif > 7 || !(tifs >> tif & 1))
         return REJECT_BAD_TIF;
-    if (flags > FLAG_POST_ONLY || (flags && (market || tif >= TIF_IOC)))
+    if (flags != 0 && (flags > FLAG_POST_ONLY || market || tif >= TIF_IOC))
         return REJECT_BAD_FLAGS;
-    if (c->qty_lots - 1 >= QTY_LOTS_MAX)
+    if (!qty_is_valid(c->qty_lots))
         return REJECT_BAD_QTY;
     return REASON_NONE;
 }
 
-/* The rules on price, amount and funds, for an order of `lots` that may use `released` of its own hold. */
+/* The rule on notional for a limit order; *hold gets what it needs while it is open. */
+HOT u64 notional_reason(const struct symbol *s, u64 side, u64 price, u64 lots, u64 taker_bp, u64 *hold) {
+    if (lots <= s->lots_safe) {
+        *hold = hold_of(s, side, price, lots, taker_bp);
+        return REASON_NONE;
+    }
+    u64 cost = cost_checked(s, price, lots, taker_bp), base_units = base_checked(s, lots);
+    if (cost == SLOT_NONE || base_units == SLOT_NONE)
+        return REJECT_NOTIONAL_TOO_LARGE;
+    *hold = side == BID ? cost : base_units;
+    return REASON_NONE;
+}
+
+/* The rules on notional, post-only and funds for a limit order of `lots` that may use `released` of its own hold. */
 static u64 terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 price, u64 lots,
                         u64 released, u64 post_only) {
-    u64 cost = cost_checked(s, price, lots, account->taker_bp);
-    u128 base_units = (u128)lots * s->lot_size;
-    if (cost == SLOT_NONE || base_units > AMOUNT_MAX)
-        return REJECT_NOTIONAL_TOO_LARGE;
+    u64 hold, reason = notional_reason(s, side, price, lots, account->taker_bp, &hold);
+    if (reason != REASON_NONE)
+        return reason;
     if (post_only && s->best[side ^ 1] <= ladder_key(s, side ^ 1, price))
         return REJECT_POST_ONLY_WOULD_CROSS;
-    if ((side == BID ? cost : (u64)base_units) > available_of(position_of(account, hold_asset(s, side))) + released)
+    if (hold > available_of(position_of(account, hold_asset(s, side))) + released)
         return REJECT_INSUFFICIENT_FUNDS;
     return REASON_NONE;
 }
 
 static u64 market_terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 lots) {
-    u128 base_units = (u128)lots * s->lot_size;
-    if (base_units > AMOUNT_MAX)
+    u64 base_units = base_checked(s, lots);
+    if (base_units == SLOT_NONE)
         return REJECT_NOTIONAL_TOO_LARGE;
-    if (side == ASK && (u64)base_units > available_of(position_of(account, s->base)))
+    if (side == ASK && base_units > available_of(position_of(account, s->base)))
         return REJECT_INSUFFICIENT_FUNDS;
     return REASON_NONE;
 }
 
-static u64 new_reason(const struct core *core, const struct command *c, struct symbol *s, struct account *account) {
-    u64 market = command_ord_type(c) == ORD_MARKET;
+static u64 new_reason(const struct command *c, const struct symbol *s, const struct account *account) {
     if (account->flags & FLAG_ACCOUNT_FROZEN)
         return REJECT_ACCOUNT_FROZEN;
-    u64 reason = new_form_reason(c);
+    u64 reason = new_form_reason(c), market = command_ord_type(c) == ORD_MARKET, side = command_side(c) - 1;
     if (reason != REASON_NONE)
         return reason;
     if (!market && (c->price_ticks < s->min_ticks || c->price_ticks > s->max_ticks))
         return REJECT_PRICE_OUT_OF_COLLAR;
     if (c->aux > c->qty_lots)
         return REJECT_BAD_MIN_QTY;
-    reason = market ? market_terms_reason(s, account, command_side(c) - 1, c->qty_lots)
-                    : terms_reason(s, account, command_side(c) - 1, c->price_ticks, c->qty_lots, 0, command_flags(c));
+    reason = market ? market_terms_reason(s, account, side, c->qty_lots)
+                    : terms_reason(s, account, side, c->price_ticks, c->qty_lots, 0, command_flags(c));
     if (reason != REASON_NONE)
         return reason;
-    return s->order_count == core->config.orders ? REJECT_BOOK_FULL : REASON_NONE;
+    return s->slot_first == SLOT_NONE ? REJECT_BOOK_FULL : REASON_NONE;
 }
 
 /* Whether what must be filled at once can be: all of a FOK, MinQty of any other. */
-static u64 at_once_reason(const struct core *core, const struct symbol *s, const struct command *c,
+static u64 at_once_reason(struct core *core, const struct symbol *s, const struct command *c,
                           const struct aggressor *a) {
     u64 fok = command_tif(c) == TIF_FOK, need = fok ? c->qty_lots : c->aux;
     if (need == 0)
         return REASON_NONE;
     u64 lots =
         a->pays_as_goes ? payable_lots(core, s, a, a->leaves) : ladder_lots(core, s, a->side ^ 1, a->key_max, need);
+    if (core->status != CORE_OK)
+        return REASON_STOPPED;
     if (lots >= need)
         return REASON_NONE;
     return fok ? CANCEL_FOK : CANCEL_MIN_QTY;
 }
 
-static void rest_new(struct core *core, struct symbol *s, const struct command *c, const struct aggressor *a,
-                     u64 slot) {
+/* Puts what is left of a new order into the book, behind the others at its price, with its hold. */
+STAGE u64 rest_new(struct core *core, struct symbol *s, struct position *p, const struct command *c, u64 slot,
+                   u64 leaves, u64 hold) {
+    u64 side = command_side(c) - 1;
     struct order *order = &orders_of(core, s)[slot];
-    order->id = a->order_id;
-    order->leaves = a->leaves;
+    order->id = c->seq << 24 | slot;
+    order->leaves = leaves;
     order->price = c->price_ticks;
-    order->cum = c->qty_lots - a->leaves;
-    order->owner = a->owner;
-    order->facts = (c->head >> 8 & 0xffffff) | command_flags(c) << 24;
-    bitmap_clear(slots_of(core, s), core->slot_middle, slot);
-    s->order_count++;
-    rest(core, s, a->account, a->side, slot);
+    order->cum = c->qty_lots - leaves;
+    order->owner = c->owner & OWNER_ORDER_MASK;
+    order->facts = c->head >> 8 & 0xffffffff;
+    p->hold += hold;
+    ladder_append(core, s, side, slot);
+    return slot_take(core, s, slot);
 }
 
-u64 book_new(struct core *core, const struct command *c, struct output *out) {
-    struct symbol *s;
-    struct account *account;
-    u64 reason = parties(core, c, &s, &account);
-    if (reason != REASON_NONE || account == 0)
-        return reason;
-    reason = new_reason(core, c, s, account);
-    if (reason != REASON_NONE)
-        return reason;
+HOT void emit_accepted(const struct command *c, u64 slot, u64 price, struct output *out) {
+    emit(out, answer_head(c, EVENT_ACCEPTED, 0), c->owner & OWNER_ORDER_MASK, c->seq << 24 | slot, price, c->qty_lots,
+         c->qty_lots, c->aux);
+}
 
-    u64 market = command_ord_type(c) == ORD_MARKET, side = command_side(c) - 1;
-    u64 slot = bitmap_first(slots_of(core, s), core->slot_middle), price = market ? 0 : c->price_ticks;
+/* The rest of an accepted order's way: it may trade at once, and may not rest. */
+STAGE u64 new_trade(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                    struct output *out) {
+    u64 market = command_ord_type(c) == ORD_MARKET, side = command_side(c) - 1, slot = s->slot_first;
+    u64 price = market ? 0 : c->price_ticks;
     struct aggressor a = {
         .account = account,
         .side = side,
@@ -269,25 +297,70 @@ u64 book_new(struct core *core, const struct command *c, struct output *out) {
         .key_max = market ? s->max_ticks - s->min_ticks : ladder_key(s, side ^ 1, price),
         .pays_as_goes = market && side == BID,
     };
-    emit(out, answer_head(c, EVENT_ACCEPTED, 0), a.owner, a.order_id, price, a.leaves, a.leaves, c->aux);
-    reason = at_once_reason(core, s, c, &a);
+    emit_accepted(c, slot, price, out);
+    u64 reason = at_once_reason(core, s, c, &a);
     if (reason == REASON_NONE)
         reason = match(core, s, &a, out);
-    if (a.leaves == 0 || core->status != CORE_OK)
-        return REASON_NONE;
+    if (reason == REASON_STOPPED || a.leaves == 0)
+        return reason == REASON_STOPPED ? reason : REASON_NONE;
     if (reason == REASON_NONE && (market || command_tif(c) >= TIF_IOC))
         reason = CANCEL_IOC;
     if (reason == REASON_NONE)
-        rest_new(core, s, c, &a, slot);
-    else
-        emit(out, order_head(s, EVENT_CANCELLED, reason, side + 1, 0), a.owner, a.order_id, price, a.leaves, 0, 0);
+        return rest_new(core, s, position_of(account, hold_asset(s, side)), c, slot, a.leaves,
+                        hold_of(s, side, price, a.leaves, account->taker_bp));
+    emit(out, order_head(s, EVENT_CANCELLED, reason, side + 1, 0), a.owner, a.order_id, price, a.leaves, 0, 0);
     return REASON_NONE;
+}
+
+/* Any order that is not plain: all rules. */
+STAGE u64 new_special(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                      struct output *out) {
+    u64 reason = new_reason(c, s, account);
+    return reason != REASON_NONE ? reason : new_trade(core, s, account, c, out);
+}
+
+/* A plain order is a limit order, Day or GTC, with no flag and no MinQty: most are. Of the rules on its form it can break
+ * only the one on quantity, and it may rest. */
+HOT int new_is_plain(const struct command *c) {
+    u64 facts = c->head >> 8 & 0xffffffff, tif_or_side = (u64)TIF_GTC << 16 | 3;
+    return (facts & ~tif_or_side) == (u64)ORD_LIMIT << 8 && (facts & 3) - 1 <= 1 && c->aux == 0;
+}
+
+/* The rules of new_reason in their order, without those that a plain order cannot break; no call on the way of an order
+ * that rests at once. */
+u64 book_new(struct core *core, const struct command *c, struct output *out) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account), hold;
+    if (reason != REASON_NONE)
+        return reason;
+    if (!new_is_plain(c))
+        return new_special(core, s, account, c, out);
+    u64 side = command_side(c) - 1, price = c->price_ticks, lots = c->qty_lots, slot = s->slot_first;
+    if (account->flags & FLAG_ACCOUNT_FROZEN)
+        return REJECT_ACCOUNT_FROZEN;
+    if (!qty_is_valid(lots))
+        return REJECT_BAD_QTY;
+    if (price < s->min_ticks || price > s->max_ticks)
+        return REJECT_PRICE_OUT_OF_COLLAR;
+    reason = notional_reason(s, side, price, lots, account->taker_bp, &hold);
+    if (reason != REASON_NONE)
+        return reason;
+    struct position *p = position_of(account, hold_asset(s, side));
+    if (hold > available_of(p))
+        return REJECT_INSUFFICIENT_FUNDS;
+    if (slot == SLOT_NONE)
+        return REJECT_BOOK_FULL;
+    if (s->best[side ^ 1] <= ladder_key(s, side ^ 1, price))
+        return new_trade(core, s, account, c, out);
+    emit_accepted(c, slot, price, out);
+    return rest_new(core, s, p, c, slot, lots, hold);
 }
 
 /* ---- CANCEL, REPLACE ---- */
 
 /* Slot of the command's target: live, with that very id, and of the command's account. */
-static u64 target_slot(const struct core *core, const struct symbol *s, const struct command *c) {
+HOT u64 target_slot(const struct core *core, const struct symbol *s, const struct command *c) {
     u64 slot = c->order_id & ORDER_SLOT_NONE;
     if (slot >= core->config.orders || bitmap_has(slots_of(core, s), core->slot_middle, slot))
         return SLOT_NONE;
@@ -301,21 +374,19 @@ u64 book_cancel(struct core *core, const struct command *c, struct output *out) 
     struct symbol *s;
     struct account *account;
     u64 reason = parties(core, c, &s, &account);
-    if (reason != REASON_NONE || account == 0)
+    if (reason != REASON_NONE)
         return reason;
     u64 slot = target_slot(core, s, c);
     if (slot == SLOT_NONE)
         return REJECT_UNKNOWN_ORDER;
-    take_off(core, s, account, slot);
-    slot_free(core, s, slot);
     emit_gone(s, &orders_of(core, s)[slot], EVENT_CANCELLED, REASON_NONE, out);
-    return REASON_NONE;
+    return forget(core, s, account, slot);
 }
 
 static u64 replace_reason(const struct symbol *s, const struct account *account, const struct command *c,
                           const struct order *order) {
     u64 side = order_side(order);
-    if (c->qty_lots - 1 >= QTY_LOTS_MAX)
+    if (!qty_is_valid(c->qty_lots))
         return REJECT_BAD_QTY;
     if (c->qty_lots <= order->cum)
         return REJECT_QTY_BELOW_FILLED;
@@ -336,8 +407,8 @@ static void reduce(struct core *core, struct symbol *s, struct account *account,
 }
 
 /* Another price or more quantity: leaves the book and comes in again, behind the others, under its old id. */
-static void reenter(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 slot,
-                    struct output *out) {
+static u64 reenter(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 slot,
+                   struct output *out) {
     struct order *order = &orders_of(core, s)[slot];
     u64 side = order_side(order), leaves = c->qty_lots - order->cum;
     struct aggressor a = {
@@ -349,24 +420,25 @@ static void reenter(struct core *core, struct symbol *s, struct account *account
         .key_max = ladder_key(s, side ^ 1, c->price_ticks),
     };
     take_off(core, s, account, slot);
-    match(core, s, &a, out);
-    if (core->status != CORE_OK)
-        return;
+    if (s->best[side ^ 1] <= a.key_max && match(core, s, &a, out) == REASON_STOPPED)
+        return REASON_STOPPED;
     if (a.leaves == 0) {
         slot_free(core, s, slot);
-        return;
+        return REASON_NONE;
     }
     order->price = c->price_ticks;
     order->cum += leaves - a.leaves;
     order->leaves = a.leaves;
-    rest(core, s, account, side, slot);
+    position_of(account, hold_asset(s, side))->hold += hold_of(s, side, order->price, a.leaves, account->taker_bp);
+    ladder_append(core, s, side, slot);
+    return REASON_NONE;
 }
 
 u64 book_replace(struct core *core, const struct command *c, struct output *out) {
     struct symbol *s;
     struct account *account;
     u64 reason = parties(core, c, &s, &account);
-    if (reason != REASON_NONE || account == 0)
+    if (reason != REASON_NONE)
         return reason;
     if (account->flags & FLAG_ACCOUNT_FROZEN)
         return REJECT_ACCOUNT_FROZEN;
@@ -381,10 +453,9 @@ u64 book_replace(struct core *core, const struct command *c, struct output *out)
     u64 kept = c->price_ticks == order->price && leaves <= order->leaves ? FLAG_PRIORITY_KEPT : 0;
     emit(out, order_head(s, EVENT_REPLACED, 0, order->facts & 0xff, kept), order->owner, order->id, c->price_ticks,
          c->qty_lots, leaves, 0);
-    if (kept)
-        reduce(core, s, account, order, leaves);
-    else
-        reenter(core, s, account, c, slot, out);
+    if (!kept)
+        return reenter(core, s, account, c, slot, out);
+    reduce(core, s, account, order, leaves);
     return REASON_NONE;
 }
 
@@ -394,7 +465,7 @@ u64 book_mass_cancel(struct core *core, const struct command *c, struct output *
     struct symbol *s;
     struct account *account;
     u64 reason = parties(core, c, &s, &account);
-    if (reason != REASON_NONE || account == 0)
+    if (reason != REASON_NONE)
         return reason;
     if (command_side(c) > SIDE_SELL)
         return REJECT_BAD_SIDE;
@@ -410,8 +481,7 @@ u64 book_mass_cancel(struct core *core, const struct command *c, struct output *
             next = ladder_walk(core, s, side, slot);
             if ((orders[slot].owner ^ c->owner) & mask)
                 continue;
-            take_off(core, s, account, slot);
-            slot_free(core, s, slot);
+            forget(core, s, account, slot);
             emit_gone(s, &orders[slot], EVENT_CANCELLED, CANCEL_MASS, out);
             count++;
         }
@@ -420,9 +490,10 @@ u64 book_mass_cancel(struct core *core, const struct command *c, struct output *
     return REASON_NONE;
 }
 
-static u64 expire_day_orders(struct core *core, struct symbol *s, struct output *out) {
+/* Counts the expired orders in *count; REASON_STOPPED when an account is missing. */
+static u64 expire_day_orders(struct core *core, struct symbol *s, struct output *out, u64 *count) {
     struct order *orders = orders_of(core, s);
-    u64 count = 0, next;
+    u64 next;
     for (u64 side = BID; side <= ASK; side++) {
         for (u64 slot = ladder_walk(core, s, side, SLOT_NONE); slot != SLOT_NONE; slot = next) {
             next = ladder_walk(core, s, side, slot);
@@ -430,14 +501,13 @@ static u64 expire_day_orders(struct core *core, struct symbol *s, struct output 
                 continue;
             struct account *account = account_touch(core, owner_account(orders[slot].owner));
             if (account == 0)
-                return count;
-            take_off(core, s, account, slot);
-            slot_free(core, s, slot);
+                return REASON_STOPPED;
+            forget(core, s, account, slot);
             emit_gone(s, &orders[slot], EVENT_EXPIRED, REASON_NONE, out);
-            count++;
+            *count += 1;
         }
     }
-    return count;
+    return REASON_NONE;
 }
 
 u64 book_time(struct core *core, const struct command *c, struct output *out) {
@@ -448,8 +518,8 @@ u64 book_time(struct core *core, const struct command *c, struct output *out) {
         if (command_symbol(c) >= core->symbol_count)
             return REJECT_UNKNOWN_SYMBOL;
         struct symbol *s = symbol_touch(core, command_symbol(c));
-        if (s != 0)
-            count = expire_day_orders(core, s, out);
+        if (s == 0 || expire_day_orders(core, s, out, &count) == REASON_STOPPED)
+            return REASON_STOPPED;
     }
     emit(out, answer_head(c, EVENT_CLOCK, 0), c->owner, 0, 0, count, 0, 0);
     return REASON_NONE;

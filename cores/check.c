@@ -81,7 +81,7 @@ static u64 check_level(const struct core *core, const struct symbol *s, u64 side
 
 static u64 check_symbol(const struct core *core, const struct symbol *s) {
     u64 seen = 0, broken = 0;
-    if (instrument_reason(core, s) != REASON_NONE)
+    if (instrument_reason(core, s) != REASON_NONE || s->lots_safe != instrument_lots_safe(s))
         return INVARIANT_INSTRUMENT;
     if (!bitmap_agrees(slots_of(core, s), core->config.orders))
         return INVARIANT_BITMAP;
@@ -100,7 +100,7 @@ static u64 check_symbol(const struct core *core, const struct symbol *s) {
     }
     if (broken != 0)
         return broken;
-    if (seen != s->order_count ||
+    if (seen != s->order_count || s->slot_first != bitmap_first(slots_of(core, s), core->slot_middle) ||
         bitmap_members(slots_of(core, s), core->config.orders) != core->config.orders - s->order_count)
         return INVARIANT_SLOTS;
     if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&

@@ -23,7 +23,11 @@ static u64 directory_entries(u64 held) {
  * 2^18 orders and 2 * 2^18 levels, is 2^37 + 2^36 bytes and a little. */
 static u64 lay_out(struct core *core, const struct core_config *config, u64 symbols, u64 accounts, u64 partial) {
     u64 end = sizeof(struct symbol);
-    core->config = *config;
+    core->config.symbols = config->symbols; /* word by word: a copy of the whole may become a call to memcpy */
+    core->config.accounts = config->accounts;
+    core->config.assets = config->assets;
+    core->config.orders = config->orders;
+    core->config.levels = config->levels;
     core->symbol_regions = symbols;
     core->account_regions = accounts;
     core->partial = partial;
@@ -112,16 +116,8 @@ u64 core_events_max(const struct core_config *config) {
     return 2 * config->orders + 2; /* ACCEPTED, two FILL events for each resting order, CANCELLED */
 }
 
-static u64 dispatch(struct core *core, const struct command *c, struct output *out) {
-    if (command_precheck(c) != 0)
-        return command_precheck(c);
+static u64 apply_rare(struct core *core, const struct command *c, struct output *out) {
     switch (command_kind_of(c)) {
-    case COMMAND_NEW:
-        return book_new(core, c, out);
-    case COMMAND_CANCEL:
-        return book_cancel(core, c, out);
-    case COMMAND_REPLACE:
-        return book_replace(core, c, out);
     case COMMAND_MASS_CANCEL:
         return book_mass_cancel(core, c, out);
     case COMMAND_TIME:
@@ -141,7 +137,20 @@ static u64 dispatch(struct core *core, const struct command *c, struct output *o
     }
 }
 
-static void refuse(const struct command *c, u64 reason, struct output *out) {
+HOT u64 dispatch(struct core *core, const struct command *c, struct output *out) {
+    u64 kind = command_kind_of(c), precheck = command_precheck(c);
+    if (precheck != 0)
+        return precheck;
+    if (kind == COMMAND_NEW)
+        return book_new(core, c, out);
+    if (kind == COMMAND_CANCEL)
+        return book_cancel(core, c, out);
+    if (kind == COMMAND_REPLACE)
+        return book_replace(core, c, out);
+    return apply_rare(core, c, out);
+}
+
+STAGE void refuse(const struct command *c, u64 reason, struct output *out) {
     u64 command = command_kind_of(c), kind = EVENT_COMMAND_REJECTED, order_id = c->order_id;
     if (command == COMMAND_NEW) {
         kind = EVENT_REJECTED;
@@ -153,19 +162,23 @@ static void refuse(const struct command *c, u64 reason, struct output *out) {
 }
 
 u64 core_apply(struct core *core, const struct command *command, struct event *events) {
-    if (core->status >= CORE_BAD_STATE) /* not restored to the end, or stopped half-way by what is missing */
-        return CORE_FATAL;
-    if (command->seq != core->last_seq + 1 || command->seq > SEQ_MAX || command->time_ns < core->last_time_ns) {
+    if (core->status != CORE_OK) {
+        if (core->status >= CORE_BAD_STATE) /* not restored to the end, or stopped half-way by what is missing */
+            return CORE_FATAL;
+        core->status = CORE_OK;
+    }
+    u64 seq = command->seq;
+    if (seq != core->last_seq + 1 || seq > SEQ_MAX || command->time_ns < core->last_time_ns) {
         core->status = CORE_BAD_SEQUENCE;
         return CORE_FATAL;
     }
-    struct output out = {.at = events, .exec_id = command->seq << 24};
-    core->status = CORE_OK;
+    struct output out = {.at = events, .exec_id = seq << 24};
     u64 reason = dispatch(core, command, &out);
-    if (core->status != CORE_OK)
-        return CORE_FATAL;
-    if (reason != REASON_NONE)
+    if (reason != REASON_NONE) {
+        if (reason == REASON_STOPPED)
+            return CORE_FATAL;
         refuse(command, reason, &out);
+    }
     core->last_seq = command->seq;
     core->last_time_ns = command->time_ns;
     return (u64)(out.at - events);

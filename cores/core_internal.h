@@ -16,9 +16,15 @@
 
 #define SLOT_NONE (~0ull)
 #define LEVEL_NONE BITMAP_NONE
+#define REASON_STOPPED 256u                    /* beside enum reason: something is missing, see core->status */
 #define OWNER_ORDER_MASK 0x0000ffffffffffffull /* account and session; an order has no asset of its own */
 #define SUPPLY_WORDS 2u                        /* supply, sum of the credit lines */
 #define FEE_DENOMINATOR 10000u
+
+/* In a zkVM every instruction is proved, and saving registers is a good part of a small function. HOT code is inlined
+ * into its few callers; a STAGE is never inlined and called last, so that neither it nor its caller saves registers. */
+#define HOT static inline __attribute__((always_inline))
+#define STAGE static __attribute__((noinline))
 
 enum { BID = 0, ASK = 1 }; /* index of a side: enum side less one */
 
@@ -74,8 +80,10 @@ struct symbol {
     u64 min_ticks;
     u64 max_ticks;
     u64 order_count;
-    u64 best[2]; /* key of the best level of a side, or LEVEL_NONE */
-    u64 spare[5];
+    u64 best[2];    /* key of the best level of a side, or LEVEL_NONE */
+    u64 slot_first; /* lowest free slot, or SLOT_NONE */
+    u64 lots_safe;  /* up to so many lots no amount of an order can pass AMOUNT_MAX, whatever its price and fee */
+    u64 spare[3];
 };
 
 struct level {
@@ -104,8 +112,7 @@ struct output {
     u64 exec_id;
 };
 
-static inline void emit(struct output *out, u64 head, u64 owner, u64 order_id, u64 price, u64 qty, u64 leaves,
-                        u64 aux) {
+HOT void emit(struct output *out, u64 head, u64 owner, u64 order_id, u64 price, u64 qty, u64 leaves, u64 aux) {
     struct event *event = out->at;
     event->head = head;
     event->exec_id = out->exec_id;
@@ -160,7 +167,7 @@ static inline u64 order_head(const struct symbol *s, u64 kind, u64 reason, u64 s
 
 /* ---- regions ---- */
 
-static inline void *at(const void *base, u64 offset) {
+HOT void *at(const void *base, u64 offset) {
     return (char *)(uintptr_t)base + offset;
 }
 static inline u64 *supply_of(const struct core *core, u64 asset) {
@@ -188,53 +195,74 @@ static inline struct order *orders_of(const struct core *core, const struct symb
     return at(s, core->orders_offset);
 }
 
-/* A directory entry is number + 1 | region << 32, 0 when empty; linear probing, never more than half full. */
-static inline u64 directory_find(const u64 *directory, u64 mask, u64 number) {
+/* A directory entry is number + 1 | offset of the region << 20, 0 when empty; linear probing, at most half full. The
+ * largest arena is below 2^39 bytes, and numbers below 2^16. */
+#define DIRECTORY_SHIFT 20u
+
+HOT void *directory_find(const struct core *core, u64 directory_offset, u64 mask, u64 number) {
+    const u64 *directory = at(core, directory_offset);
     for (u64 i = number & mask;; i = (i + 1) & mask) {
         u64 entry = directory[i];
+        if ((entry & ((1u << DIRECTORY_SHIFT) - 1)) == number + 1)
+            return at(core, entry >> DIRECTORY_SHIFT);
         if (entry == 0)
-            return SLOT_NONE;
-        if ((entry & 0xffffffff) == number + 1)
-            return entry >> 32;
+            return 0;
     }
+}
+
+static inline void directory_add(struct core *core, u64 directory_offset, u64 mask, u64 number, const void *region) {
+    u64 *directory = at(core, directory_offset), i = number & mask;
+    while (directory[i] != 0)
+        i = (i + 1) & mask;
+    directory[i] = (number + 1) | (u64)((const char *)region - (const char *)core) << DIRECTORY_SHIFT;
 }
 
 /* Region of a symbol that exists, or null when this partial core does not have it. Reads only. */
-static inline struct symbol *symbol_peek(const struct core *core, u64 number) {
-    if (core->partial) {
-        number = directory_find(at(core, core->symbol_directory_offset), core->symbol_mask, number);
-        if (number == SLOT_NONE)
-            return 0;
-    }
+HOT struct symbol *symbol_peek(const struct core *core, u64 number) {
+    if (core->partial)
+        return directory_find(core, core->symbol_directory_offset, core->symbol_mask, number);
     return symbol_region(core, number);
 }
 
-static inline struct account *account_peek(const struct core *core, u64 number) {
-    if (core->partial) {
-        number = directory_find(at(core, core->account_directory_offset), core->account_mask, number);
-        if (number == SLOT_NONE)
-            return 0;
-    }
+HOT struct account *account_peek(const struct core *core, u64 number) {
+    if (core->partial)
+        return directory_find(core, core->account_directory_offset, core->account_mask, number);
     return account_region(core, number);
 }
 
 /* The same for a command: what a command looked at is marked touched (core_dirty_*), and a region that is missing
  * stops the core. The caller has checked that the number exists, and gives up on null. */
-static inline struct symbol *symbol_touch(struct core *core, u64 number) {
-    struct symbol *s = symbol_peek(core, number);
-    if (s == 0)
-        core->status = CORE_MISSING;
-    else
-        s->touched = 1;
+HOT struct symbol *symbol_touch(struct core *core, u64 number) {
+    struct symbol *s;
+    if (core->partial) {
+        s = directory_find(core, core->symbol_directory_offset, core->symbol_mask, number);
+        if (s == 0) {
+            core->status = CORE_MISSING;
+            return 0;
+        }
+    } else {
+        s = symbol_region(core, number);
+        if (s == 0)
+            __builtin_unreachable(); /* spares the caller's test for null */
+    }
+    s->touched = 1;
     return s;
 }
 
-static inline struct account *account_touch(struct core *core, u64 number) {
-    struct account *account = account_peek(core, number);
-    if (account == 0)
-        core->status = CORE_MISSING;
-    else
-        account->touched = 1;
+HOT struct account *account_touch(struct core *core, u64 number) {
+    struct account *account;
+    if (core->partial) {
+        account = directory_find(core, core->account_directory_offset, core->account_mask, number);
+        if (account == 0) {
+            core->status = CORE_MISSING;
+            return 0;
+        }
+    } else {
+        account = account_region(core, number);
+        if (account == 0)
+            __builtin_unreachable();
+    }
+    account->touched = 1;
     return account;
 }
 
@@ -244,11 +272,13 @@ struct symbol *symbol_create(struct core *core, u64 number); /* null: no region 
 struct account *account_create(struct core *core, u64 number);
 /* REASON_NONE, or why these are no terms of an instrument (number, touched and the book's words are not looked at). */
 u64 instrument_reason(const struct core *core, const struct symbol *terms);
+u64 instrument_lots_safe(const struct symbol *s);
 u64 fees_are_valid(u64 maker_bp, u64 taker_bp);
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot);
 u64 position_is_valid(const struct position *p);
 
-/* Each applies one kind of command and returns a reject reason; on REASON_NONE it has written its events. */
+/* Each applies one kind of command and returns a reject reason or REASON_STOPPED; on REASON_NONE it has written its
+ * events. */
 u64 book_new(struct core *core, const struct command *command, struct output *out);
 u64 book_cancel(struct core *core, const struct command *command, struct output *out);
 u64 book_replace(struct core *core, const struct command *command, struct output *out);

@@ -6,13 +6,9 @@ struct symbol *symbol_create(struct core *core, u64 number) {
     if (index == core->symbol_regions)
         return 0;
     core->symbols_held++;
-    if (core->partial) {
-        u64 *directory = at(core, core->symbol_directory_offset), i = number & core->symbol_mask;
-        while (directory[i] != 0)
-            i = (i + 1) & core->symbol_mask;
-        directory[i] = (number + 1) | index << 32;
-    }
     struct symbol *s = symbol_region(core, index);
+    if (core->partial)
+        directory_add(core, core->symbol_directory_offset, core->symbol_mask, number, s);
     s->number = number;
     s->touched = 0;
     s->order_count = 0;
@@ -21,7 +17,17 @@ struct symbol *symbol_create(struct core *core, u64 number) {
         bitmap_clear_all(ladder_of(core, s, side), core->config.levels);
     }
     bitmap_set_all(slots_of(core, s), core->config.orders);
+    s->slot_first = 0;
     return s;
+}
+
+/* A fee is at most the notional itself, so half of AMOUNT_MAX leaves room for it. */
+u64 instrument_lots_safe(const struct symbol *s) {
+    u64 by_base = AMOUNT_MAX / s->lot_size;
+    if (s->tick_value > AMOUNT_MAX / 2 / s->max_ticks)
+        return 0;
+    u64 by_quote = AMOUNT_MAX / 2 / (s->max_ticks * s->tick_value);
+    return by_base < by_quote ? by_base : by_quote;
 }
 
 u64 instrument_reason(const struct core *core, const struct symbol *terms) {
@@ -52,7 +58,7 @@ u64 instrument_set(struct core *core, const struct command *c, struct output *ou
     struct symbol *s = number < core->symbol_count ? symbol_peek(core, number) : symbol_create(core, number);
     if (s == 0) {
         core->status = CORE_MISSING;
-        return REASON_NONE;
+        return REASON_STOPPED;
     }
     s->touched = 1;
     if (s->order_count != 0)
@@ -65,6 +71,7 @@ u64 instrument_set(struct core *core, const struct command *c, struct output *ou
     s->tick_value = terms.tick_value;
     s->min_ticks = terms.min_ticks;
     s->max_ticks = terms.max_ticks;
+    s->lots_safe = instrument_lots_safe(s);
     emit(out, answer_head(c, EVENT_INSTRUMENT_SET, 0), c->owner, c->order_id, c->price_ticks, c->qty_lots, 0, c->aux);
     return REASON_NONE;
 }

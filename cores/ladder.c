@@ -1,6 +1,39 @@
 /* Walks over a price ladder: for mass cancels, the state walk, and the quantity that FOK and MinQty need. */
 #include "ladder.h"
 
+u64 bitmap_climb(u64 *map, u64 middle, u64 number) {
+    u64 top = number >> 12, *above = &map[1 + top], left = *above & ~(1ull << (number >> 6 & 63));
+    *above = left;
+    if (left == 0) {
+        map[0] &= ~(1ull << top);
+        if (map[0] == 0)
+            return BITMAP_NONE;
+        top = lowest_bit(map[0]);
+        left = map[1 + top];
+    }
+    u64 word = top << 6 | lowest_bit(left);
+    return word << 6 | lowest_bit(map[1 + middle + word]);
+}
+
+u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot) {
+    u64 *slots = slots_of(core, s);
+    if (slot == s->slot_first)
+        s->slot_first = bitmap_climb(slots, core->slot_middle, slot);
+    else
+        bitmap_clear(slots, core->slot_middle, slot);
+    return 0;
+}
+
+/* The level of `key` has emptied: returns REASON_NONE, for its callers' last line. */
+u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key) {
+    u64 *ladder = ladder_of(core, s, side);
+    if (key != s->best[side])
+        bitmap_clear(ladder, core->level_middle, key);
+    else if (!bitmap_drop_first(ladder, core->level_middle, key, &s->best[side]))
+        s->best[side] = bitmap_climb(ladder, core->level_middle, key);
+    return 0;
+}
+
 u64 ladder_walk(const struct core *core, const struct symbol *s, u64 side, u64 slot) {
     u64 key = s->best[side];
     if (slot != SLOT_NONE) {

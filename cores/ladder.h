@@ -9,7 +9,7 @@
 
 #include "core_internal.h"
 
-static inline u64 ladder_key(const struct symbol *s, u64 side, u64 price) {
+HOT u64 ladder_key(const struct symbol *s, u64 side, u64 price) {
     return side == BID ? s->max_ticks - price : price - s->min_ticks;
 }
 
@@ -22,7 +22,7 @@ static inline u64 order_side(const struct order *order) {
 }
 
 /* Appends the order in `slot` (its words but the links are written) to its level, making the level if need be. */
-static inline void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 slot) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
     u64 key = ladder_key(s, side, order->price);
     u64 *ladder = ladder_of(core, s, side);
@@ -44,32 +44,31 @@ static inline void ladder_append(const struct core *core, struct symbol *s, u64 
         s->best[side] = key;
 }
 
-static inline void ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key) {
-    u64 *ladder = ladder_of(core, s, side);
-    bitmap_clear(ladder, core->level_middle, key);
-    if (key == s->best[side])
-        s->best[side] = bitmap_first(ladder, core->level_middle);
+/* Clears the bit of a level that has emptied and finds the best one again. Returns 0, so that it can be a last call. */
+u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key);
+
+/* Takes the order out of its level; its words stay as they are. Returns 0, so that it can be a last call. */
+HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+    struct order *orders = orders_of(core, s), *order = &orders[slot];
+    u64 key = ladder_key(s, side, order->price), prev = order->prev, next = order->next;
+    struct level *level = &levels_of(core, s, side)[key];
+    if ((prev & next) == SLOT_NONE) /* neither: a slot has fewer bits */
+        return ladder_drop_level(core, s, side, key);
+    level->lots -= order->leaves;
+    if (prev == SLOT_NONE)
+        level->head = next;
+    else
+        orders[prev].next = next;
+    if (next == SLOT_NONE)
+        level->tail = prev;
+    else
+        orders[next].prev = prev;
+    return 0;
 }
 
-/* Takes the order out of its level; its words stay as they are. */
-static inline void ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
-    struct order *orders = orders_of(core, s), *order = &orders[slot];
-    u64 key = ladder_key(s, side, order->price);
-    struct level *level = &levels_of(core, s, side)[key];
-    if (order->prev == SLOT_NONE && order->next == SLOT_NONE) {
-        ladder_drop_level(core, s, side, key);
-        return;
-    }
-    level->lots -= order->leaves;
-    if (order->prev == SLOT_NONE)
-        level->head = order->next;
-    else
-        orders[order->prev].next = order->next;
-    if (order->next == SLOT_NONE)
-        level->tail = order->prev;
-    else
-        orders[order->next].prev = order->prev;
-}
+/* The less common ways of taking an order slot: its word has emptied (bitmap_drop_first did it), or it is not the lowest.
+ * Here and not beside its caller, so that a compiler cannot see the constant result and undo the last call. */
+u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot);
 
 /* The slot after `slot` in the walk of a side: best level first, first in first. SLOT_NONE starts and ends it. */
 u64 ladder_walk(const struct core *core, const struct symbol *s, u64 side, u64 slot);

@@ -12,15 +12,18 @@
 
 typedef unsigned __int128 u128;
 
-/* floor(amount * bp / 10000), split so that nothing passes 64 bits: amount < 2^63, bp <= 10000. */
-static inline u64 fee_of(u64 amount, u64 bp) {
+/* floor(amount * bp / 10000); bp <= 10000 < 2^14. Below 2^50 the product fits 64 bits; above, up to 2^63, it is split so
+ * that nothing passes them. */
+HOT u64 fee_of(u64 amount, u64 bp) {
     if (bp == 0)
         return 0;
+    if (amount >> 50 == 0)
+        return amount * bp / FEE_DENOMINATOR;
     return amount / FEE_DENOMINATOR * bp + amount % FEE_DENOMINATOR * bp / FEE_DENOMINATOR;
 }
 
 /* Of an accepted order or of a fill: bounded by AMOUNT_MAX. */
-static inline u64 notional_of(const struct symbol *s, u64 price, u64 lots) {
+HOT u64 notional_of(const struct symbol *s, u64 price, u64 lots) {
     return price * lots * s->tick_value;
 }
 
@@ -37,20 +40,26 @@ static inline u64 cost_checked(const struct symbol *s, u64 price, u64 lots, u64 
     return cost > AMOUNT_MAX ? SLOT_NONE : cost;
 }
 
+/* The same for base units: lots < 2^40, lot_size < 2^62. */
+static inline u64 base_checked(const struct symbol *s, u64 lots) {
+    u128 product = (u128)lots * s->lot_size;
+    return product > AMOUNT_MAX ? SLOT_NONE : (u64)product;
+}
+
 /* What an open order needs: a buy its notional and the highest fee on it, a sell its base units. */
-static inline u64 hold_of(const struct symbol *s, u64 side, u64 price, u64 leaves, u64 taker_bp) {
+HOT u64 hold_of(const struct symbol *s, u64 side, u64 price, u64 leaves, u64 taker_bp) {
     if (side == ASK)
         return leaves * s->lot_size;
     u64 notional = notional_of(s, price, leaves);
     return notional + fee_of(notional, taker_bp);
 }
 
-static inline u64 hold_asset(const struct symbol *s, u64 side) {
+HOT u64 hold_asset(const struct symbol *s, u64 side) {
     return side == ASK ? s->base : s->quote;
 }
 
 /* balance + credit - hold; never negative between commands. */
-static inline u64 available_of(const struct position *p) {
+HOT u64 available_of(const struct position *p) {
     return p->balance + p->credit - p->hold;
 }
 

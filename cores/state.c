@@ -155,6 +155,7 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
     s->max_ticks = w[5];
     if (instrument_reason(core, s) != REASON_NONE)
         return restore_failed(core);
+    s->lots_safe = instrument_lots_safe(s);
     u64 order_of_walk = 0; /* side and key of the last order: must not fall */
     for (u64 i = 1; i < count; i++) {
         if (!restore_order(core, s, slots[i].word))
@@ -165,6 +166,7 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
             return restore_failed(core);
         order_of_walk = place;
     }
+    s->slot_first = bitmap_first(slots_of(core, s), core->slot_middle);
     if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&
         ladder_price(s, BID, s->best[BID]) >= ladder_price(s, ASK, s->best[ASK]))
         return restore_failed(core);
