@@ -32,8 +32,10 @@ from perf import report
 PERF = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fix-venue"
 PEER = PERF / "peers" / "quickfixj"
-MEMBER, SENDER, TARGET, USERNAME, ACCOUNT, SYMBOL = "CAROL", "CAROL1", "VENUE", "carol", "3", "ACME"
+MEMBER, SENDER, TARGET, USERNAME, ACCOUNT = "CAROL", "CAROL1", "VENUE", "carol", "3"
+SYMBOLS = ("ACME", "BOLT", "CORN")  # each run uses the next, so that no book holds more orders than the venue allows
 PRICE_TICKS, LEVELS, SEED, WINDOW = 6_000, 1_000, 20_261_121, 1_000
+TERMS = 'tick = "0.01"\nlot = "1"\nprice_min = "50.00"\nprice_max = "150.00"'  # ACME's, for all three
 ENTRY_BYTES = 256  # about what the journal writes for one order
 START_SECONDS_MAX, STOP_SECONDS_MAX, RUN_SECONDS_MAX = 60, 60, 300
 ECHO, QUICKFIXJ, NONE, COMMIT = "C echo, no FIX", "QuickFIX/J", "venue sync=none", "venue sync=commit"
@@ -48,16 +50,17 @@ class Sizes:
     warm: int  # orders before the clock starts, each time
     pipelined: int
     pingpong: int
-    heat_pipelined: int  # once before the first round: compiles the JVM's code, fills caches
+    heat_pipelined: int  # once a symbol before the first round: compiles the JVM's code, fills caches
     heat_pingpong: int
 
     def orders(self) -> int:
-        """Orders that a server has resting at the end."""
-        return self.heat_pipelined + self.heat_pingpong + self.rounds * (self.warm + self.pipelined + self.pingpong)
+        """Orders that rest in one book at the end."""
+        rounds = -(-self.rounds // len(SYMBOLS))
+        return self.heat_pipelined + self.heat_pingpong + rounds * (self.warm + self.pipelined + self.pingpong)
 
 
-FULL = Sizes(rounds=9, warm=5_000, pipelined=40_000, pingpong=5_000, heat_pipelined=150_000, heat_pingpong=20_000)
-QUICK = Sizes(rounds=3, warm=2_000, pipelined=20_000, pingpong=2_000, heat_pipelined=60_000, heat_pingpong=5_000)
+FULL = Sizes(rounds=9, warm=5_000, pipelined=40_000, pingpong=5_000, heat_pipelined=60_000, heat_pingpong=6_000)
+QUICK = Sizes(rounds=3, warm=2_000, pipelined=20_000, pingpong=2_000, heat_pipelined=30_000, heat_pingpong=3_000)
 
 
 @dataclass
@@ -184,21 +187,24 @@ def configured(text: str, sync: str, port: int, orders: int) -> str:
         "symbols = 16": "symbols = 4",
         "orders = 16384": f"orders = {capacity}",
         'credit = "250000"': 'credit = "100000000000"',
+        'tick = "0.005"\nlot = "10"\nprice_min = "5.000"\nprice_max = "40.000"': TERMS,
+        'tick = "0.25"\nlot = "5"\nprice_min = "300.00"\nprice_max = "900.00"': TERMS,
     }
     for old, new in changes.items():
         if text.count(f"\n{old}") != 1:
-            raise BenchError(f"the sample configuration has not exactly one line that begins with: {old}")
+            raise BenchError(f"the sample configuration has not exactly one place with: {old!r}")
         text = text.replace(f"\n{old}", f"\n{new}")
     return text
 
 
 def load(server: Server, warm: int, pipelined: int, pingpong: int) -> dict[str, Any]:
-    """One run of the client against the server."""
+    """One run of the client against the server, on the next symbol."""
+    symbol = SYMBOLS[server.runs % len(SYMBOLS)]
     server.runs += 1
     counts = {"warm": warm, "pipelined": pipelined, "pingpong": pingpong, "window": WINDOW, "levels": LEVELS}
     counts |= {"price-ticks": PRICE_TICKS, "seed": SEED + server.runs}
     counts |= {"port": server.port, "server-pid": server.process.pid}
-    command = [str(build_c("fix_load")), "--sender", SENDER, "--target", TARGET, "--symbol", SYMBOL]
+    command = [str(build_c("fix_load")), "--sender", SENDER, "--target", TARGET, "--symbol", symbol]
     command += ["--prefix", f"r{server.runs}-", *server.options]
     for name, value in counts.items():
         command += [f"--{name}", str(value)]
@@ -239,7 +245,7 @@ class BareDisk:
 
 def measure(servers: list[Server], disk: BareDisk, sizes: Sizes) -> None:
     """Heats every server, then goes round and round, beginning each time with the next."""
-    for server in servers:
+    for server in servers * len(SYMBOLS):
         load(server, 0, sizes.heat_pipelined, sizes.heat_pingpong)
     turns: list[Server | BareDisk] = [*servers, disk]
     for number in range(sizes.rounds):
@@ -337,8 +343,9 @@ def _facts(sizes: Sizes, servers: list[Server]) -> dict[str, Any]:
         "pipelined": sizes.pipelined,
         "in_flight": WINDOW,
         "pingpong": sizes.pingpong,
-        "heated_by": sizes.heat_pipelined + sizes.heat_pingpong,
-        "resting_at_end": sizes.orders(),
+        "heated_by": len(SYMBOLS) * (sizes.heat_pipelined + sizes.heat_pingpong),
+        "symbols": len(SYMBOLS),
+        "resting_at_end": f"{sizes.orders()} a symbol at most",
         "price_levels": LEVELS,
         "order_bytes": last["order_bytes"],
         "report_bytes": last["report_bytes"],
