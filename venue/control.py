@@ -1,11 +1,11 @@
 """The control socket: the only way in beside FIX, for operators, deposits seen on a chain, and other processes.
 
 Why: what changes the state must be journaled by the one writer, whoever asks for it. A request is a command with its
-annex; its reply comes when the command is durable and carries its sequence number and events. Only processes of the same
+annex; its reply comes when the command is durable, with its sequence number and events. Only processes of the same
 user or of root may connect (the kernel says who they are), and who asked is written into the annex. It must never apply
 anything by another way than `Engine.call`.
 
-A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endian; `bytes` counts everything after itself.
+A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endian; `bytes` counts what follows itself.
   1 command   body: 64-byte command (seq, time, precheck zero), then the annex body  -> 129: seq u64, 64 bytes an event
   2 status    -> 130: JSON     3 snapshot -> 131: seq u64     4 stop -> 132: empty, the engine's process then ends
   255 error   body: text; the connection is closed after it when the frame itself was malformed

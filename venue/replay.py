@@ -1,6 +1,6 @@
 """`venue replay`: a journal through a fresh core, from its first entry.
 
-Why: anybody who holds the journal can find out for himself what state it leads to and compare the root with an archive's,
+Why: whoever holds the journal can find out for himself what state it leads to and compare the root with an archive's,
 a chain's or another machine's. It reads only, and stops at the first thing that is wrong.
 """
 
