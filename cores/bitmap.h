@@ -1,8 +1,9 @@
 /* A set of small numbers as a three-level bitmap: its lowest member is three count-trailing-zeros away.
  *
- * Used for the occupied price levels of a side and for the free order slots of a symbol. Word 0 is the top level, then
- * the middle words, then one bit a number. A bit of an upper level is set exactly when the word below it is not zero.
- * Capacity is a power of two from 64 to 64^3. Nothing here may read a word that bitmap_clear_all has not written.
+ * Used for the occupied price levels of a side and for the free order slots of a symbol. First come the words with one
+ * bit a number, then the top word, then the middle words. A bit of an upper level is set exactly when the word below it
+ * is not zero. Capacity is a power of two from 64 to 64^3; `words` is capacity / 64 wherever a level above is needed.
+ * Nothing here may read a word that bitmap_clear_all or bitmap_set_all has not written.
  */
 #ifndef FIX_VENUE_BITMAP_H
 #define FIX_VENUE_BITMAP_H
@@ -32,51 +33,51 @@ static inline void bitmap_clear_all(u64 *map, u64 capacity) {
 /* Every number from 0 to capacity - 1 becomes a member. */
 static inline void bitmap_set_all(u64 *map, u64 capacity) {
     u64 middle = bitmap_middle_words(capacity), words = capacity >> 6;
-    map[0] = middle == 64 ? ~0ull : (1ull << middle) - 1;
-    for (u64 i = 0; i < middle; i++)
-        map[1 + i] = words >= 64 ? ~0ull : (1ull << words) - 1;
     for (u64 i = 0; i < words; i++)
-        map[1 + middle + i] = ~0ull;
+        map[i] = ~0ull;
+    map[words] = middle == 64 ? ~0ull : (1ull << middle) - 1;
+    for (u64 i = 0; i < middle; i++)
+        map[words + 1 + i] = words >= 64 ? ~0ull : (1ull << words) - 1;
 }
 
-static inline u64 bitmap_has(const u64 *map, u64 middle, u64 number) {
-    return map[1 + middle + (number >> 6)] >> (number & 63) & 1;
+static inline u64 bitmap_has(const u64 *map, u64 number) {
+    return map[number >> 6] >> (number & 63) & 1;
 }
 
-static inline void bitmap_set(u64 *map, u64 middle, u64 number) {
-    u64 *word = &map[1 + middle + (number >> 6)], old = *word;
-    *word = old | 1ull << (number & 63);
+static inline void bitmap_set(u64 *map, u64 words, u64 number) {
+    u64 old = map[number >> 6];
+    map[number >> 6] = old | 1ull << (number & 63);
     if (old == 0) { /* else the levels above have their bits already */
-        map[1 + (number >> 12)] |= 1ull << (number >> 6 & 63);
-        map[0] |= 1ull << (number >> 12);
+        map[words + 1 + (number >> 12)] |= 1ull << (number >> 6 & 63);
+        map[words] |= 1ull << (number >> 12);
     }
 }
 
-static inline void bitmap_clear(u64 *map, u64 middle, u64 number) {
-    u64 *word = &map[1 + middle + (number >> 6)], left = *word & ~(1ull << (number & 63));
-    *word = left;
+static inline void bitmap_clear(u64 *map, u64 words, u64 number) {
+    u64 left = map[number >> 6] & ~(1ull << (number & 63));
+    map[number >> 6] = left;
     if (left == 0) {
-        u64 *above = &map[1 + (number >> 12)];
-        left = *above & ~(1ull << (number >> 6 & 63));
-        *above = left;
+        u64 *middle = &map[words + 1 + (number >> 12)];
+        left = *middle & ~(1ull << (number >> 6 & 63));
+        *middle = left;
         if (left == 0)
-            map[0] &= ~(1ull << (number >> 12));
+            map[words] &= ~(1ull << (number >> 12));
     }
 }
 
-static inline u64 bitmap_first(const u64 *map, u64 middle) {
-    if (map[0] == 0)
+static inline u64 bitmap_first(const u64 *map, u64 words) {
+    if (map[words] == 0)
         return BITMAP_NONE;
-    u64 top = lowest_bit(map[0]);
-    u64 word = top << 6 | lowest_bit(map[1 + top]);
-    return word << 6 | lowest_bit(map[1 + middle + word]);
+    u64 top = lowest_bit(map[words]);
+    u64 word = top << 6 | lowest_bit(map[words + 1 + top]);
+    return word << 6 | lowest_bit(map[word]);
 }
 
 /* Removes the lowest member, `number`; true when the next one is in the same word, and then *next gets it. Otherwise
  * only that word is done, and bitmap_climb does the rest: a call of its own, so that the common way needs none. */
-static inline int bitmap_drop_first(u64 *map, u64 middle, u64 number, u64 *next) {
-    u64 *word = &map[1 + middle + (number >> 6)], left = *word & (*word - 1);
-    *word = left;
+static inline int bitmap_drop_first(u64 *map, u64 number, u64 *next) {
+    u64 left = map[number >> 6] & (map[number >> 6] - 1);
+    map[number >> 6] = left;
     if (left == 0)
         return 0;
     *next = (number & ~63ull) | lowest_bit(left);
@@ -85,24 +86,24 @@ static inline int bitmap_drop_first(u64 *map, u64 middle, u64 number, u64 *next)
 
 /* After a bitmap_drop_first that emptied its word: the levels above, and the next member (there is none below) or
  * BITMAP_NONE. */
-u64 bitmap_climb(u64 *map, u64 middle, u64 number);
+u64 bitmap_climb(u64 *map, u64 words, u64 number);
 
 /* The lowest member above `number`, or BITMAP_NONE. */
-static inline u64 bitmap_next(const u64 *map, u64 middle, u64 number) {
+static inline u64 bitmap_next(const u64 *map, u64 words, u64 number) {
     u64 word = number >> 6, top = number >> 12;
-    u64 rest = (map[1 + middle + word] >> (number & 63) >> 1) << (number & 63) << 1;
+    u64 rest = (map[word] >> (number & 63) >> 1) << (number & 63) << 1;
     if (rest != 0)
         return word << 6 | lowest_bit(rest);
-    rest = (map[1 + top] >> (word & 63) >> 1) << (word & 63) << 1;
+    rest = (map[words + 1 + top] >> (word & 63) >> 1) << (word & 63) << 1;
     if (rest == 0) {
-        rest = (map[0] >> top >> 1) << top << 1;
+        rest = (map[words] >> top >> 1) << top << 1;
         if (rest == 0)
             return BITMAP_NONE;
         top = lowest_bit(rest);
-        rest = map[1 + top];
+        rest = map[words + 1 + top];
     }
     word = top << 6 | lowest_bit(rest);
-    return word << 6 | lowest_bit(map[1 + middle + word]);
+    return word << 6 | lowest_bit(map[word]);
 }
 
 #endif

@@ -30,25 +30,24 @@ u64 position_is_valid(const struct position *p) {
 
 static u64 bitmap_agrees(const u64 *map, u64 capacity) {
     u64 middle = bitmap_middle_words(capacity), words = capacity >> 6;
-    const u64 *upper = map + 1, *lower = map + 1 + middle;
+    const u64 *upper = map + words + 1;
     for (u64 i = 0; i < middle * 64; i++) {
-        u64 expected = i < words && lower[i] != 0;
+        u64 expected = i < words && map[i] != 0;
         if ((upper[i >> 6] >> (i & 63) & 1) != expected)
             return 0;
     }
     for (u64 i = 0; i < 64; i++) {
         u64 expected = i < middle && upper[i] != 0;
-        if ((map[0] >> i & 1) != expected)
+        if ((map[words] >> i & 1) != expected)
             return 0;
     }
     return 1;
 }
 
 static u64 bitmap_members(const u64 *map, u64 capacity) {
-    const u64 *lower = map + 1 + bitmap_middle_words(capacity);
     u64 members = 0;
     for (u64 i = 0; i < capacity >> 6; i++) {
-        for (u64 word = lower[i]; word != 0; word &= word - 1)
+        for (u64 word = map[i]; word != 0; word &= word - 1)
             members++;
     }
     return members;
@@ -61,8 +60,7 @@ static u64 check_level(const struct core *core, const struct symbol *s, u64 side
     if (slot == SLOT_NONE)
         return INVARIANT_LINKS;
     while (slot != SLOT_NONE) {
-        if (slot >= core->config.orders || *orders_seen == s->order_count ||
-            bitmap_has(slots_of(core, s), core->slot_middle, slot))
+        if (slot >= core->config.orders || *orders_seen == s->order_count || bitmap_has(slots_of(core, s), slot))
             return INVARIANT_SLOTS;
         const struct order *order = &orders_of(core, s)[slot];
         if (!order_is_valid(core, s, order, slot))
@@ -89,10 +87,10 @@ static u64 check_symbol(const struct core *core, const struct symbol *s) {
         const u64 *ladder = ladder_of(core, s, side);
         if (!bitmap_agrees(ladder, core->config.levels))
             return INVARIANT_BITMAP;
-        u64 key = bitmap_first(ladder, core->level_middle);
+        u64 key = bitmap_first(ladder, core->level_words);
         if (s->best[side] != key)
             return INVARIANT_BEST;
-        for (; key != LEVEL_NONE && broken == 0; key = bitmap_next(ladder, core->level_middle, key)) {
+        for (; key != LEVEL_NONE && broken == 0; key = bitmap_next(ladder, core->level_words, key)) {
             if (key > s->max_ticks - s->min_ticks)
                 return INVARIANT_LINKS;
             broken = check_level(core, s, side, key, &seen);
@@ -100,7 +98,7 @@ static u64 check_symbol(const struct core *core, const struct symbol *s) {
     }
     if (broken != 0)
         return broken;
-    if (seen != s->order_count || s->slot_first != bitmap_first(slots_of(core, s), core->slot_middle) ||
+    if (seen != s->order_count || s->slot_first != bitmap_first(slots_of(core, s), core->slot_words) ||
         bitmap_members(slots_of(core, s), core->config.orders) != core->config.orders - s->order_count)
         return INVARIANT_SLOTS;
     if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&

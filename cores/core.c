@@ -33,8 +33,8 @@ static u64 lay_out(struct core *core, const struct core_config *config, u64 symb
     core->partial = partial;
     core->symbol_mask = partial ? directory_entries(symbols) - 1 : 0;
     core->account_mask = partial ? directory_entries(accounts) - 1 : 0;
-    core->level_middle = bitmap_middle_words(config->levels);
-    core->slot_middle = bitmap_middle_words(config->orders);
+    core->level_words = config->levels >> 6;
+    core->slot_words = config->orders >> 6;
     for (u64 side = BID; side <= ASK; side++) {
         core->ladder_offset[side] = end;
         end += bitmap_words(config->levels) * sizeof(u64);

@@ -45,8 +45,8 @@ struct core {
     u64 restoring; /* enum restoring */
     u64 symbol_mask; /* directory entries less one, partial core only */
     u64 account_mask;
-    u64 level_middle; /* middle words of the bitmaps */
-    u64 slot_middle;
+    u64 level_words; /* lowest words of the bitmaps */
+    u64 slot_words;
     /* bytes from the start of the arena */
     u64 supply_offset, symbol_directory_offset, account_directory_offset, accounts_offset, symbols_offset;
     u64 account_stride, symbol_stride;

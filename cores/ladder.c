@@ -1,26 +1,26 @@
 /* Walks over a price ladder: for mass cancels, the state walk, and the quantity that FOK and MinQty need. */
 #include "ladder.h"
 
-u64 bitmap_climb(u64 *map, u64 middle, u64 number) {
-    u64 top = number >> 12, *above = &map[1 + top], left = *above & ~(1ull << (number >> 6 & 63));
-    *above = left;
+u64 bitmap_climb(u64 *map, u64 words, u64 number) {
+    u64 top = number >> 12, *middle = &map[words + 1], left = middle[top] & ~(1ull << (number >> 6 & 63));
+    middle[top] = left;
     if (left == 0) {
-        map[0] &= ~(1ull << top);
-        if (map[0] == 0)
+        map[words] &= ~(1ull << top);
+        if (map[words] == 0)
             return BITMAP_NONE;
-        top = lowest_bit(map[0]);
-        left = map[1 + top];
+        top = lowest_bit(map[words]);
+        left = middle[top];
     }
     u64 word = top << 6 | lowest_bit(left);
-    return word << 6 | lowest_bit(map[1 + middle + word]);
+    return word << 6 | lowest_bit(map[word]);
 }
 
 u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot) {
     u64 *slots = slots_of(core, s);
     if (slot == s->slot_first)
-        s->slot_first = bitmap_climb(slots, core->slot_middle, slot);
+        s->slot_first = bitmap_climb(slots, core->slot_words, slot);
     else
-        bitmap_clear(slots, core->slot_middle, slot);
+        bitmap_clear(slots, core->slot_words, slot);
     return 0;
 }
 
@@ -28,9 +28,9 @@ u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot) {
 u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key) {
     u64 *ladder = ladder_of(core, s, side);
     if (key != s->best[side])
-        bitmap_clear(ladder, core->level_middle, key);
-    else if (!bitmap_drop_first(ladder, core->level_middle, key, &s->best[side]))
-        s->best[side] = bitmap_climb(ladder, core->level_middle, key);
+        bitmap_clear(ladder, core->level_words, key);
+    else if (!bitmap_drop_first(ladder, key, &s->best[side]))
+        s->best[side] = bitmap_climb(ladder, core->level_words, key);
     return 0;
 }
 
@@ -40,7 +40,7 @@ u64 ladder_walk(const struct core *core, const struct symbol *s, u64 side, u64 s
         const struct order *order = &orders_of(core, s)[slot];
         if (order->next != SLOT_NONE)
             return order->next;
-        key = bitmap_next(ladder_of(core, s, side), core->level_middle, ladder_key(s, side, order->price));
+        key = bitmap_next(ladder_of(core, s, side), core->level_words, ladder_key(s, side, order->price));
     }
     return key == LEVEL_NONE ? SLOT_NONE : levels_of(core, s, side)[key].head;
 }
@@ -52,7 +52,7 @@ u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 k
     u64 key = s->best[side];
     while (key <= key_max && key != LEVEL_NONE && lots < enough) {
         lots += levels[key].lots; /* below 2^58: a symbol has at most 2^18 orders of 2^40 lots */
-        key = bitmap_next(ladder, core->level_middle, key);
+        key = bitmap_next(ladder, core->level_words, key);
     }
     return lots;
 }

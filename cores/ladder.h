@@ -21,14 +21,13 @@ static inline u64 order_side(const struct order *order) {
     return (order->facts & 0xff) - 1;
 }
 
-/* Appends the order in `slot` (its words but the links are written) to its level, making the level if need be. */
-HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+/* Appends the order in `slot` (its words but the links are written) to the level of `key`, making it if need be. */
+HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
-    u64 key = ladder_key(s, side, order->price);
     u64 *ladder = ladder_of(core, s, side);
     struct level *level = &levels_of(core, s, side)[key];
     order->next = SLOT_NONE;
-    if (bitmap_has(ladder, core->level_middle, key)) {
+    if (bitmap_has(ladder, key)) {
         order->prev = level->tail;
         orders[level->tail].next = slot;
         level->tail = slot;
@@ -39,7 +38,7 @@ HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 
     level->head = slot;
     level->tail = slot;
     level->lots = order->leaves;
-    bitmap_set(ladder, core->level_middle, key);
+    bitmap_set(ladder, core->level_words, key);
     if (key < s->best[side]) /* LEVEL_NONE is the largest number */
         s->best[side] = key;
 }

@@ -20,7 +20,7 @@ static const struct symbol *symbol_named(const struct core *core, u64 number) {
 int core_find_order(const struct core *core, u64 symbol, u64 order_id, struct order_view *view) {
     const struct symbol *s = symbol_named(core, symbol);
     u64 slot = order_id & ORDER_SLOT_NONE;
-    if (s == 0 || slot >= core->config.orders || bitmap_has(slots_of(core, s), core->slot_middle, slot))
+    if (s == 0 || slot >= core->config.orders || bitmap_has(slots_of(core, s), slot))
         return 0;
     const struct order *order = &orders_of(core, s)[slot];
     if (order->id != order_id)
@@ -42,7 +42,7 @@ u64 core_depth(const struct core *core, u64 symbol, enum side side, u64 levels_m
     for (u64 key = s->best[index]; key != LEVEL_NONE && count < levels_max; count++) {
         price_ticks[count] = ladder_price(s, index, key);
         qty_lots[count] = levels_of(core, s, index)[key].lots;
-        key = bitmap_next(ladder_of(core, s, index), core->level_middle, key);
+        key = bitmap_next(ladder_of(core, s, index), core->level_words, key);
     }
     return count;
 }

@@ -121,7 +121,7 @@ static u64 may_restore(const struct core *core, u64 number, u64 exist, u64 held,
 
 static u64 restore_order(struct core *core, struct symbol *s, const u64 *w) {
     u64 slot = w[0] & ORDER_SLOT_NONE;
-    if (slot >= core->config.orders || !bitmap_has(slots_of(core, s), core->slot_middle, slot) || (w[6] | w[7]) != 0)
+    if (slot >= core->config.orders || !bitmap_has(slots_of(core, s), slot) || (w[6] | w[7]) != 0)
         return 0;
     struct order *order = &orders_of(core, s)[slot];
     order->id = w[0];
@@ -132,8 +132,8 @@ static u64 restore_order(struct core *core, struct symbol *s, const u64 *w) {
     order->facts = w[5];
     if (!order_is_valid(core, s, order, slot))
         return 0;
-    bitmap_clear(slots_of(core, s), core->slot_middle, slot);
-    ladder_append(core, s, order_side(order), slot);
+    bitmap_clear(slots_of(core, s), core->slot_words, slot);
+    ladder_append(core, s, order_side(order), ladder_key(s, order_side(order), order->price), slot);
     s->order_count++;
     return 1;
 }
@@ -166,7 +166,7 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
             return restore_failed(core);
         order_of_walk = place;
     }
-    s->slot_first = bitmap_first(slots_of(core, s), core->slot_middle);
+    s->slot_first = bitmap_first(slots_of(core, s), core->slot_words);
     if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&
         ladder_price(s, BID, s->best[BID]) >= ladder_price(s, ASK, s->best[ASK]))
         return restore_failed(core);
