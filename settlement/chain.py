@@ -1,6 +1,7 @@
 """The chain as settlement sees it: the only importer of web3.
 
-One of two chains stands behind it: `eth-tester://` (embedded, blocks kept in a folder) or any Ethereum JSON-RPC URL.
+Three chains can stand behind it: `eth-tester://` (in this process, blocks kept in a folder), `eth-tester://FILE` (the
+development chain's process, found through the file it writes, see `devchain`), or any Ethereum JSON-RPC URL.
 Its answers are plain values; its errors are two: ChainUnavailable (try again) and ChainRefused (the chain said no).
 
 Finality is never invented. A chain that knows the `safe` and `finalized` tags is believed. A chain that does not gets
@@ -10,6 +11,7 @@ none, unless `simulated_finality_blocks` is set: then depth counts instead, and 
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from eth_account import Account
+from eth_typing import URI
 from eth_utils.exceptions import ValidationError
 from web3 import EthereumTesterProvider, HTTPProvider, Web3
 from web3.exceptions import (
@@ -29,6 +32,7 @@ from web3.exceptions import (
     Web3Exception,
     Web3RPCError,
 )
+from web3.types import RPCEndpoint
 
 from settlement.errors import ChainRefused, ChainUnavailable, SettlementConfigError
 
@@ -121,8 +125,10 @@ class Chain:
         self._simulated_blocks = simulated_finality_blocks
         self._lock = threading.RLock()
         self.embedded: EmbeddedChain | None = None
+        self.development = url.startswith(EMBEDDED)
+        self._file = Path(url.removeprefix(EMBEDDED)) if self.development and url != EMBEDDED else None
         # eth-tester charges for views as well, so somebody with funds has to ask.
-        self.view_fields: Any = {"from": checksum(funded[0])} if url == EMBEDDED and funded else {}
+        self.view_fields: Any = {"from": checksum(funded[0])} if self.development and funded else {}
         if simulated_finality_blocks < 0:
             raise SettlementConfigError("simulated_finality_blocks: must be 0 (off) or a number of blocks")
         if url == EMBEDDED:
@@ -130,12 +136,21 @@ class Chain:
                 raise SettlementConfigError(f"{EMBEDDED} needs a folder for its blocks")
             self.embedded = _embedded(folder, funded)
             self.web3 = Web3(EthereumTesterProvider(self.embedded.tester))
-        elif url.startswith(("http://", "https://")):
+        elif self.development or url.startswith(("http://", "https://")):
             # web3 repeats failed requests by itself; here the daemon does, visibly.
             options = {"timeout": timeout_seconds}
-            self.web3 = Web3(HTTPProvider(url, request_kwargs=options, exception_retry_configuration=None))
+            self.web3 = Web3(HTTPProvider(self._address(), request_kwargs=options, exception_retry_configuration=None))
         else:
             raise SettlementConfigError(f"chain {url!r}: must be {EMBEDDED} or an http(s):// URL of a JSON-RPC server")
+
+    def _address(self) -> str:
+        """Where JSON-RPC is spoken; the development chain says so in its file, which it writes when it is up."""
+        if self._file is None:
+            return self.url
+        try:
+            return str(json.loads(self._file.read_text())["url"])
+        except (OSError, ValueError, KeyError):
+            return "http://127.0.0.1:1"
 
     def close(self) -> None:
         """Let go of an embedded chain's folder."""
@@ -152,6 +167,8 @@ class Chain:
             except tuple(_REFUSALS) as error:
                 raise ChainRefused(_text(error)) from error
             except (requests.RequestException, OSError, BadResponseFormat, TimeoutError) as error:
+                if isinstance(self.web3.provider, HTTPProvider):
+                    self.web3.provider.endpoint_uri = URI(self._address())
                 raise ChainUnavailable(f"chain {self.url}: {type(error).__name__}: {_text(error)}") from error
             except (ValueError, Web3Exception) as error:
                 # Something that is not a JSON-RPC server, or one that breaks its own format.
@@ -169,7 +186,7 @@ class Chain:
         """Latest block, and how far it is safe and final."""
         answer = self.ask(lambda: self.web3.eth.get_block("latest"))
         latest = Block(answer["number"], bytes(answer["hash"]))
-        if self.embedded is None:
+        if not self.development:
             safe, final = self._tagged("safe"), self._tagged("finalized")
             if final is not None and self._simulated_blocks:
                 raise SettlementConfigError(
@@ -240,7 +257,7 @@ class Chain:
         call: dict[str, Any] = {"from": checksum(sender), "data": data, "value": 0}
         if to is not None:
             call["to"] = checksum(to)
-        if self.embedded is not None:
+        if self.development:
             # eth-tester estimates by running the call a dozen times; here gas costs nothing, time does.
             self.ask(lambda: self.web3.eth.call({**call, "gas": EMBEDDED_GAS_LIMIT}))  # type: ignore[typeddict-item]
             return EMBEDDED_GAS_LIMIT
@@ -282,10 +299,11 @@ class Chain:
                 raise
 
     def advance(self) -> None:
-        """The embedded chain has no clock: mine one empty block, so that depth can grow."""
-        if self.embedded is not None:
-            tester = self.embedded.tester
-            self.ask(lambda: tester.mine_blocks(1))
+        """A development chain has no clock: mine one empty block, so that depth can grow."""
+        if self.development:
+            answer = self.ask(lambda: self.web3.provider.make_request(RPCEndpoint("evm_mine"), []))
+            if "error" in answer:
+                raise ChainRefused(f"evm_mine: {answer['error']}")
 
     def contract(self, address: bytes, abi: list[dict[str, Any]]) -> Contract:
         """A handle on a deployed contract."""

@@ -123,7 +123,7 @@ class Settlement:
         self._checkpoint = checkpoint
         self._verify = verify
         self._anchor: Anchor | None = None
-        self.keys: Keys = load_keys(config.folder / "keys", make_missing=config.chain == EMBEDDED)
+        self.keys: Keys = load_keys(config.folder / "keys", make_missing=config.chain.startswith(EMBEDDED))
         self.ledger = open_ledger(config)
         try:
             self.ledger.claim()
@@ -178,7 +178,7 @@ class Settlement:
         if deployed is not None and self._is_usable(deployed, identity):
             log.warning("the ledger lacked the deployment at 0x%s; taken from deployment.json", deployed.anchor)
             return self._note(deployed)
-        if (mine is not None or deployed is not None) and self.config.chain != EMBEDDED:
+        if (mine is not None or deployed is not None) and not self.config.chain.startswith(EMBEDDED):
             raise ChainChanged(
                 f"chain {self.config.chain} is not the one in the ledger, or the contracts are gone; connect it to the "
                 "right chain, or give it a new data_dir and ledger"
@@ -195,7 +195,7 @@ class Settlement:
         return same and bool(self.chain.code(bytes.fromhex(deployed.anchor)))
 
     def _deploy(self) -> Deployment | None:
-        if self.config.chain != EMBEDDED and not self.config.deploy:
+        if not self.config.chain.startswith(EMBEDDED) and not self.config.deploy:
             raise SettlementConfigError(
                 f"settlement: no contracts are known on {self.config.chain}; put deployment.json into "
                 f"{self.config.folder}, or set settlement.deploy to make new ones with owner.key"
