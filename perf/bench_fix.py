@@ -36,7 +36,7 @@ MEMBER, SENDER, TARGET, USERNAME, ACCOUNT = "CAROL", "CAROL1", "VENUE", "carol",
 SYMBOLS = ("ACME", "BOLT", "CORN")  # each run uses the next, so that no book holds more orders than the venue allows
 PRICE_TICKS, LEVELS, SEED, WINDOW = 6_000, 1_000, 20_261_121, 1_000
 TERMS = 'tick = "0.01"\nlot = "1"\nprice_min = "50.00"\nprice_max = "150.00"'  # ACME's, for all three
-ENTRY_BYTES = 256  # about what the journal writes for one order
+ENTRY_BYTES = 192  # what the journal writes for one of these orders
 START_SECONDS_MAX, STOP_SECONDS_MAX, RUN_SECONDS_MAX = 60, 60, 300
 ECHO, QUICKFIXJ, NONE, COMMIT = "C echo, no FIX", "QuickFIX/J", "venue sync=none", "venue sync=commit"
 FDATASYNC = "bare fdatasync"
