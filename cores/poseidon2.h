@@ -22,7 +22,8 @@ static inline void poseidon2_permute(u64 state[8]) {
     register u64 code __asm__("t0") = 0x133;
     register u64 *words __asm__("a0") = state;
     register u64 none __asm__("a1") = 0;
-    __asm__ volatile("ecall" : "+r"(code) : "r"(words), "r"(none) : "memory");
+    /* This call leaves its code in t0, so that the compiler may keep it there from one to the next. */
+    __asm__ volatile("ecall" : : "r"(code), "r"(words), "r"(none) : "memory");
 }
 
 #else

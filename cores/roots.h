@@ -44,29 +44,24 @@ void slots_digest(u64 state[STATE_WORDS], u64 domain, const struct slot *slots, 
 #define TREE_LEVELS_MAX 40
 struct tree {
     u64 count; /* leaves */
-    u64 depth; /* digests on the stack */
+    u64 *top;  /* where the next digest is to be put: STATE_WORDS words that may be used to make it */
     u64 stack[(TREE_LEVELS_MAX + 2) * DIGEST_WORDS];
 };
 
 static inline void tree_init(struct tree *tree) {
     tree->count = 0;
-    tree->depth = 0;
+    tree->top = tree->stack;
 }
 
-/* Where the next digest is to be put: STATE_WORDS words that may be used to make it. */
-static inline u64 *tree_top(struct tree *tree) {
-    return tree->stack + tree->depth * DIGEST_WORDS;
-}
-
-/* Appends the digest at tree_top: a leaf (level 0), or the root of 2^level leaves, of which the count must be a
+/* Appends the digest at the top: a leaf (level 0), or the root of 2^level leaves, of which the count must be a
  * multiple. */
 static inline void tree_push(struct tree *tree, u64 level) {
-    u64 *top = tree_top(tree);
+    u64 *top = tree->top;
     for (u64 carry = tree->count >> level; carry & 1; carry >>= 1) {
         top -= DIGEST_WORDS; /* the two topmost digests are one state already */
         poseidon2_permute(top);
     }
-    tree->depth = (u64)(top - tree->stack) / DIGEST_WORDS + 1;
+    tree->top = top + DIGEST_WORDS;
     tree->count += 1ull << level;
 }
 

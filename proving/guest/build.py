@@ -26,11 +26,12 @@ ROOT = Path(__file__).parent.parent.parent
 ELF_DIR = Path(__file__).parent / "elf"
 ZIGLANG = "0.17.0"
 NATIVE_ONLY = {"poseidon2_lanes.c", "roots_bulk.c"}
-CFLAGS = (
-    "-std=gnu11 -O2 -ffreestanding -fno-builtin -fno-stack-protector -fno-sanitize=all -fomit-frame-pointer"
-    " -fno-strict-aliasing -mcmodel=medany -fno-pic -no-pie -ffunction-sections -fdata-sections -nostdlib -static"
-    " -Wall -Wextra -Werror -Wl,--gc-sections -Wl,--build-id=none -s"
-).split()
+CFLAGS = [
+    *("-std=gnu11", "-O2", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-sanitize=all"),
+    *("-fomit-frame-pointer", "-fno-strict-aliasing", "-mcmodel=medany", "-fno-pic", "-no-pie"),
+    *("-ffunction-sections", "-fdata-sections", "-nostdlib", "-static", "-Wall", "-Wextra", "-Werror"),
+    *("-Wl,--gc-sections", "-Wl,--build-id=none", "-s"),
+]
 
 
 class BuildError(RuntimeError):

@@ -88,7 +88,7 @@ static const struct kind ACCOUNT = {DOMAIN_ACCOUNT, 3, core_restore_account, cor
  * below the field's prime, or the permutation's circuit has no meaning. */
 static const u64 *push_blocks(struct tree *tree, u64 to, const u64 *blocks, const u64 *blocks_end) {
     while (tree->count < to) {
-        u64 level = block_level(tree->count, to), *top = tree_top(tree);
+        u64 level = block_level(tree->count, to), *top = tree->top;
         if (blocks == blocks_end)
             return 0;
         for (int i = 0; i < DIGEST_WORDS; i++, blocks++) {
@@ -118,7 +118,7 @@ static struct slot *show_tables(struct core *core, const struct kind *kind, cons
         if (rest >= (u64)(slots_end - slots) || kind->restore(core, slots, 1 + rest) != CORE_OK)
             return 0;
         if (GUEST_PARTS & PART_STATE)
-            slots_digest(tree_top(&tree), kind->domain, slots, 1 + rest);
+            slots_digest(tree.top, kind->domain, slots, 1 + rest);
         tree_push(&tree, 0);
         slots += 1 + rest;
     }
@@ -191,10 +191,10 @@ static enum guest_status apply_commands(struct core *core, const struct input *i
             return core_status_last(core) == CORE_MISSING ? GUEST_MISSING : GUEST_BAD_COMMAND;
         if (!(GUEST_PARTS & PART_LEAVES))
             continue;
-        command_leaf(tree_top(&command_tree), command, annex);
+        command_leaf(command_tree.top, command, annex);
         tree_push(&command_tree, 0);
         for (u64 i = 0; i < count; i++) {
-            event_leaf(tree_top(&event_tree), &events[i], annex, i);
+            event_leaf(event_tree.top, &events[i], annex, i);
             tree_push(&event_tree, 0);
             settle(&events[i], values, &withdrawals);
         }
@@ -218,7 +218,7 @@ static u64 push_walk(struct tree *tree, const struct core *core, const struct ki
     if (count == 0 || count > (u64)(input->slots_max - input->slots))
         return 0;
     kind->walk(core, number, input->slots);
-    slots_digest(tree_top(tree), kind->domain, input->slots, count);
+    slots_digest(tree->top, kind->domain, input->slots, count);
     tree_push(tree, 0);
     return count;
 }

@@ -32,7 +32,7 @@ from tests.cores.fix_cores import (
     setup_fields,
 )
 
-EXAMPLES = int(os.environ.get("CORE_EXAMPLES", "1000"))
+EXAMPLES = int(os.environ.get("BATCH_EXAMPLES", "300"))
 PLENTY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 ZEROS = bytes(32)
 
