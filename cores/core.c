@@ -150,7 +150,11 @@ HOT u64 dispatch(struct core *core, const struct command *c, struct output *out)
     return apply_rare(core, c, out);
 }
 
-STAGE void refuse(const struct command *c, u64 reason, struct output *out) {
+/* The one event of a refused command; returns the number of events. */
+STAGE u64 refuse(u64 reason, struct output *out) {
+    if (reason == REASON_STOPPED)
+        return CORE_FATAL;
+    const struct command *c = out->command;
     u64 command = command_kind_of(c), kind = EVENT_COMMAND_REJECTED, order_id = c->order_id;
     if (command == COMMAND_NEW) {
         kind = EVENT_REJECTED;
@@ -159,6 +163,7 @@ STAGE void refuse(const struct command *c, u64 reason, struct output *out) {
         kind = EVENT_CANCEL_REJECTED;
     }
     emit(out, answer_head(c, kind, reason), c->owner, order_id, c->price_ticks, c->qty_lots, 0, c->aux);
+    return 1;
 }
 
 u64 core_apply(struct core *core, const struct command *command, struct event *events) {
@@ -167,21 +172,16 @@ u64 core_apply(struct core *core, const struct command *command, struct event *e
             return CORE_FATAL;
         core->status = CORE_OK;
     }
-    u64 seq = command->seq;
-    if (seq != core->last_seq + 1 || seq > SEQ_MAX || command->time_ns < core->last_time_ns) {
+    u64 seq = command->seq, time_ns = command->time_ns;
+    if (seq != core->last_seq + 1 || seq > SEQ_MAX || time_ns < core->last_time_ns) {
         core->status = CORE_BAD_SEQUENCE;
         return CORE_FATAL;
     }
-    struct output out = {.at = events, .exec_id = seq << 24};
+    core->last_seq = seq;
+    core->last_time_ns = time_ns;
+    struct output out = {.at = events, .exec_id = seq << 24, .first = events, .command = command};
     u64 reason = dispatch(core, command, &out);
-    if (reason != REASON_NONE) {
-        if (reason == REASON_STOPPED)
-            return CORE_FATAL;
-        refuse(command, reason, &out);
-    }
-    core->last_seq = command->seq;
-    core->last_time_ns = command->time_ns;
-    return (u64)(out.at - events);
+    return reason == REASON_NONE ? (u64)(out.at - out.first) : refuse(reason, &out);
 }
 
 enum core_status core_status_last(const struct core *core) {

@@ -106,10 +106,12 @@ struct order {
 _Static_assert(sizeof(struct order) == 64, "a hot order is one cache line");
 _Static_assert(sizeof(struct level) == 32, "two levels a cache line");
 
-/* Where the next event goes. */
+/* Where the next event goes, and what core_apply wants back after the command: kept here, it needs no saved registers. */
 struct output {
     struct event *at;
     u64 exec_id;
+    struct event *first;
+    const struct command *command;
 };
 
 HOT void emit(struct output *out, u64 head, u64 owner, u64 order_id, u64 price, u64 qty, u64 leaves, u64 aux) {
