@@ -203,7 +203,8 @@ def _event_columns(batch: _Batch) -> dict[str, pa.Array]:
     reason_index = np.full(256, -1, np.int64)
     reason_index[reasons] = np.arange(len(reasons))
     kind = np.where(batch.kind < len(KIND_NAMES), batch.kind, 0)
-    active = batch.is_order & (batch.leaves > 0) & np.isin(batch.kind, (ACCEPTED, FILL, REPLACED))
+    in_book = (batch.kind == ACCEPTED) | (batch.kind == FILL) | (batch.kind == REPLACED)
+    active = in_book & (batch.leaves > 0)
     assert tuple(EventKind) == tuple(range(1, len(KIND_NAMES))), "kinds are numbered from 1 without gaps"
     return {
         "kind": _codes(kind, KIND_NAMES),
@@ -325,7 +326,7 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
     min_lots = _spread(facts.commands[:, 7], facts.entry, np.uint64(0))
     ord_type = _bits(_spread(facts.commands[:, 0], facts.entry, np.uint64(0)), 16, 8)
     constant = np.where(is_order, 0, -1)
-    leaves_meant = is_order & ~np.isin(batch.kind, (REJECTED, CANCEL_REJECTED))
+    leaves_meant = is_order & (batch.kind != REJECTED) & (batch.kind != CANCEL_REJECTED)
 
     def price(counts: U64, valid: Bool) -> pa.Array:
         return decimals(counts, version, valid, price_units, PRICE_SCALE)

@@ -78,6 +78,8 @@ def packed(valid: Bool) -> pa.Buffer | None:
 
 def _multiply(counts: U64, low: U64, high: U64) -> tuple[U64, U64]:
     """Low and high word of counts x (high, low), which the caller knows to fit 128 bits."""
+    if len(counts) and not high.any() and int(counts.max()) * int(low.max()) < 2**64:  # nearly always
+        return counts * low, np.zeros(len(counts), np.uint64)
     count_low, count_high = counts & _LOW, counts >> _HALF
     low_low, low_high = low & _LOW, low >> _HALF
     first = count_low * low_low

@@ -24,7 +24,8 @@ U8 = npt.NDArray[np.uint8]
 
 _ACCEPTED, _FILL, _CANCELLED = EventKind.ACCEPTED.value, EventKind.FILL.value, EventKind.CANCELLED.value
 _REPLACED, _EXPIRED = EventKind.REPLACED.value, EventKind.EXPIRED.value
-_ORDER_KINDS = (_ACCEPTED, EventKind.REJECTED.value, _FILL, _CANCELLED, _REPLACED, _EXPIRED)
+_OF_ORDER = np.zeros(256, np.bool_)  # by kind: events of one order that was at least received
+_OF_ORDER[[_ACCEPTED, EventKind.REJECTED.value, _FILL, _CANCELLED, _REPLACED, _EXPIRED]] = True
 
 
 def _no_words() -> Words:
@@ -74,7 +75,7 @@ class OrderFacts:
 def order_facts(records: Records, carried: Carried, kinds: I64) -> OrderFacts:
     """The commands behind every order event of a batch."""
     order_ids, rows = records.events[:, 3], records.row_commands()
-    is_order = np.isin(kinds, _ORDER_KINDS)
+    is_order = _OF_ORDER[kinds]
     entry_seq = (order_ids >> np.uint64(SEQ_BITS)).astype(np.int64)
     offset = entry_seq - records.first_seq
     within = is_order & (offset >= 0) & (offset < len(records.commands))
@@ -97,7 +98,7 @@ def carry(records: Records, carried: Carried) -> Carried:
     kinds = (records.events[:, 0] & np.uint64(0xFF)).astype(np.int64)
     order_ids, leaves = records.events[:, 3], records.events[:, 6]
     rows = records.row_commands()
-    ended = np.isin(kinds, (_CANCELLED, _EXPIRED)) | ((kinds == _FILL) & (leaves == 0))
+    ended = (kinds == _CANCELLED) | (kinds == _EXPIRED) | ((kinds == _FILL) & (leaves == 0))
     gone = np.unique(order_ids[ended])
     entered = np.flatnonzero(kinds == _ACCEPTED)
     entered = entered[~np.isin(order_ids[entered], gone)]

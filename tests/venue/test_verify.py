@@ -42,6 +42,14 @@ def decoded(path: Path) -> BatchFile:
     return archive_file.decode(path.name, path.read_bytes())
 
 
+def cells(table: pa.Table) -> pa.Table:
+    """The table with every cell in place: a dictionary may hold words that no row uses."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(number, field.name, table.column(number).cast(field.type.value_type))
+    return table
+
+
 def carried_before(folder: Path, batch_id: int) -> Carried:
     carried = Carried()
     for path in files(folder)[: batch_id - 1]:
@@ -121,7 +129,7 @@ def test_every_flipped_byte_is_found(folder: Path) -> None:
     path = files(folder)[0]
     record_path = path.with_suffix(".record")
     data, record = path.read_bytes(), record_path.read_bytes()
-    original = decoded(path).table
+    original = cells(decoded(path).table)
     chosen = random.Random(11)
     offsets = sorted({*range(48), *chosen.sample(range(len(data)), 90), *range(len(data) - 32, len(data))})
     for offset in offsets:
@@ -133,7 +141,7 @@ def test_every_flipped_byte_is_found(folder: Path) -> None:
         assert not report.ok and "SHA-256" in str(report.problems[0]), offset
         record_path.unlink()
         alone = verify([path])
-        assert not alone.ok or decoded(path).table.equals(original), f"byte {offset} changed a cell and nobody noticed"
+        assert not alone.ok or cells(decoded(path).table).equals(original), f"byte {offset} changed a cell unnoticed"
 
 
 @pytest.mark.parametrize("part", [0, 1, 7, 100, 0.3, 0.9, -1])
