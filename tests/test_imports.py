@@ -15,7 +15,7 @@ ALLOWED = {
     "proving": {"cores"},
     "settlement": {"cores", "venue", "proving"},
 }
-COMPOSERS = {"venue/cli.py", "venue/processes.py", "venue/demo.py", "venue/__main__.py"}
+COMPOSERS = {f"venue/{name}.py" for name in ("cli", "processes", "operate", "demo", "demo_brokers")}
 OWNERS = {
     "quickfix": {"fix_sessions"},
     "simplefix": {"fix_sessions"},

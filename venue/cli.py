@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from venue.config import Config, ConfigError, load
 
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-Verbs = argparse._SubParsersAction  # type: ignore[type-arg]
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _verb(verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -209,7 +210,14 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from venue import verify
 
-    return verify.run(arguments.files, replay=arguments.replay)
+    return verify.run(arguments.files, replay=arguments.replay, execute=_execute() if arguments.replay else None)
+
+
+def _execute() -> Callable[[bytes], bytes]:
+    """The proved program run natively: replays a batch from its own input when those before it are not given."""
+    from proving.replay import run_guest
+
+    return run_guest
 
 
 def _export(arguments: argparse.Namespace) -> int:

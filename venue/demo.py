@@ -1,8 +1,8 @@
 """`venue demo`: the main job end to end, on embedded defaults, nothing staged.
 
 Starts the venue as `venue run` does, connects three brokers over real FIX sessions, plays a seeded order flow, kills
-the engine with SIGKILL half-way and lets the supervisor start it again, then archives, verifies, commits to the embedded
-chain and says what came of it. Only then, with --prover sp1, it turns to the prover. Whatever does not fit (an
+the engine with SIGKILL half-way and lets the supervisor start it again, then archives, verifies, commits to the
+embedded chain and says what came of it. Only then, with --prover sp1, it turns to the prover. Whatever does not fit (an
 execution a broker did not get, a root that differs, a batch that is not committed) is listed as a problem, and the exit
 code is 1.
 """
@@ -28,6 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from venue import sample
+from venue.batches import BatchRecord
 from venue.config import Config, load
 from venue.demo_brokers import Brokers
 
@@ -142,8 +143,16 @@ class Demo:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
             task = progress.add_task("orders", total=self.orders)
-            brokers.play(self._kill_engine, lambda sent: progress.update(task, completed=sent))
-        self.result.problems += brokers.problems()
+            last_seq = brokers.play(
+                self._kill_engine, lambda sent: progress.update(task, completed=sent), self._last_seq
+            )
+        self.result.problems += brokers.problems() + brokers.reconcile(self.config, last_seq)
+
+    def _last_seq(self) -> int:
+        from venue.control import ControlClient
+
+        with ControlClient(self.config.control_path, actor="demo") as client:
+            return int(client.status()["last_seq"])
 
     def _kill_engine(self) -> None:
         status = json.loads((self.config.data_dir / "run.json").read_text())
@@ -155,13 +164,10 @@ class Demo:
         """Until the archive holds everything journaled and every batch of it is committed on the chain."""
         from settlement.service import SettlementConfig, open_ledger
         from venue import processes
-        from venue.archive import Archive
-        from venue.control import ControlClient
 
-        with ControlClient(self.config.control_path, actor="demo") as client:
-            last_seq = client.status()["last_seq"]
-        self._wait("the archive is complete", lambda: Archive(self.config.archive_dir).next_seq > last_seq)
-        batches = Archive(self.config.archive_dir).next_batch_id - 1
+        last_seq = self._last_seq()
+        self._wait("the archive is complete", lambda: any(r.last_seq >= last_seq for r in self._records()))
+        batches = len(self._records())
         wanted = "final" if self.prover == "replay" else "committed"
         settings = SettlementConfig.from_mapping(processes.settlement_settings(self.config))
 
@@ -175,6 +181,11 @@ class Demo:
 
         self._wait(f"every batch is {wanted}", settled, SETTLE_SECONDS_MAX)
 
+    def _records(self) -> list[BatchRecord]:
+        """The records of the batches sealed so far; read beside the archive's writer."""
+        paths = sorted(self.config.archive_dir.glob("batch-*.record"))
+        return [BatchRecord.from_bytes(path.read_bytes()) for path in paths]
+
     def _stop(self) -> None:
         if self.supervisor is not None and self.supervisor.poll() is None:
             self.supervisor.terminate()
@@ -184,12 +195,10 @@ class Demo:
                 self.result.problems.append(f"the venue ended with exit code {code}; see {logs}")
 
     def _verify(self) -> None:
-        from venue.archive import Archive
         from venue.replay import replayed
         from venue.verify import verify
 
-        archive = Archive(self.config.archive_dir)
-        paths = [archive.path(number) for number in range(1, archive.next_batch_id)]
+        paths = sorted(self.config.archive_dir.glob("batch-*.arrow"))
         report = verify(paths, replay=True)
         found = replayed(self.config.journal_dir)
         result = self.result
@@ -199,7 +208,7 @@ class Demo:
         result.commands, result.events = found.commands, found.events
         result.orders, result.fills = found.by_command.get("NEW", 0), found.by_event.get("FILL", 0) // 2
         result.state_root = found.state_root.hex()
-        last = archive.last
+        last = max(self._records(), key=lambda record: record.batch_id, default=None)
         if last is None or last.last_seq != found.last_seq:
             result.problems.append(f"the archive ends at {last and last.last_seq}, the journal at {found.last_seq}")
         elif last.state_root != found.state_root:

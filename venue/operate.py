@@ -7,12 +7,15 @@ Amounts are given as decimals and must be exact in the asset's scale; nothing is
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from venue.config import Asset, Config, ConfigError, Instrument
 
 if TYPE_CHECKING:
+    from fix_sessions.client import Broker
     from venue.control import ControlClient
 
 
@@ -81,3 +84,38 @@ def address(text: str) -> bytes:
     if len(value) != 20:
         raise ConfigError(f"address {text!r} must be 0x and 40 hexadecimal digits")
     return value
+
+
+def order(config: Config, arguments: argparse.Namespace) -> int:
+    """One order over FIX, as any broker sends it; prints every report as tag=value. Returns 0 when it was accepted."""
+    from fix_sessions.client import Broker, SessionLost
+
+    session = next((s for _, s in config.sessions() if s.comp_id == arguments.session), None)
+    if session is None:
+        known = ", ".join(s.comp_id for _, s in config.sessions())
+        raise ConfigError(f"session {arguments.session!r} is unknown; this venue has {known}")
+    address_pair = config.fix.host, config.fix.port
+    broker = Broker(*address_pair, session.comp_id, session.username, arguments.password, venue=config.venue.name)
+    try:
+        # A one-shot client keeps no sequence numbers: it starts both sides at 1.
+        broker.log_on(reset=True)
+        clordid = broker.order(arguments.symbol, arguments.side, arguments.quantity, arguments.price)
+        _print_reports(broker, clordid, arguments.seconds)
+        broker.log_out()
+    except (SessionLost, OSError) as error:
+        print(f"venue: {config.fix.host}:{config.fix.port}: {error}", file=sys.stderr)
+        return 1
+    answers = [message for message in broker.inbox if message.get(11) == clordid.encode()]
+    return 0 if answers and all(message.get(39) != b"8" for message in answers) else 1
+
+
+def _print_reports(broker: Broker, clordid: str, seconds: float) -> None:
+    """Prints what comes for this order until it is quiet."""
+    shown = 0
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        broker.poll(0.1)
+        for message in broker.inbox[shown:]:
+            if message.get(11) == clordid.encode():
+                print(message.encode().replace(b"\x01", b"|").decode())
+        shown = len(broker.inbox)

@@ -27,6 +27,7 @@ PORT_ARCHIVE = 1
 PORT_SETTLEMENT = 2
 PROGRAM = "execution"
 ATTEST_SECONDS_MAX = 120.0
+EMBEDDED_CHAIN = "eth-tester://"
 
 
 def stop_event() -> threading.Event:
@@ -85,7 +86,6 @@ def engine(config: Config) -> int:
 def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str]) -> None:
     """Lets brokers and operators in until `stop`, then shows them out."""
     from fix_sessions.acceptor import Acceptor
-
     from venue import opening
     from venue.control import ControlServer
 
@@ -133,6 +133,19 @@ def archive(config: Config) -> int:
 
     metrics(config, PORT_ARCHIVE, read)
     return sealer.run(config, stop, sealed.append)
+
+
+def chain(config: Config) -> int:
+    """The embedded development chain, for settlement to find through data_dir/chain.json."""
+    from settlement import devchain
+    from settlement.errors import SettlementError
+
+    try:
+        devchain.run(config.data_dir, stop_event())
+    except (SettlementError, OSError) as error:
+        event(log, "chain stopped", logging.CRITICAL, alarm="chain", reason=str(error))
+        return 1
+    return 0
 
 
 class ArchiveProver:
@@ -183,16 +196,19 @@ class ProofCheck:
         return bool(verdict)
 
 
-def settlement_settings(config: Config) -> dict[str, Any]:
-    """The settlement's own settings, from the venue's configuration."""
+def settlement_settings(config: Config, *, alone: bool = False) -> dict[str, Any]:
+    """The settlement's own settings. `alone`: the embedded chain is opened in this process, not asked over HTTP."""
     from proving import programs
 
     section = config.settlement
+    chain = section.chain
+    if chain == EMBEDDED_CHAIN and not alone:
+        chain += str(config.data_dir / "chain.json")
     return {
         "data_dir": str(config.data_dir),
         "archive_dir": str(config.archive_dir),
         "program_id": programs.get(PROGRAM).program_id.hex(),
-        "chain": section.chain,
+        "chain": chain,
         "simulated_finality_blocks": section.simulated_finality_blocks,
         "ledger_url": section.ledger_url,
         "range_batches": section.range_batches,
@@ -240,7 +256,7 @@ def prove(config: Config, batch_id: int, backend: str, say: Callable[[str], None
 
     made: ArchiveProver | None = None
     try:
-        settings = SettlementConfig.from_mapping(settlement_settings(config))
+        settings = SettlementConfig.from_mapping(settlement_settings(config, alone=True))
         place = Settlement(settings, None, ProofCheck(config.data_dir / "proofs"))
         try:
             place.follower.archive.notice()
