@@ -127,6 +127,7 @@ class Sp1Backend:
             "elf": str(program.elf_path.resolve()),
             "input": str(input_path.resolve()),
             "proof": str(proof_path.resolve()),
+            "program_id": program.program_id.hex(),
             **self._settings,
         }
         answer = self._worker.request("prove", fields, self._timeout_seconds, progress)

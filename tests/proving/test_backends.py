@@ -10,7 +10,7 @@ import pytest
 
 from proving import backends
 from proving.backends import ReplayBackend, Sp1Backend
-from proving.errors import KindUnavailable, NotBuilt, ProvingError, RequestRefused, WorkerDied
+from proving.errors import KindUnavailable, NotBuilt, RequestRefused, WorkerDied
 from proving.programs import Program
 from proving.replay import ReplayFailed, run_guest
 from proving.sp1 import build
@@ -108,11 +108,13 @@ def test_execute(sp1, toy_program, input_path):
 
 
 @pytest.mark.prover
-def test_a_proof_of_another_program_is_not_handed_on(sp1, toy_program, input_path, tmp_path):
-    """The id that is pinned is not that of the ELF: proving succeeds, and the proof is refused and removed."""
+def test_another_program_than_the_pinned_one(sp1, toy_program, input_path, tmp_path):
+    """The ELF's id is not the pinned one: said after the setup, before the minutes of a proof."""
+    stages = []
     pinned = Program("toy", toy_program.elf_path, b"\x07" * 32)
-    with pytest.raises(ProvingError, match="does not hold: the proof is of program"):
-        sp1.prove(pinned, input_path, tmp_path / "out")
+    with pytest.raises(RequestRefused, match=f"the ELF is program {toy_program.program_id.hex()}, not 0707"):
+        sp1.prove(pinned, input_path, tmp_path / "out", lambda stage, fraction: stages.append(stage))
+    assert stages == ["setup"]
     assert list((tmp_path / "out").iterdir()) == []
 
 

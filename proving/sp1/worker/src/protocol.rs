@@ -38,6 +38,9 @@ pub enum Request {
         elf: PathBuf,
         input: PathBuf,
         proof: PathBuf,
+        /// What the ELF must be; told before minutes are spent on a proof that nobody would accept.
+        #[serde(default)]
+        program_id: Option<String>,
         #[serde(default)]
         shard_elements: Option<u64>,
         #[serde(default)]

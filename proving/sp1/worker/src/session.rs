@@ -94,13 +94,13 @@ impl Session {
                 fields["public_values"] = json!(hex(&run.public_values));
                 Ok(fields)
             }
-            Request::Prove { id, elf, input, proof, shard_elements, retain_precompiles } => {
+            Request::Prove { id, elf, input, proof, program_id, shard_elements, retain_precompiles } => {
                 let defaults = Settings::default();
                 let settings = Settings {
                     shard_elements: shard_elements.unwrap_or(defaults.shard_elements),
                     retain_precompiles: retain_precompiles.unwrap_or(defaults.retain_precompiles),
                 };
-                self.prove(id, (&elf, &input, &proof), &settings, stage)
+                self.prove(id, (&elf, &input, &proof), program_id.as_deref(), &settings, stage)
             }
             Request::Verify { elf, proof, public_values, .. } => {
                 let (elf, proof) = (read(&elf)?, read(&proof)?);
@@ -120,6 +120,7 @@ impl Session {
         &mut self,
         id: u64,
         (elf, input, proof): (&Path, &Path, &Path),
+        program_id: Option<&str>,
         settings: &Settings,
         stage: &Cell<&'static str>,
     ) -> Result<Value, String> {
@@ -129,6 +130,10 @@ impl Session {
         self.output.progress(id, Stage::Setup.name(), 0.0);
         let index = self.set_up(&elf)?;
         let (setup, output) = (&self.setups[index].1, &self.output);
+        let found = hex(&setup.program_id);
+        if program_id.is_some_and(|wanted| wanted != found) {
+            return Err(format!("the ELF is program {found}, not {}", program_id.unwrap_or_default()));
+        }
         let mut report = |progress: Progress| {
             stage.set(progress.stage.name());
             output.progress(id, progress.stage.name(), progress.fraction);
@@ -137,7 +142,7 @@ impl Session {
         stage.set("write");
         write(proof, &proved.proof)?;
         Ok(json!({
-            "program_id": hex(&setup.program_id),
+            "program_id": found,
             "public_values": hex(&proved.public_values),
             "cycles": proved.cycles,
             "shards": proved.shards,
