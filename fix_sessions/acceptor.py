@@ -1,0 +1,154 @@
+"""The FIX acceptor: sessions from the configuration, one of the two applications, the engine's reports.
+
+`start` first gives every session what became durable without reaching its store (PossResend), then lets brokers in. The
+engine must outlive it: `stop` logs everybody out, cancels what is to be cancelled on disconnect, and only then may the
+engine be closed. Must never let a broker in before the reports of the last run are where they belong.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cores import Core
+from fix_sessions import library
+from fix_sessions.application import Application
+from fix_sessions.logon import Doorkeeper, LogonPolicy
+from fix_sessions.reasons import cancel_codes, order_codes, texts
+from venue.config import Config
+from venue.log import event
+
+log = logging.getLogger("fix")
+
+STOP_MS_MAX = 5_000
+LOGON_MS_MAX = 10_000
+APPLICATIONS = ("native", "python")
+OWNER = 4
+"""Word of an order's slot that says account and session (core.h, canonical state)."""
+
+
+class Engine(Protocol):
+    """What is needed of the engine."""
+
+    @property
+    def capsule(self) -> object: ...
+
+    def pending(self, session: int, after_exec_id: int) -> Any: ...
+
+    def state(self) -> tuple[int, bytes]: ...
+
+
+class Acceptor:
+    """All FIX sessions of the venue at one TCP port."""
+
+    def __init__(self, config: Config, engine: Engine, store_dir: Path, application: str = "native") -> None:
+        """`application` may be overruled by the environment's VENUE_FIX. Raises ValueError for an unknown one."""
+        self.application_name = os.environ.get("VENUE_FIX") or application
+        if self.application_name not in APPLICATIONS:
+            raise ValueError(f"VENUE_FIX must be one of {', '.join(APPLICATIONS)}, is {self.application_name!r}")
+        self.config = config
+        self.engine = engine
+        self.store_dir = store_dir
+        self._application = Application(config)
+        self._gateway: Any = None
+        self._doorkeeper: Doorkeeper | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port in use."""
+        return int(self._gateway.port)
+
+    def start(self) -> None:
+        """Opens the stores, brings them up to date, listens. Raises OSError or RuntimeError with place and reason."""
+        self.store_dir.mkdir(parents=True, exist_ok=True)
+        self._gateway = self._make_gateway()
+        self._doorkeeper = Doorkeeper(LogonPolicy(self.config), self._gateway.answer_logon)
+        self._application.attach(self._gateway, self._doorkeeper)
+        for member, session in self.config.sessions():
+            path = self.store_dir / f"session-{session.id}.store"
+            self._gateway.add_session(session.id, session.comp_id, member.accounts, session.cancel_on_disconnect, path)
+        self._gateway.open()
+        self._catch_up()
+        self._doorkeeper.start()
+        self._gateway.start()
+
+    def stop(self, reason: str = "the venue is closing") -> None:
+        """Logs everybody out with this reason; waits for their answers, but not for long. Idempotent."""
+        if self._gateway is None or self._doorkeeper is None:
+            return
+        self._gateway.stop(reason, STOP_MS_MAX)
+        if self._doorkeeper.thread.is_alive():
+            self._doorkeeper.stop()
+
+    def log_out(self, session: int, reason: str) -> None:
+        """Logs one session out; it may log on again."""
+        self._gateway.log_out(session, reason)
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """What operators ask about every session."""
+        return [
+            {"id": session.id, "comp_id": session.comp_id, "member": member.id, **self._gateway.session_status(session.id)}
+            for member, session in self.config.sessions()
+        ]
+
+    def counters(self) -> dict[str, int]:
+        """Running counts: messages, logons, refusals, slow consumers."""
+        return dict(self._gateway.counters())
+
+    def check(self) -> None:
+        """Asserts that every session store is consistent; only while nothing is sent."""
+        assert self._gateway.check_stores(), "a session store is not consistent"
+
+    def _make_gateway(self) -> Any:
+        native = library.load()
+        config = self.config
+        instruments = [
+            (i.symbol, int(i.tick.scaleb(i.price_scale)), i.price_scale, int(i.lot.scaleb(i.qty_scale)), i.qty_scale, texts(config, i))
+            for i in config.instruments
+        ]
+        return native.Gateway(
+            self.engine,
+            self._application,
+            comp_id=config.venue.name,
+            host=config.fix.host,
+            port=config.fix.port,
+            dictionary_path=dictionary_path(),
+            native=self.application_name == "native",
+            queue_bytes_max=config.fix.queue_bytes_max,
+            logon_ms_max=LOGON_MS_MAX,
+            instruments=instruments,
+            texts=texts(config, None),
+            order_codes=order_codes(),
+            cancel_codes=cancel_codes(),
+        )
+
+    def _catch_up(self) -> None:
+        """Reports of the last run that no store has, and the books where orders still rest."""
+        for _, session in self.config.sessions():
+            missed = self.engine.pending(session.id, self._gateway.last_exec_id(session.id))
+            if len(missed):
+                event(log, "reports to be sent again", session=session.comp_id, reports=len(missed))
+                self._gateway.resend(np.ascontiguousarray(missed))
+        for session_id, symbol, account in open_books(self.engine.state()[1]):
+            if session_id in self._application.session_numbers():
+                self._gateway.add_book(session_id, symbol, account)
+
+
+def open_books(state: bytes) -> set[tuple[int, int, int]]:
+    """(session, symbol, account) of every order that rests, from the core's canonical state."""
+    core = Core.restore(state)
+    owners = [(core.walk_symbol(symbol)[1:, OWNER], symbol) for symbol in range(core.symbol_count)]
+    return {(int(o) >> 32 & 0xFFFF, symbol, int(o) & 0xFFFFFFFF) for words, symbol in owners for o in np.unique(words)}
+
+
+def dictionary_path() -> Path:
+    """The venue's FIX dictionary: beside this module when installed, in `spec/` in a working tree."""
+    here = Path(__file__).parent
+    for path in (here / "FIX44.xml", here.parent / "spec" / "FIX44.xml"):
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"FIX44.xml is neither in {here} nor in {here.parent / 'spec'}; install the venue again")

@@ -1,0 +1,183 @@
+// The native application: QuickFIX's callbacks. D, F and G go to the engine from here without Python; everything else,
+// and those too when Python is to serve them, is handed on.
+#include "config.h"
+
+#include "gateway.h"
+#include "orders.h"
+
+#include <cstring>
+
+namespace venue {
+
+namespace {
+
+// FIX 4.4's application messages: known to the protocol, so that one which is not served here is a business matter.
+bool is_fix_type(const std::string &type) {
+    static const std::set<std::string> types = [] {
+        std::set<std::string> all;
+        for (char c : std::string("6789BCDEFGHJKLMNPQRSTVWXYZabcdefghijklmnopqrstuvwxyz"))
+            all.insert(std::string(1, c));
+        for (char c = 'A'; c <= 'Z'; c++)
+            all.insert(std::string("A") + c);
+        for (char c = 'A'; c <= 'H'; c++)
+            all.insert(std::string("B") + c);
+        return all;
+    }();
+    return types.count(type) != 0;
+}
+
+bool is_yes(const FIX::FieldMap &header, int tag) {
+    return header.isSetField(tag) && header.getField(tag) == "Y";
+}
+
+std::string value_of(const FIX::FieldMap &map, int tag) {
+    return map.isSetField(tag) ? map.getField(tag) : "";
+}
+
+} // namespace
+
+void Gateway::onLogon(const FIX::SessionID &) {
+    Party *party = m_current;
+    party->logged_on = true;
+    m_counters.logons++;
+    m_callbacks.on_session(m_callbacks.context, party->member.session, 1, party->connection->peer.c_str());
+}
+
+void Gateway::onLogout(const FIX::SessionID &id) {
+    Party *party = m_by_comp_id.at(id.getTargetCompID().getString());
+    if (party->logged_on.exchange(false))
+        m_departed.push_back(party);
+}
+
+void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
+    Party *party = m_current;
+    const std::string &type = message.getHeader().getField(35);
+    if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G'))
+        return serve_order(message, party, type[0]);
+    std::string body = body_of(message);
+    const FIX::Header &header = message.getHeader();
+    uint64_t number = std::stoull(header.getField(34));
+    int poss_dup = is_yes(header, 43) || is_yes(header, 97) ? 1 : 0;
+    int refused = m_callbacks.on_message(m_callbacks.context, party->member.session, number, body.data(), body.size(), poss_dup);
+    if (refused > 0)
+        throw FIX::IncorrectTagValue(refused);
+}
+
+void Gateway::serve_order(const FIX::Message &message, Party *party, char type) {
+    struct submission submission;
+    if (type == 'D')
+        read_new(message, party->member, m_terms, &submission);
+    else if (type == 'F')
+        read_cancel(message, party->member, m_terms, m_engine, &submission);
+    else
+        read_replace(message, party->member, m_terms, m_engine, &submission);
+    std::string body = body_of(message);
+    submission.body = reinterpret_cast<const uint8_t *>(body.data());
+    submission.body_bytes = static_cast<uint32_t>(body.size());
+    const FIX::Header &header = message.getHeader();
+    submission.flags = is_yes(header, 43) || is_yes(header, 97) ? SUBMIT_POSS_DUP : 0;
+    if (type == 'D' && submission.command.head >> 48 != SYMBOL_NONE)
+        party->books.insert((submission.command.head >> 48) << 32 | (submission.command.owner & 0xffffffff));
+    uint64_t seq;
+    switch (submit(submission, &seq)) {
+    case SUBMIT_OK:
+    case SUBMIT_KNOWN:
+        return;
+    case SUBMIT_STOPPED:
+        return business_reject(message, party, 4, "the venue takes no orders now; nothing was done");
+    case SUBMIT_INVALID:
+        return business_reject(message, party, 0, "the message's body is longer than 4080 bytes; nothing was done");
+    }
+}
+
+// `35=` and the body's fields as they were received: from the bytes that are handled now, unless QuickFIX had kept the
+// message until a gap was filled.
+std::string Gateway::body_of(const FIX::Message &message) const {
+    const std::string &number = message.getHeader().getField(34);
+    Frame again;
+    std::string text;
+    const Frame *frame = &m_frame;
+    if (number != std::to_string(m_frame.number) || m_frame.type != message.getHeader().getField(35)) {
+        text = message.toString();
+        read_frame(text.data(), text.size(), &again);
+        frame = &again;
+    }
+    std::string body = "35=" + frame->type + "\001";
+    return body.append(frame->data + frame->body, frame->trailer - frame->body);
+}
+
+void Gateway::business_reject(const FIX::Message &message, Party *party, int code, const std::string &text) {
+    const FIX::Header &header = message.getHeader();
+    std::vector<std::pair<int, std::string>> fields = {{45, header.getField(34)}, {58, text}, {372, header.getField(35)}};
+    std::string ref = value_of(message, 11);
+    if (!ref.empty())
+        fields.emplace_back(379, ref);
+    fields.emplace_back(380, std::to_string(code));
+    send(party->member.session, "j", fields, 0, false);
+}
+
+// ---- what QuickFIX says by itself --------------------------------------------------------------------------------------
+
+void Gateway::toAdmin(FIX::Message &message, const FIX::SessionID &id) {
+    const std::string &type = message.getHeader().getField(35);
+    if (type == "5") {
+        Party *party = m_by_comp_id.at(id.getTargetCompID().getString());
+        party->text = value_of(message, 58);
+        return;
+    }
+    if (type != "3")
+        return;
+    m_counters.rejects++;
+    std::string code = value_of(message, 373);
+    if (code == "11" && is_fix_type(value_of(message, 372)))
+        return refuse_type(message, value_of(message, 372));
+    if (!code.empty() && code != "99")
+        message.setField(FIX::FieldBase(58, reject_text(message, atoi(code.c_str()))));
+}
+
+// A type that FIX knows and this venue does not serve is refused as FIX says, with a BusinessMessageReject.
+void Gateway::refuse_type(FIX::Message &message, const std::string &type) {
+    message.getHeader().setField(FIX::FieldBase(35, "j"));
+    message.removeField(371);
+    message.removeField(373);
+    message.setField(FIX::FieldBase(58, "MsgType(35) " + type + " is not served here; D, F, G, H and q are"));
+    message.setField(FIX::FieldBase(380, "3"));
+}
+
+std::string Gateway::reject_text(const FIX::Message &reject, int code) const {
+    std::string name, type, tag = value_of(reject, 371), what;
+    m_dictionary->getValueName(35, value_of(reject, 372), type);
+    m_dictionary->getFieldName(atoi(tag.c_str()), name);
+    what = tag.empty() ? "the message" : name + "(" + tag + ")";
+    std::string where = type.empty() ? "" : " in " + type;
+    switch (code) {
+    case 0:
+        return "tag " + tag + where + " is not in the venue's dictionary; leave it out";
+    case 1:
+        return what + where + " is required and missing; send it";
+    case 2:
+        return what + where + " is not taken by this venue; leave it out";
+    case 4:
+        return what + where + " has no value; give it one or leave it out";
+    case 5:
+        return "the value of " + what + where + " is not one that this venue's dictionary allows";
+    case 6:
+        return "the value of " + what + where + " is not of the field's type";
+    case 9:
+        return "SenderCompID(49) or TargetCompID(56) is not this session's";
+    case 10:
+        return "SendingTime(52) is more than 120 seconds from the venue's clock, or before OrigSendingTime(122)";
+    case 11:
+        return "MsgType(35) " + value_of(reject, 372) + " is unknown";
+    case 13:
+        return what + where + " appears more than once; send it once";
+    case 14:
+        return what + where + " is out of order: header, then body, then trailer";
+    case 16:
+        return what + where + " does not say how many entries follow";
+    default:
+        return value_of(reject, 58);
+    }
+}
+
+} // namespace venue

@@ -1,0 +1,123 @@
+#include "decimal.h"
+
+namespace venue {
+
+namespace {
+
+using u128 = unsigned __int128;
+
+constexpr u128 DIGITS_MAX = (~u128{0}) / 10 - 1; // one more digit always fits below this
+
+void print_wide(std::string &out, u128 number, unsigned decimals) {
+    char digits[64];
+    unsigned count = 0;
+    while (number != 0 || count <= decimals) {
+        digits[count++] = static_cast<char>('0' + static_cast<int>(number % 10));
+        number /= 10;
+    }
+    while (count > 0) {
+        out.push_back(digits[--count]);
+        if (count == decimals && decimals != 0)
+            out.push_back('.');
+    }
+}
+
+void print_padded(std::string &out, uint64_t number, unsigned width) {
+    char digits[20];
+    for (unsigned i = width; i-- > 0; number /= 10)
+        digits[i] = static_cast<char>('0' + number % 10);
+    out.append(digits, width);
+}
+
+} // namespace
+
+Parsed parse_count(const std::string &text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count) {
+    size_t at = 0, digits = 0;
+    bool negative = !text.empty() && text[0] == '-';
+    at += negative ? 1 : 0;
+    u128 number = 0;
+    unsigned decimals = 0;
+    bool point = false, lost = false, wide = false;
+    for (; at < text.size(); at++) {
+        char c = text[at];
+        if (c == '.' && !point) {
+            point = true;
+            continue;
+        }
+        if (c < '0' || c > '9')
+            return Parsed::Malformed;
+        digits++;
+        if (point && decimals == scale) { // more decimals than a unit has: only zeros keep it exact
+            lost = lost || c != '0';
+            continue;
+        }
+        if (number > DIGITS_MAX) {
+            wide = true;
+            continue;
+        }
+        number = number * 10 + static_cast<unsigned>(c - '0');
+        decimals += point ? 1 : 0;
+    }
+    if (digits == 0)
+        return Parsed::Malformed;
+    if (negative && (number != 0 || lost || wide))
+        return Parsed::Negative;
+    for (; decimals < scale && !wide; decimals++) {
+        wide = number > DIGITS_MAX;
+        number = wide ? number : number * 10;
+    }
+    if (wide)
+        return Parsed::Overflow;
+    if (lost || number % unit != 0)
+        return Parsed::Inexact;
+    if (number / unit > count_max)
+        return Parsed::Overflow;
+    *count = static_cast<uint64_t>(number / unit);
+    return Parsed::Good;
+}
+
+void print_count(std::string &out, uint64_t count, uint64_t unit, unsigned scale) {
+    print_wide(out, static_cast<u128>(count) * unit, scale);
+}
+
+void print_average(std::string &out, uint64_t value, uint64_t count, uint64_t unit, unsigned scale) {
+    if (count == 0) {
+        out.push_back('0');
+        return;
+    }
+    u128 number = static_cast<u128>(value) * unit * 10000;
+    print_wide(out, (number + count / 2) / count, scale + 4);
+    for (unsigned spare = 4; spare > 0 && out.back() == '0'; spare--)
+        out.pop_back();
+    if (out.back() == '.')
+        out.pop_back();
+}
+
+void print_number(std::string &out, uint64_t number) {
+    print_wide(out, number, 0);
+}
+
+void print_time(std::string &out, uint64_t time_ns) {
+    uint64_t seconds = time_ns / 1000000000, days = seconds / 86400, of_day = seconds % 86400;
+    // Days since 0000-03-01 in eras of 400 years: leap days fall at the end of a year that begins in March.
+    uint64_t shifted = days + 719468, era = shifted / 146097, day_of_era = shifted % 146097;
+    uint64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint64_t month_from_march = (5 * day_of_year + 2) / 153;
+    uint64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    uint64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+    uint64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
+    print_padded(out, year, 4);
+    print_padded(out, month, 2);
+    print_padded(out, day, 2);
+    out.push_back('-');
+    print_padded(out, of_day / 3600, 2);
+    out.push_back(':');
+    print_padded(out, of_day / 60 % 60, 2);
+    out.push_back(':');
+    print_padded(out, of_day % 60, 2);
+    out.push_back('.');
+    print_padded(out, time_ns % 1000000000, 9);
+}
+
+} // namespace venue

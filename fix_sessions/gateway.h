@@ -1,0 +1,202 @@
+// The gateway: one thread that serves every session's connection, QuickFIX's state machines and the engine's reports.
+//
+// One thread is enough (a message costs microseconds) and makes the order of everything plain: no session's lock is ever
+// taken by two threads. Submissions go to the engine from here; reports come back on the engine's thread, are queued, and
+// leave from here. Nothing on the way of an order touches Python; everything else is handed to it through `Callbacks`.
+// Must never block: not on a broker that does not read, not on a password check, not on a long resend.
+#ifndef FIX_VENUE_GATEWAY_H
+#define FIX_VENUE_GATEWAY_H
+
+#include "Application.h"
+#include "Session.h"
+#include "SessionFactory.h"
+
+#include "connection.h"
+#include "frame.h"
+#include "store.h"
+#include "terms.h"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+namespace venue {
+
+struct Callbacks { // into Python; each takes the interpreter's lock
+    void *context;
+    // A message for the Python application: `body` is 35=... and the body's fields. 0, or the tag whose value is refused.
+    int (*on_message)(void *context, uint16_t session, uint64_t number, const char *body, size_t bytes, int poss_dup);
+    void (*on_reports)(void *context, const struct report *reports, uint64_t count, int poss_resend);
+    void (*on_logon_request)(void *context, uint64_t connection, const char *message, size_t bytes, const char *peer);
+    void (*on_turn)(void *context); // while it was asked for by want_turns
+    void (*on_session)(void *context, uint16_t session, int logged_on, const char *text);
+};
+
+struct Settings {
+    std::string comp_id, host, dictionary_path;
+    int port = 0;
+    bool native = true; // D, F and G and their reports are served without Python
+    uint64_t queue_bytes_max = 8u << 20;
+    uint64_t logon_ms_max = 10000; // a connection that is not logged on by then is closed
+};
+
+struct Counters {
+    std::atomic<uint64_t> messages_in{0}, messages_out{0}, slow_consumers{0}, logons{0}, logons_refused{0};
+    std::atomic<uint64_t> garbled{0}, rejects{0}, connections{0}, resends{0};
+};
+
+struct Party { // one session
+    Member member;
+    bool cancel_on_disconnect = true;
+    FIX::SessionID id;
+    std::unique_ptr<FIX::Session> session;
+    Store *store = nullptr;
+    Connection *connection = nullptr;
+    FIX::Message message; // reused for every report
+    std::set<uint64_t> books; // symbol << 32 | account: where it may have open orders
+    std::string text;         // why it was logged out last
+    std::atomic<bool> logged_on{false};
+    std::atomic<uint64_t> unsent{0};
+};
+
+class Gateway : public FIX::Application {
+  public:
+    Gateway(Settings settings, Terms terms, const struct engine_api *engine, Callbacks callbacks);
+    ~Gateway() override;
+
+    // Before start:
+    void add_session(const Member &member, bool cancel_on_disconnect, const std::string &store_path);
+    void open(); // makes the sessions and their stores, listens; throws std::runtime_error, FIX::IOException, ...
+    void resend(const struct report *reports, uint64_t count); // kept for their sessions with PossResend(97)=Y
+    void add_book(uint16_t session, uint16_t symbol, uint32_t account); // where a session has open orders already
+    void start();
+
+    // Any thread:
+    void stop(const std::string &text, uint64_t ms_max);
+    void answer_logon(uint64_t connection, const std::string &refusal); // empty: let in
+    void log_out(uint16_t session, const std::string &text);
+    int port() const {
+        return m_port;
+    }
+    const Counters &counters() const {
+        return m_counters;
+    }
+    Party *party(uint16_t session) const {
+        return m_by_number[session];
+    }
+    const std::vector<std::unique_ptr<Party>> &parties() const {
+        return m_parties;
+    }
+    const struct engine_api *engine() const {
+        return m_engine;
+    }
+    // On the gateway's thread at once, from any other as soon as it comes to it.
+    void send(uint16_t session, const std::string &type, const std::vector<std::pair<int, std::string>> &fields,
+              uint64_t exec_id, bool poss_resend);
+    void want_turns(bool wanted) { // on the gateway's thread: on_turn after each round of reports
+        m_turns_wanted = wanted;
+    }
+    enum submit_status submit(const struct submission &submission, uint64_t *seq);
+
+    // FIX::Application
+    void onCreate(const FIX::SessionID &) override {
+    }
+    void onLogon(const FIX::SessionID &id) override;
+    void onLogout(const FIX::SessionID &id) override;
+    void toAdmin(FIX::Message &message, const FIX::SessionID &id) override;
+    void toApp(FIX::Message &, const FIX::SessionID &) override {
+    }
+    void fromAdmin(const FIX::Message &, const FIX::SessionID &) override {
+    }
+    void fromApp(const FIX::Message &message, const FIX::SessionID &id) override;
+
+    // Connection
+    void sent(Connection *connection);
+    void disconnected(Connection *connection);
+
+  private:
+    static void sink(void *context, const struct report *reports, u64 count);
+    void post(std::function<void()> task);
+    void wake();
+    void run();
+    void turn();
+    void listen();
+    void accept_all();
+    void mark(Connection *connection);
+    void watch(Connection *connection, bool writable);
+    void close(Connection *connection);
+    void on_readable(Connection *connection);
+    void handle(Connection *connection);
+    void handle_first(Connection *connection);
+    bool handle_frame(Connection *connection);
+    void handle_garbled(Connection *connection, const std::string &text);
+    std::string logon_fault(const std::string &message) const;
+    void let_in(Connection *connection);
+    void refuse(Connection *connection, const std::string &text);
+    void next(Party *party, const std::string &message);
+    void resend_begin(Connection *connection);
+    void resend_portion(Connection *connection);
+    void flush_all();
+    void show_out_slow();
+    void show_out(Connection *connection, const std::string &text);
+    void take_tasks();
+    void take_reports();
+    void dispatch(const struct report *reports, uint64_t count);
+    void report_one(const struct report &report, bool poss_resend);
+    void depart_all();
+    void cancel_orders(Party *party);
+    void tick();
+    void stop_begin(const std::string &text);
+    bool stop_done();
+    void refuse_type(FIX::Message &message, const std::string &type);
+    std::string reject_text(const FIX::Message &reject, int code) const;
+    void serve_order(const FIX::Message &message, Party *party, char type);
+    std::string body_of(const FIX::Message &message) const;
+    void business_reject(const FIX::Message &message, Party *party, int code, const std::string &text);
+    uint64_t now_ms() const;
+
+    Settings m_settings;
+    Terms m_terms;
+    const struct engine_api *m_engine;
+    Callbacks m_callbacks;
+    Counters m_counters;
+    std::map<std::string, std::string> m_store_paths;
+    std::unique_ptr<StoreFactory> m_stores;
+    std::unique_ptr<FIX::SessionFactory> m_factory;
+    std::unique_ptr<FIX::DataDictionary> m_dictionary;
+    std::vector<std::unique_ptr<Party>> m_parties;
+    std::vector<Party *> m_by_number;
+    std::unordered_map<std::string, Party *> m_by_comp_id;
+
+    int m_port = 0, m_listen_fd = -1, m_epoll_fd = -1, m_event_fd = -1;
+    std::thread m_thread;
+    std::atomic<std::thread::id> m_thread_id{};
+    std::unordered_map<uint64_t, std::unique_ptr<Connection>> m_connections;
+    std::vector<uint64_t> m_closed; // to be destroyed at the end of the turn
+    std::vector<uint64_t> m_dirty, m_slow; // connections with something to send, with too much of it
+    uint64_t m_next_connection = 16;
+    Frame m_frame;              // the message that is handled now
+    Party *m_current = nullptr; // whose message that is
+    uint64_t m_next_tick_ms = 0;
+    std::vector<Party *> m_departed; // logged out in this turn
+    std::vector<struct report> m_own_reports; // made while this thread submitted
+    std::set<uint64_t> m_resends; // connections with an unfinished resend
+    uint64_t m_submitted_seq = 0;
+
+    std::mutex m_mutex; // guards the next three
+    std::vector<std::function<void()>> m_tasks;
+    std::vector<struct report> m_reports;
+    bool m_asleep = false;
+
+    bool m_turns_wanted = false;
+    bool m_stopping = false;
+    uint64_t m_stop_deadline_ms = 0;
+};
+
+} // namespace venue
+
+#endif

@@ -1,0 +1,245 @@
+// The gateway's messages: the first one, which must be a Logon; whole ones for QuickFIX; long resends; bad ones.
+#include "config.h"
+
+#include "gateway.h"
+
+#include "decimal.h"
+
+namespace venue {
+
+namespace {
+
+constexpr uint64_t RESEND_PORTION = 256;
+constexpr size_t RESEND_UNSENT_MAX = 1u << 20;
+constexpr uint64_t GAP_MESSAGES_MAX = 10000;
+constexpr uint64_t CLOSING_MS_MAX = 3000;
+
+uint64_t number_of(const std::string &text, uint64_t otherwise) {
+    uint64_t number = otherwise;
+    return parse_count(text, 0, 1, uint64_t{1} << 60, &number) == Parsed::Good ? number : otherwise;
+}
+
+} // namespace
+
+void Gateway::handle(Connection *connection) {
+    while (connection->taken < connection->in.size() && !connection->resend.active) {
+        bool open = connection->state == Connection::Open;
+        if (!open && connection->state != Connection::Waiting)
+            break;
+        read_frame(connection->in.data() + connection->taken, connection->in.size() - connection->taken, &m_frame);
+        if (m_frame.kind == Frame::Partial)
+            break;
+        if (m_frame.kind == Frame::Broken) {
+            m_counters.garbled++;
+            connection->taken = connection->in.size();
+            std::string text = "malformed message: " + m_frame.text;
+            if (open)
+                show_out(connection, text);
+            else
+                refuse(connection, text);
+            break;
+        }
+        connection->taken += m_frame.bytes;
+        m_counters.messages_in++;
+        if (!open)
+            handle_first(connection);
+        else if (!handle_frame(connection))
+            break;
+    }
+    if (connection->state == Connection::Closing)
+        connection->taken = connection->in.size();
+}
+
+// One message of a session; false when the connection is not to be read on.
+bool Gateway::handle_frame(Connection *connection) {
+    Party *party = connection->party;
+    if (m_frame.kind == Frame::Garbled) {
+        handle_garbled(connection, m_frame.text);
+        return connection->state == Connection::Open;
+    }
+    bool early = m_frame.number > party->session->getExpectedTargetNum();
+    connection->gap = early ? connection->gap + 1 : 0;
+    if (connection->gap > GAP_MESSAGES_MAX) {
+        show_out(connection, "sequence gap: MsgSeqNum(34) " + std::to_string(party->session->getExpectedTargetNum()) +
+                                 " was never sent; answer the ResendRequest(35=2)");
+        return false;
+    }
+    if (m_frame.type == "2")
+        resend_begin(connection);
+    else
+        next(party, std::string(m_frame.data, m_frame.bytes));
+    return connection->state == Connection::Open && !connection->resend.active;
+}
+
+void Gateway::next(Party *party, const std::string &message) {
+    m_current = party;
+    Connection *connection = party->connection;
+    try {
+        party->session->next(message, FIX::UtcTimeStamp::now());
+    } catch (const FIX::InvalidMessage &error) {
+        if (party->connection != nullptr)
+            handle_garbled(connection, error.detail.empty() ? error.what() : error.detail);
+    } catch (const std::exception &error) {
+        if (party->connection != nullptr)
+            show_out(connection, std::string("the message could not be processed: ") + error.what());
+    }
+    m_current = nullptr;
+    if (!m_own_reports.empty())
+        take_reports();
+}
+
+// Known where it ends but not what it says: refused by number, so that the sender sees it. Without a number it cannot be
+// said what was refused.
+void Gateway::handle_garbled(Connection *connection, const std::string &text) {
+    Party *party = connection->party;
+    m_counters.garbled++;
+    if (!m_frame.has_number)
+        return show_out(connection, "malformed message: " + text);
+    FIX::Message reject;
+    reject.getHeader().setField(FIX::FieldBase(35, "3"));
+    reject.setField(FIX::FieldBase(45, std::to_string(m_frame.number)));
+    reject.setField(FIX::FieldBase(58, "malformed message: " + text + "; it was not processed, correct it and send it anew"));
+    if (!m_frame.type.empty())
+        reject.setField(FIX::FieldBase(372, m_frame.type));
+    reject.setField(FIX::FieldBase(373, "99"));
+    if (m_frame.number == party->session->getExpectedTargetNum())
+        party->session->setNextTargetMsgSeqNum(m_frame.number + 1);
+    party->session->send(reject);
+}
+
+// ---- the first message ---------------------------------------------------------------------------------------------------
+
+void Gateway::handle_first(Connection *connection) {
+    if (m_frame.kind == Frame::Garbled)
+        return refuse(connection, "malformed message: " + m_frame.text);
+    if (m_frame.type != "A")
+        return refuse(connection, "the first message must be a Logon(35=A), not 35=" + m_frame.type);
+    connection->logon.assign(m_frame.data, m_frame.bytes);
+    std::string fault = logon_fault(connection->logon);
+    if (!fault.empty())
+        return refuse(connection, fault);
+    connection->state = Connection::Authenticating;
+    connection->deadline_ms = now_ms() + m_settings.logon_ms_max;
+    watch(connection, connection->writable_wanted);
+    m_callbacks.on_logon_request(m_callbacks.context, connection->id, connection->logon.data(), connection->logon.size(),
+                                 connection->peer.c_str());
+}
+
+// QuickFIX answers a Logon that does not fit the dictionary with silence; the sender is told here.
+std::string Gateway::logon_fault(const std::string &message) const {
+    auto named = [this](int tag) {
+        std::string name;
+        m_dictionary->getFieldName(tag, name);
+        return name + "(" + std::to_string(tag) + ")";
+    };
+    try {
+        m_dictionary->validate(FIX::Message(message, *m_dictionary, false));
+    } catch (const FIX::RequiredTagMissing &error) {
+        return "Logon: " + named(error.field) + " is missing";
+    } catch (const FIX::IncorrectDataFormat &error) {
+        return "Logon: " + named(error.field) + " is not of its type";
+    } catch (const FIX::IncorrectTagValue &error) {
+        return "Logon: the value of " + named(error.field) + " is not taken";
+    } catch (const FIX::TagNotDefinedForMessage &error) {
+        return "Logon: " + named(error.field) + " is not taken in a Logon";
+    } catch (const FIX::InvalidTagNumber &error) {
+        return "Logon: tag " + std::to_string(error.field) + " is not in the venue's dictionary";
+    } catch (const std::exception &error) {
+        return std::string("Logon: ") + error.what();
+    }
+    return "";
+}
+
+void Gateway::let_in(Connection *connection) {
+    read_frame(connection->logon.data(), connection->logon.size(), &m_frame);
+    auto found = m_by_comp_id.find(m_frame.sender);
+    if (m_stopping || found == m_by_comp_id.end())
+        return refuse(connection, "the venue is closing");
+    Party *party = found->second;
+    if (party->connection != nullptr)
+        return refuse(connection, "the session is already logged on from " + party->connection->peer);
+    if (body_field(m_frame, "141") == "Y" && party->store->undelivered())
+        return refuse(connection, "ResetSeqNumFlag(141)=Y would lose reports that were not delivered yet; log on without "
+                                  "it and request a resend");
+    connection->party = party;
+    party->connection = connection;
+    connection->state = Connection::Open;
+    party->session->setResponder(connection);
+    party->text.clear();
+    next(party, std::string(connection->logon));
+    if (connection->state == Connection::Open && !party->session->isLoggedOn()) {
+        refuse(connection, "the Logon was not accepted");
+        party->session->disconnect();
+    }
+    connection->logon.clear();
+    if (connection->state != Connection::Open)
+        return;
+    watch(connection, connection->writable_wanted);
+    handle(connection);
+}
+
+// A Logout(5) outside any session: it takes no sequence number, because nobody has logged on.
+void Gateway::refuse(Connection *connection, const std::string &text) {
+    m_counters.logons_refused++;
+    FIX::Message logout;
+    FIX::Header &header = logout.getHeader();
+    auto found = m_by_comp_id.find(m_frame.sender);
+    uint64_t number = found == m_by_comp_id.end() ? 1 : found->second->store->getNextSenderMsgSeqNum();
+    header.setField(FIX::FieldBase(8, "FIX.4.4"));
+    header.setField(FIX::FieldBase(35, "5"));
+    header.setField(FIX::FieldBase(34, std::to_string(number)));
+    header.setField(FIX::FieldBase(49, m_settings.comp_id));
+    header.setField(FIX::SendingTime(FIX::UtcTimeStamp::now(), 6));
+    header.setField(FIX::FieldBase(56, m_frame.sender.empty() ? "UNKNOWN" : m_frame.sender));
+    logout.setField(FIX::FieldBase(58, text));
+    connection->append(logout.toString());
+    connection->state = Connection::Closing;
+    connection->deadline_ms = now_ms() + CLOSING_MS_MAX;
+    sent(connection);
+}
+
+// ---- resends ---------------------------------------------------------------------------------------------------------------
+
+// A long range is answered in portions, in between everybody else is served; new messages wait behind it.
+void Gateway::resend_begin(Connection *connection) {
+    Party *party = connection->party;
+    m_counters.resends++;
+    uint64_t sent_last = party->session->getExpectedSenderNum() - 1;
+    uint64_t first = number_of(body_field(m_frame, "7"), 0), last = number_of(body_field(m_frame, "16"), 0);
+    last = last == 0 || last > sent_last ? sent_last : last;
+    std::string message(m_frame.data, m_frame.bytes);
+    if (first == 0 || first > last || last - first < RESEND_PORTION)
+        return next(party, message);
+    connection->resend = Resend{true, first, last, message};
+    connection->hold(true);
+    m_resends.insert(connection->id);
+    watch(connection, connection->writable_wanted);
+    resend_portion(connection);
+}
+
+void Gateway::resend_portion(Connection *connection) {
+    if (!connection->resend.active || connection->unsent() > RESEND_UNSENT_MAX + m_settings.queue_bytes_max / 2)
+        return;
+    Resend &resend = connection->resend;
+    Party *party = connection->party;
+    uint64_t last = std::min(resend.last, resend.next + RESEND_PORTION - 1);
+    FIX::Message request(resend.request, *m_dictionary, false);
+    request.setField(FIX::FieldBase(7, std::to_string(resend.next)));
+    request.setField(FIX::FieldBase(16, std::to_string(last)));
+    request.getHeader().setField(FIX::SendingTime(FIX::UtcTimeStamp::now(), 6));
+    connection->resending = true;
+    party->session->next(request, FIX::UtcTimeStamp::now(), true);
+    connection->resending = false;
+    if (!resend.active) // it was shown out meanwhile
+        return;
+    resend.next = last + 1;
+    if (resend.next <= resend.last)
+        return;
+    resend.active = false;
+    m_resends.erase(connection->id);
+    connection->hold(false);
+    watch(connection, connection->writable_wanted);
+    handle(connection);
+}
+
+} // namespace venue

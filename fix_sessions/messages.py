@@ -1,0 +1,93 @@
+"""FIX fields as bytes: read from a body, written as decimals, times and identifiers. Exact; no float anywhere.
+
+The readable twin of `decimal.cpp` and of the writers in `reports.cpp`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+SOH = b"\x01"
+SEQ_BITS = 24
+DECIMAL = re.compile(rb"(-?)([0-9]*)(?:\.([0-9]*))?\Z")
+WIDE = 10**38  # as many digits as the native reader takes before it says "overflow"
+
+Field = tuple[int, bytes]
+
+
+class Malformed(ValueError):
+    """No decimal number."""
+
+
+class Inexact(ValueError):
+    """Not a whole number of ticks or lots."""
+
+
+class Overflow(ValueError):
+    """Larger than a record can hold."""
+
+
+def fields(body: bytes) -> Iterator[Field]:
+    """The fields of a body in order."""
+    for part in body.split(SOH):
+        tag, equal, value = part.partition(b"=")
+        if equal and tag.isdigit():
+            yield int(tag), value
+
+
+def first_fields(body: bytes) -> dict[int, bytes]:
+    """The first value of every tag."""
+    found: dict[int, bytes] = {}
+    for tag, value in fields(body):
+        found.setdefault(tag, value)
+    return found
+
+
+def count(text: bytes, scale: int, unit: int, count_max: int) -> int:
+    """How many units of `unit` x 10^-scale; a negative number counts as zero, which the core refuses."""
+    match = DECIMAL.match(text)
+    if match is None or not (match[2] or match[3]):
+        raise Malformed(text)
+    whole, decimals = match[2] or b"", match[3] or b""
+    digits = int(whole + decimals or b"0")
+    if match[1] and digits:
+        return 0
+    if digits and len((whole + decimals[:scale]).lstrip(b"0")) > 38:
+        raise Overflow(text)
+    spare = decimals[scale:]
+    number = int(whole + decimals[:scale].ljust(scale, b"0") or b"0")
+    if number > WIDE:
+        raise Overflow(text)
+    if spare.strip(b"0") or number % unit:
+        raise Inexact(text)
+    if number // unit > count_max:
+        raise Overflow(text)
+    return number // unit
+
+
+def decimal(value: int, scale: int) -> bytes:
+    """value x 10^-scale with exactly `scale` decimals."""
+    digits = b"%0*d" % (scale + 1, value)
+    return digits if scale == 0 else digits[:-scale] + b"." + digits[-scale:]
+
+
+def average(value: int, quantity: int, unit: int, scale: int) -> bytes:
+    """value / quantity in units of `unit` x 10^-scale: four more decimals, rounded half up, no needless zeros."""
+    if quantity == 0:
+        return b"0"
+    text = decimal((value * unit * 10_000 + quantity // 2) // quantity, scale + 4)
+    kept = len(text.rstrip(b"0"))
+    return text[: max(kept, len(text) - 4)].removesuffix(b".")
+
+
+def identifier(exec_id: int) -> bytes:
+    """ExecID(17): `seq-index`."""
+    return b"%d-%d" % (exec_id >> SEQ_BITS, exec_id & ((1 << SEQ_BITS) - 1))
+
+
+def timestamp(time_ns: int) -> bytes:
+    """UTCTimestamp with nanoseconds."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return moment.strftime("%Y%m%d-%H:%M:%S").encode() + b".%09d" % (time_ns % 1_000_000_000)

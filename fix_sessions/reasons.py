@@ -1,0 +1,145 @@
+"""Why something was refused, in FIX's codes and in words: what, where, and how to mend it.
+
+One table for both applications: the native one is given it at start, the Python one reads it. A reason without words is a
+mistake that a test finds. Must never name another member's order or price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cores import Reason
+from venue.config import Config, Instrument
+
+TEXTS = 256
+
+
+@dataclass(frozen=True)
+class Words:
+    """OrdRejReason(103), CxlRejReason(102) and Text(58) of a reason. The text may name facts of the instrument."""
+
+    order_code: int
+    cancel_code: int
+    text: str
+
+
+OTHER = 99
+BROKER = 0
+UNKNOWN_SYMBOL = 1
+EXCEEDS_LIMIT = 3
+DUPLICATE_ORDER = 6
+UNSUPPORTED = 11
+INCORRECT_QUANTITY = 13
+UNKNOWN_ACCOUNT = 15
+TOO_LATE = 0
+UNKNOWN_ORDER = 1
+DUPLICATE_CLORDID = 6
+
+WORDS: dict[Reason, Words] = {
+    Reason.REJECT_UNKNOWN_SYMBOL: Words(UNKNOWN_SYMBOL, OTHER, "Symbol(55) is not traded here; traded are {symbols}"),
+    Reason.REJECT_UNKNOWN_ACCOUNT: Words(UNKNOWN_ACCOUNT, OTHER, "Account(1) does not exist; ask the venue to open it"),
+    Reason.REJECT_ACCOUNT_FROZEN: Words(BROKER, OTHER, "Account(1) is frozen; cancels are taken, ask the venue"),
+    Reason.REJECT_BAD_SIDE: Words(UNSUPPORTED, OTHER, "Side(54) must be 1 (buy) or 2 (sell)"),
+    Reason.REJECT_BAD_ORD_TYPE: Words(UNSUPPORTED, OTHER, "OrdType(40) must be 1 (market) or 2 (limit)"),
+    Reason.REJECT_BAD_TIF: Words(
+        UNSUPPORTED, OTHER, "TimeInForce(59) must be 0, 1, 3 or 4, and a market order's 0, 3 or 4"
+    ),
+    Reason.REJECT_BAD_FLAGS: Words(
+        UNSUPPORTED, OTHER, "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0 or 1 only"
+    ),
+    Reason.REJECT_BAD_QTY: Words(
+        INCORRECT_QUANTITY, OTHER, "OrderQty(38) must be positive and not above the largest size; a lot is {lot}"
+    ),
+    Reason.REJECT_PRICE_OUT_OF_COLLAR: Words(
+        EXCEEDS_LIMIT, OTHER, "Price(44) is outside the collar: it must be from {price_min} to {price_max}"
+    ),
+    Reason.REJECT_BAD_MIN_QTY: Words(
+        INCORRECT_QUANTITY, OTHER, "MinQty(110) must not be above OrderQty(38), nor go with a post-only order"
+    ),
+    Reason.REJECT_NOTIONAL_TOO_LARGE: Words(
+        EXCEEDS_LIMIT, OTHER, "price times quantity is larger than the venue can settle; send a smaller order"
+    ),
+    Reason.REJECT_POST_ONLY_WOULD_CROSS: Words(
+        OTHER, OTHER, "the order is post-only, ExecInst(18)=6, and would trade at once; move its price away"
+    ),
+    Reason.REJECT_INSUFFICIENT_FUNDS: Words(
+        EXCEEDS_LIMIT, OTHER, "Account(1) has not enough available for the order and its fee; deposit or send less"
+    ),
+    Reason.REJECT_BOOK_FULL: Words(BROKER, OTHER, "the book of {symbol} has no room for one more order; try later"),
+    Reason.REJECT_UNKNOWN_ORDER: Words(
+        5, TOO_LATE, "the order is not open any more: filled, cancelled or expired; or it is another account's"
+    ),
+    Reason.REJECT_QTY_BELOW_FILLED: Words(
+        INCORRECT_QUANTITY, OTHER, "OrderQty(38) must be above what is filled already; send a cancel to stop there"
+    ),
+    Reason.REJECT_BAD_INSTRUMENT: Words(OTHER, OTHER, "the instrument's terms are not valid"),
+    Reason.REJECT_BOOK_NOT_EMPTY: Words(OTHER, OTHER, "orders rest in the book"),
+    Reason.REJECT_BAD_ACCOUNT: Words(OTHER, OTHER, "the account's terms are not valid"),
+    Reason.REJECT_BAD_ASSET: Words(OTHER, OTHER, "the asset does not exist"),
+    Reason.REJECT_BAD_AMOUNT: Words(OTHER, OTHER, "the amount is not valid"),
+    Reason.REJECT_UNSUPPORTED: Words(UNSUPPORTED, OTHER, "the venue does not do that"),
+    Reason.CANCEL_IOC: Words(OTHER, OTHER, "cancelled by the venue: the rest of an order that may not rest"),
+    Reason.CANCEL_FOK: Words(OTHER, OTHER, "cancelled by the venue: fill-or-kill, could not be filled at once in full"),
+    Reason.CANCEL_MIN_QTY: Words(OTHER, OTHER, "cancelled by the venue: less than MinQty(110) could be filled at once"),
+    Reason.CANCEL_FUNDS: Words(OTHER, OTHER, "cancelled by the venue: the account cannot pay the next fill of a market order"),
+    Reason.CANCEL_MASS: Words(OTHER, OTHER, "cancelled with others: mass cancel, disconnect or the venue's operator"),
+    Reason.REJECT_SESSION_UNKNOWN_SYMBOL: Words(
+        UNKNOWN_SYMBOL, OTHER, "Symbol(55) is not traded here; traded are {symbols}"
+    ),
+    Reason.REJECT_SESSION_PRICE_OFF_TICK: Words(
+        OTHER, OTHER, "Price(44) is not a multiple of the tick of {symbol}, {tick}"
+    ),
+    Reason.REJECT_SESSION_QTY_OFF_LOT: Words(
+        INCORRECT_QUANTITY, OTHER, "OrderQty(38) or MinQty(110) is not a multiple of the lot of {symbol}, {lot}"
+    ),
+    Reason.REJECT_SESSION_DUPLICATE_CLORDID: Words(
+        DUPLICATE_ORDER, DUPLICATE_CLORDID, "ClOrdID(11) was used before by this session; use each once"
+    ),
+    Reason.REJECT_SESSION_UNKNOWN_ORIG_CLORDID: Words(
+        5, UNKNOWN_ORDER, "OrigClOrdID(41) names no order of this session; send the order's current ClOrdID"
+    ),
+    Reason.REJECT_SESSION_ACCOUNT_NOT_PERMITTED: Words(
+        UNKNOWN_ACCOUNT, OTHER, "Account(1) is not one of this session's; send one of its own or leave it out"
+    ),
+    Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
+        UNSUPPORTED,
+        OTHER,
+        "a value is not taken: Side(54) 1 2, OrdType(40) 1 2 (2 in a replace), TimeInForce(59) 0 1 3 4, ExecInst(18) 6, "
+        "Price(44) with a limit order, decimal numbers; a replace changes neither TimeInForce nor ExecInst",
+    ),
+    Reason.REJECT_SESSION_PRICE_OVERFLOW: Words(
+        EXCEEDS_LIMIT, OTHER, "Price(44) is larger than any price here: {price_max} is the highest"
+    ),
+    Reason.REJECT_SESSION_QTY_OVERFLOW: Words(
+        INCORRECT_QUANTITY, OTHER, "OrderQty(38) or MinQty(110) is larger than any order here"
+    ),
+    Reason.REJECT_SESSION_SYMBOL_MISMATCH: Words(
+        OTHER, OTHER, "Symbol(55) or Side(54) is not that of the order named by OrigClOrdID(41)"
+    ),
+    Reason.REJECT_SESSION_STALE: Words(OTHER, OTHER, "the session is being closed; nothing was done"),
+}
+
+
+def texts(config: Config, instrument: Instrument | None) -> list[str]:
+    """Text(58) by reason, for one instrument or for requests that name none."""
+    symbols = [known.symbol for known in config.instruments]
+    listed = " ".join(symbols[:20]) + (" and others" if len(symbols) > 20 else "")
+    facts = {"symbols": listed, "symbol": "the instrument", "tick": "-", "lot": "-", "price_min": "-", "price_max": "-"}
+    if instrument is not None:
+        facts["symbol"] = instrument.symbol
+        for name in ("tick", "lot", "price_min", "price_max"):
+            facts[name] = f"{getattr(instrument, name):f}"
+    found = [""] * TEXTS
+    for reason, words in WORDS.items():
+        found[reason] = words.text.format(**facts)
+    return found
+
+
+def order_codes() -> list[int]:
+    """OrdRejReason(103) by reason."""
+    return [WORDS[Reason(n)].order_code if n in WORDS else OTHER for n in range(TEXTS)]
+
+
+def cancel_codes() -> list[int]:
+    """CxlRejReason(102) by reason."""
+    return [WORDS[Reason(n)].cancel_code if n in WORDS else OTHER for n in range(TEXTS)]

@@ -1,0 +1,282 @@
+#include "store.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace venue {
+
+namespace {
+
+constexpr uint64_t MAGIC = 0x3145524f54535646ull; // "FVSTORE1"
+constexpr uint64_t HEAD_BYTES = 4096;
+constexpr uint64_t BYTES_FIRST = 1u << 20;
+constexpr uint64_t GROW_BYTES_MAX = 32u << 20;
+
+[[noreturn]] void fail(const std::string &path, const char *what) {
+    throw FIX::IOException("session store " + path + ": " + what + ": " + strerror(errno));
+}
+
+uint32_t checksum(const char *data, size_t bytes) { // finds a torn record, no more
+    uint64_t hash = 0x9e3779b97f4a7c15ull ^ bytes;
+    for (; bytes >= 8; data += 8, bytes -= 8) {
+        uint64_t word;
+        memcpy(&word, data, 8);
+        hash = (hash ^ word) * 0xff51afd7ed558ccdull;
+        hash ^= hash >> 29;
+    }
+    return static_cast<uint32_t>(hash ^ hash >> 32);
+}
+
+// A word that another run must find whole: written in one instruction, after everything before it.
+void publish(uint64_t *word, uint64_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+} // namespace
+
+struct Store::Head {
+    uint64_t magic;
+    uint64_t used; // end of the last record that counts
+    uint64_t next_sender, next_target;
+    uint64_t created_ns;
+    uint64_t delivered; // sequence number up to which messages went to a live connection
+    uint64_t forgotten_exec_id; // the last execution among the records that were dropped
+};
+
+struct Store::Record {
+    uint32_t bytes, check;
+    uint64_t number, exec_id;
+    uint32_t message_bytes, reserved;
+    char message[];
+};
+
+Store::Store(const std::string &path, uint64_t bytes_max) : m_path(path), m_bytes_max(bytes_max) {
+    open(BYTES_FIRST);
+    if (head()->magic == 0) {
+        head()->used = HEAD_BYTES;
+        head()->next_sender = head()->next_target = 1;
+        head()->created_ns = static_cast<uint64_t>(time(nullptr)) * 1000000000;
+        publish(&head()->magic, MAGIC);
+    }
+    if (head()->magic != MAGIC) {
+        close();
+        throw FIX::IOException("session store " + path + ": is no store of this version; move the file away to begin anew");
+    }
+    scan();
+}
+
+Store::~Store() {
+    close();
+}
+
+Store::Head *Store::head() const {
+    return reinterpret_cast<Head *>(m_map);
+}
+
+void Store::open(uint64_t bytes_min) {
+    m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat status;
+    if (m_fd < 0 || fstat(m_fd, &status) != 0)
+        fail(m_path, "cannot be opened");
+    grow(std::max(bytes_min, static_cast<uint64_t>(status.st_size)));
+}
+
+void Store::close() {
+    if (m_map != nullptr)
+        munmap(m_map, m_bytes);
+    if (m_fd >= 0)
+        ::close(m_fd);
+    m_map = nullptr;
+    m_fd = -1;
+}
+
+// Makes room on disk first: a full disk is an error here, never a fault at a later write.
+void Store::grow(uint64_t bytes_min) {
+    int error = posix_fallocate(m_fd, 0, static_cast<off_t>(bytes_min));
+    if (error != 0) {
+        errno = error;
+        fail(m_path, "cannot grow");
+    }
+    void *map = m_map == nullptr ? mmap(nullptr, bytes_min, PROT_READ | PROT_WRITE, MAP_SHARED, m_fd, 0)
+                                 : mremap(m_map, m_bytes, bytes_min, MREMAP_MAYMOVE);
+    if (map == MAP_FAILED)
+        fail(m_path, "cannot be mapped");
+    m_map = static_cast<char *>(map);
+    m_bytes = bytes_min;
+}
+
+// Finds the records again. Whatever follows the last good one never counted.
+void Store::scan() {
+    m_places.clear();
+    uint64_t at = HEAD_BYTES, used = std::min(head()->used, m_bytes);
+    while (at + sizeof(Record) <= used) {
+        const Record *record = reinterpret_cast<const Record *>(m_map + at);
+        bool whole = record->bytes >= sizeof(Record) && record->bytes % 8 == 0 && at + record->bytes <= used &&
+                     record->message_bytes <= record->bytes - sizeof(Record) &&
+                     record->check == checksum(m_map + at + 8, record->bytes - 8);
+        if (!whole)
+            break;
+        m_places.push_back({static_cast<FIX::SEQNUM>(record->number), at});
+        at += record->bytes;
+    }
+    publish(&head()->used, at);
+    if (!m_places.empty() && m_places.back().number >= head()->next_sender)
+        publish(&head()->next_sender, m_places.back().number + 1);
+}
+
+bool Store::set(FIX::SEQNUM number, const std::string &message) {
+    uint64_t bytes = (sizeof(Record) + message.size() + 7) & ~uint64_t{7};
+    if (head()->used + bytes > m_bytes_max && !m_places.empty())
+        forget();
+    if (head()->used + bytes > m_bytes)
+        grow(m_bytes + std::max(bytes, std::min(m_bytes, GROW_BYTES_MAX)));
+    uint64_t at = head()->used;
+    Record *record = reinterpret_cast<Record *>(m_map + at);
+    memset(m_map + at + bytes - 8, 0, 8);
+    record->bytes = static_cast<uint32_t>(bytes);
+    record->number = number;
+    record->exec_id = m_exec_id;
+    record->message_bytes = static_cast<uint32_t>(message.size());
+    record->reserved = 0;
+    memcpy(record->message, message.data(), message.size());
+    record->check = checksum(m_map + at + 8, bytes - 8);
+    publish(&head()->used, at + bytes);
+    m_places.push_back({number, at});
+    return true;
+}
+
+void Store::get(FIX::SEQNUM begin, FIX::SEQNUM end, std::vector<std::string> &messages) const {
+    messages.clear();
+    auto before = [](const Place &place, FIX::SEQNUM number) { return place.number < number; };
+    auto place = std::lower_bound(m_places.begin(), m_places.end(), begin, before);
+    for (; place != m_places.end() && place->number <= end; ++place) {
+        const Record *record = reinterpret_cast<const Record *>(m_map + place->offset);
+        messages.emplace_back(record->message, record->message_bytes);
+    }
+}
+
+// Drops the older half, into a new file that takes the old one's place whole.
+void Store::forget() {
+    Place first = m_places[m_places.size() / 2];
+    uint64_t dropped_exec_id = head()->forgotten_exec_id;
+    for (const Place &place : m_places) {
+        const Record *record = reinterpret_cast<const Record *>(m_map + place.offset);
+        if (place.offset < first.offset && record->exec_id != 0)
+            dropped_exec_id = record->exec_id;
+    }
+    std::string path = m_path + ".part";
+    uint64_t kept = head()->used - first.offset;
+    {
+        unlink(path.c_str());
+        Store next(path, m_bytes_max);
+        next.grow(std::max(HEAD_BYTES + kept, BYTES_FIRST));
+        memcpy(next.m_map, m_map, HEAD_BYTES);
+        memcpy(next.m_map + HEAD_BYTES, m_map + first.offset, kept);
+        next.head()->forgotten_exec_id = dropped_exec_id;
+        next.head()->used = HEAD_BYTES + kept;
+        if (rename(path.c_str(), m_path.c_str()) != 0)
+            fail(m_path, "cannot be replaced");
+    }
+    close();
+    open(BYTES_FIRST);
+    scan();
+}
+
+FIX::SEQNUM Store::getNextSenderMsgSeqNum() const {
+    return static_cast<FIX::SEQNUM>(head()->next_sender);
+}
+
+FIX::SEQNUM Store::getNextTargetMsgSeqNum() const {
+    return static_cast<FIX::SEQNUM>(head()->next_target);
+}
+
+void Store::setNextSenderMsgSeqNum(FIX::SEQNUM number) {
+    publish(&head()->next_sender, number);
+}
+
+void Store::setNextTargetMsgSeqNum(FIX::SEQNUM number) {
+    publish(&head()->next_target, number);
+}
+
+void Store::incrNextSenderMsgSeqNum() {
+    publish(&head()->next_sender, head()->next_sender + 1);
+}
+
+void Store::incrNextTargetMsgSeqNum() {
+    publish(&head()->next_target, head()->next_target + 1);
+}
+
+FIX::UtcTimeStamp Store::getCreationTime() const {
+    return FIX::UtcTimeStamp(static_cast<time_t>(head()->created_ns / 1000000000), 0);
+}
+
+// The executions stay reported: a session that begins anew is not told of them twice.
+void Store::reset(const FIX::UtcTimeStamp &) {
+    publish(&head()->forgotten_exec_id, last_exec_id());
+    publish(&head()->used, HEAD_BYTES);
+    publish(&head()->next_sender, 1);
+    publish(&head()->next_target, 1);
+    publish(&head()->delivered, 0);
+    publish(&head()->created_ns, static_cast<uint64_t>(time(nullptr)) * 1000000000);
+    m_places.clear();
+}
+
+void Store::refresh() {
+}
+
+uint64_t Store::last_exec_id() const {
+    for (auto place = m_places.rbegin(); place != m_places.rend(); ++place) {
+        const Record *record = reinterpret_cast<const Record *>(m_map + place->offset);
+        if (record->exec_id != 0)
+            return record->exec_id;
+    }
+    return head()->forgotten_exec_id;
+}
+
+void Store::delivered() {
+    publish(&head()->delivered, head()->next_sender - 1);
+}
+
+bool Store::undelivered() const {
+    return head()->delivered + 1 < head()->next_sender && !m_places.empty() &&
+           m_places.back().number > head()->delivered;
+}
+
+bool Store::check() const {
+    uint64_t end = HEAD_BYTES;
+    FIX::SEQNUM last = 0;
+    for (const Place &place : m_places) {
+        const Record *record = reinterpret_cast<const Record *>(m_map + place.offset);
+        bool good = place.offset == end && place.number > last && record->number == place.number &&
+                    record->check == checksum(m_map + place.offset + 8, record->bytes - 8);
+        if (!good)
+            return false;
+        end += record->bytes;
+        last = place.number;
+    }
+    return end == head()->used && head()->next_sender > last && head()->used <= m_bytes;
+}
+
+FIX::MessageStore *StoreFactory::create(const FIX::UtcTimeStamp &, const FIX::SessionID &id) {
+    const std::string &comp_id = id.getTargetCompID().getString();
+    Store *store = new Store(m_paths.at(comp_id));
+    m_stores[comp_id] = store;
+    return store;
+}
+
+void StoreFactory::destroy(FIX::MessageStore *store) {
+    delete store;
+}
+
+Store *StoreFactory::store(const std::string &comp_id) const {
+    auto found = m_stores.find(comp_id);
+    return found == m_stores.end() ? nullptr : found->second;
+}
+
+} // namespace venue

@@ -1,0 +1,89 @@
+// The session store: every message sent on a session, and its two sequence numbers, in one memory-mapped file.
+//
+// Safe against the death of the process at any instruction: a record is written whole, then one word makes it count.
+// The last execution that was put into a message is part of the same record, so what was reported and what was not is
+// never in doubt. It is not synced: after a loss of power the journal, which is, says what must be reported again.
+//
+//   file   = head (4096 bytes) records...
+//   record = bytes u32 (of the whole record) | check u32 | seqnum u64 | exec_id u64 | message | zeros up to 8
+#ifndef FIX_VENUE_STORE_H
+#define FIX_VENUE_STORE_H
+
+#include "MessageStore.h"
+#include "SessionID.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace venue {
+
+constexpr uint64_t STORE_BYTES_MAX = 256u << 20; // then the older half is forgotten: resends of it become gap fills
+
+class Store : public FIX::MessageStore {
+  public:
+    explicit Store(const std::string &path, uint64_t bytes_max = STORE_BYTES_MAX); // FIX::IOException
+    ~Store() override;
+    Store(const Store &) = delete;
+    Store &operator=(const Store &) = delete;
+
+    bool set(FIX::SEQNUM number, const std::string &message) override;
+    void get(FIX::SEQNUM begin, FIX::SEQNUM end, std::vector<std::string> &messages) const override;
+    FIX::SEQNUM getNextSenderMsgSeqNum() const override;
+    FIX::SEQNUM getNextTargetMsgSeqNum() const override;
+    void setNextSenderMsgSeqNum(FIX::SEQNUM number) override;
+    void setNextTargetMsgSeqNum(FIX::SEQNUM number) override;
+    void incrNextSenderMsgSeqNum() override;
+    void incrNextTargetMsgSeqNum() override;
+    FIX::UtcTimeStamp getCreationTime() const override;
+    void reset(const FIX::UtcTimeStamp &now) override;
+    void refresh() override;
+
+    void carries(uint64_t exec_id) { // the messages that follow report this execution; 0: none
+        m_exec_id = exec_id;
+    }
+    uint64_t last_exec_id() const;
+    void delivered(); // everything so far was handed to a live connection
+    bool undelivered() const; // something was kept while nobody was connected
+    bool check() const; // every record readable, numbers ascending, head consistent
+
+  private:
+    struct Head;
+    struct Record;
+    struct Place {
+        FIX::SEQNUM number;
+        uint64_t offset;
+    };
+    Head *head() const;
+    void open(uint64_t bytes_min);
+    void grow(uint64_t bytes_min);
+    void scan();
+    void forget();
+    void close();
+
+    std::string m_path;
+    uint64_t m_bytes_max;
+    uint64_t m_exec_id = 0;
+    int m_fd = -1;
+    char *m_map = nullptr;
+    uint64_t m_bytes = 0;
+    std::vector<Place> m_places;
+};
+
+class StoreFactory : public FIX::MessageStoreFactory {
+  public:
+    explicit StoreFactory(std::map<std::string, std::string> paths) : m_paths(std::move(paths)) { // by CompID
+    }
+    FIX::MessageStore *create(const FIX::UtcTimeStamp &, const FIX::SessionID &id) override;
+    void destroy(FIX::MessageStore *store) override;
+    Store *store(const std::string &comp_id) const;
+
+  private:
+    std::map<std::string, std::string> m_paths;
+    std::map<std::string, Store *> m_stores;
+};
+
+} // namespace venue
+
+#endif

@@ -1,0 +1,54 @@
+// What the native application knows about the venue: instruments, sessions and the words of its rejects. All of it is
+// given by Python once, before the first session, from the same tables that the Python application uses.
+#ifndef FIX_VENUE_TERMS_H
+#define FIX_VENUE_TERMS_H
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#define _Static_assert static_assert
+extern "C" {
+#include "engine.h"
+}
+
+namespace venue {
+
+struct Instrument {
+    std::string symbol;
+    uint64_t tick_units = 1; // a tick is tick_units x 10^-price_scale
+    unsigned price_scale = 0;
+    uint64_t lot_units = 1;
+    unsigned qty_scale = 0;
+    std::array<std::string, 256> texts; // Text(58) by reason
+};
+
+struct Terms {
+    std::vector<Instrument> instruments;
+    std::unordered_map<std::string, uint16_t> symbols;
+    std::array<std::string, 256> texts; // for reports without a known instrument
+    std::array<int, 256> order_codes{}; // OrdRejReason(103) by reason
+    std::array<int, 256> cancel_codes{}; // CxlRejReason(102) by reason
+
+    const std::string &text(uint16_t symbol, unsigned reason) const {
+        return symbol < instruments.size() ? instruments[symbol].texts[reason] : texts[reason];
+    }
+};
+
+struct Member { // one session's part of it
+    uint16_t session = 0;
+    std::string comp_id;
+    std::vector<uint32_t> accounts; // the first is used when Account(1) is left out
+    bool permits(uint32_t account) const {
+        for (uint32_t own : accounts)
+            if (own == account)
+                return true;
+        return false;
+    }
+};
+
+} // namespace venue
+
+#endif
