@@ -126,13 +126,19 @@ class SettlementFollower:
         self._pauses: dict[int, Backoff] = {}
         self._refused: set[int] = set()
         self._deployment: Deployment | None = None
+        self._worker_error: Exception | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until `stop` is set. Chain and ledger may come and go meanwhile."""
+        """Follow until `stop` is set. Chain and ledger may come and go meanwhile; anything else ends both threads."""
         worker = threading.Thread(target=self._work, args=(stop,), name="prover", daemon=True)
         worker.start()
-        self._repeat(stop, "anchoring", self.step)
-        worker.join(timeout=5.0)
+        try:
+            self._repeat(stop, "anchoring", self.step)
+        finally:
+            stop.set()
+            worker.join(timeout=5.0)
+        if self._worker_error is not None:
+            raise self._worker_error
 
     def step(self) -> bool:
         """Note what was sealed and tick the daemon once; whether there is more to wait for."""
@@ -153,7 +159,11 @@ class SettlementFollower:
         return self._attest_one()
 
     def _work(self, stop: threading.Event) -> None:
-        self._repeat(stop, "proving", self.prove_step, eager=True)
+        try:
+            self._repeat(stop, "proving", self.prove_step, eager=True)
+        except Exception as error:  # told to the other thread, which ends the process with it
+            self._worker_error = error
+            stop.set()
 
     def _repeat(self, stop: threading.Event, what: str, step: Callable[[], bool], *, eager: bool = False) -> None:
         backoff, failing = Backoff(), ""

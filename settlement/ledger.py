@@ -134,6 +134,7 @@ class Ledger:
         self._local = threading.local()
         self._connections: list[psycopg.Connection[Any]] = []
         self._writer: psycopg.Connection[Any] | None = None
+        self._closed = False
         self._migrate()
 
     @classmethod
@@ -150,6 +151,7 @@ class Ledger:
 
     def close(self, *, stop_server: bool = False) -> None:
         """Close all connections; an embedded server stays up unless told otherwise."""
+        self._closed = True
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -160,7 +162,7 @@ class Ledger:
 
     def claim(self) -> None:
         """Become the only settlement process on this ledger; held until the connection ends."""
-        if self._writer is not None and not self._writer.closed:
+        if self._writer is not None and _is_alive(self._writer):
             return
         connection = self._connect()
         found = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_WRITER,)).fetchone()
@@ -171,6 +173,9 @@ class Ledger:
     # ---- connections --------------------------------------------------------------------------------------------
 
     def _connect(self) -> psycopg.Connection[Any]:
+        if self._closed:
+            # A thread that outlives the process's end must not start the server again.
+            raise LedgerUnavailable("ledger: closed")
         try:
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
@@ -631,6 +636,14 @@ class Ledger:
                 )
                 .fetchall()
             )
+
+
+def _is_alive(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:

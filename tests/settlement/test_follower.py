@@ -216,3 +216,17 @@ def test_both_threads_together(tmp_path: Path, archive: Path, ledger_url: str, l
     stop.set()
     thread.join(timeout=30)
     assert not thread.is_alive()
+
+
+def test_an_unforeseen_error_of_the_worker_ends_the_process(archive: Path, ledger: Ledger) -> None:
+    """A dead worker behind a live process would look as if proving were only slow."""
+    follower = SettlementFollower(ledger, archive, lambda: None, poll_seconds=0.01)
+
+    def broken() -> bool:
+        raise KeyError("impossible")
+
+    follower.prove_step = broken  # type: ignore[method-assign]
+    stop = threading.Event()
+    with pytest.raises(KeyError, match="impossible"):
+        follower.run(stop)
+    assert stop.is_set()

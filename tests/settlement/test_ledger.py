@@ -245,3 +245,24 @@ def test_embedded_server_survives(tmp_path: Path) -> None:
         second.close()
     finally:
         postgres.stop(folder)
+
+
+def test_claim_is_noticed_when_it_is_lost(ledger: Ledger, ledger_url: str) -> None:
+    ledger.claim()
+    other = Ledger.open(ledger_url)
+    with pytest.raises(LedgerError, match="another settlement process"):
+        other.claim()
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        )
+    other.claim()
+    with pytest.raises(LedgerError, match="another settlement process"):
+        ledger.claim()
+    other.close()
+
+
+def test_closed_ledger_stays_closed(ledger: Ledger) -> None:
+    ledger.close()
+    with pytest.raises(LedgerUnavailable, match="closed"):
+        ledger.batch_states()
