@@ -105,7 +105,7 @@ cdef class Engine:
 
     def __cinit__(self, data_dir, config, *, sync="commit", interval_ms=5, segment_bytes=64 << 20,
                   snapshot_commands=1_000_000, on_fatal=None):
-        """Recovers and starts. Raises JournalError and its kinds; `snapshot_commands=0` takes no snapshots."""
+        """Recovers and starts. Raises JournalError and its kinds; `snapshot_commands=0`: snapshots on request only."""
         cdef engine_options options
         cdef char text[TEXT_BYTES]
         cdef bytes path = str(data_dir).encode()

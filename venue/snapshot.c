@@ -56,12 +56,17 @@ static void reports_copy(const struct reports *reports, struct image *image) {
     image->report_count = count;
 }
 
+/* With an interval of 0 snapshots are taken on request only. */
+static u64 next_at(const struct engine *engine) {
+    return engine->snapshots.interval == 0 ? SEQ_MAX + 1 : engine->last_seq + engine->snapshots.interval;
+}
+
 void snapshot_take(struct engine *engine) {
     struct snapshots *snapshots = &engine->snapshots;
     struct image *image = &snapshots->image;
-    if (snapshots->busy || !snapshots->thread_started || snapshots->interval == 0)
+    if (snapshots->busy || !snapshots->thread_started)
         return;
-    snapshots->next_at = engine->last_seq + snapshots->interval;
+    snapshots->next_at = next_at(engine);
     image->seq = engine->last_seq;
     image->time_ns = engine->last_time_ns;
     image->day = engine->orders.day;
@@ -234,7 +239,7 @@ enum journal_status snapshots_open(struct engine *engine, char text[TEXT_BYTES])
     pthread_cond_init(&snapshots->wake, &monotonic);
     pthread_cond_init(&snapshots->done, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    snapshots->next_at = snapshots->interval == 0 ? SEQ_MAX + 1 : engine->last_seq + snapshots->interval;
+    snapshots->next_at = next_at(engine);
     int error = pthread_create(&snapshots->thread, 0, snapshot_main, engine);
     if (error != 0) {
         snprintf(text, TEXT_BYTES, "starting a thread: %s", strerror(error));

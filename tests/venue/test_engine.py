@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from venue._engine import SIZES, report_probe
 
 from cores import COMMAND, CommandKind, Core, EventKind, Reason, Side
 from cores.records import EVENT, SYMBOL_NONE
 from tests.venue.engine_flow import LIMITS, Sink, body_of, cancel, endow, flow, limit, opened, replace
-from venue._engine import SIZES, report_probe
 from venue.engine import Engine
 from venue.records import REPORT, SubmitStatus
 
