@@ -169,7 +169,7 @@ class ArchiveReader:
     def __init__(self, location: str | Path) -> None:
         self.location = str(location)
         try:
-            self._filesystem, self._folder = _filesystem(self.location)
+            self._filesystem, self._folder = filesystem_of(self.location)
             infos = self._filesystem.get_file_info(pyarrow.fs.FileSelector(self._folder))
         except (OSError, pa.ArrowException) as error:
             raise ArchiveError(f"{self.location}: not a readable archive folder: {error}") from error
@@ -227,7 +227,8 @@ class ArchiveReader:
             raise ArchiveError(f"{self.location}/{name}: cannot be read: {error}; {MEND}") from error
 
 
-def _filesystem(location: str) -> tuple[Any, str]:
+def filesystem_of(location: str) -> tuple[Any, str]:
+    """The filesystem and the folder in it that a path or URI names."""
     if len(urlsplit(location).scheme) > 1:  # a single letter is a drive
         filesystem, folder = pyarrow.fs.FileSystem.from_uri(location)
         return filesystem, folder

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from cores import Core, CoreConfig, roots
 from cores.batch import seal
 from venue import archive_file, archive_roots, checkpoint
 from venue.archive import Archive, write_durably
+from venue.archive_copy import ArchiveCopy
 from venue.archive_file import ArchiveError
 from venue.archive_records import Records
 from venue.batches import BatchRecord
@@ -50,6 +51,9 @@ class DivergenceError(Exception):
 
 class JournalFollower(Protocol):
     """What the sealer needs of the journal."""
+
+    @property
+    def lag(self) -> int: ...
 
     def poll(self, limit: int) -> Slice: ...
 
@@ -118,6 +122,11 @@ class Sealer:
     def sealed_seq(self) -> int:
         """Sequence number of the last command in a published batch."""
         return self.archive.next_seq - 1
+
+    @property
+    def lag_commands(self) -> int:
+        """Durable commands that are not in a published batch."""
+        return self._follower.lag + self._pending.count
 
     def check(self) -> None:
         """Assert that the core stands where the archive ends, and that both are sound."""
@@ -317,15 +326,30 @@ class Sealer:
             self._checkpoint_seq = last.last_seq
 
 
-def run(config: Config, stop: threading.Event, on_sealed: Callable[[BatchRecord], None] | None = None) -> int:
-    """Follow the journal until `stop` is set, then seal what is left. Returns the process's exit code."""
+def run(
+    config: Config,
+    stop: threading.Event,
+    on_sealed: Callable[[BatchRecord], None] | None = None,
+    on_start: Callable[[Sealer], None] | None = None,
+) -> int:
+    """Follow the journal until `stop` is set, then seal what is left. Returns the process's exit code.
+
+    `on_start` gets the sealer once it is open, for instance to read `lag_commands` from another thread.
+    """
     try:
-        with closing(Sealer(config, on_sealed)) as sealer:
-            event(log, "archive follows the journal", next_seq=sealer.sealed_seq + 1)
-            while not stop.is_set():
-                if not sealer.step():
-                    stop.wait(IDLE_SECONDS)
-            sealer.drain()
+        with ExitStack() as resources:
+            copy = ArchiveCopy(config.archive_dir, config.archive.uri) if config.archive.uri else None
+
+            def sealed(record: BatchRecord) -> None:
+                if copy:
+                    copy.notice()
+                if on_sealed:
+                    on_sealed(record)
+
+            if copy:
+                copy.start()
+                resources.callback(copy.close)
+            _follow(resources.enter_context(closing(Sealer(config, sealed))), stop, on_start)
     except DivergenceError as error:
         event(log, "state root differs", logging.CRITICAL, alarm="divergence", reason=str(error))
         return EXIT_DIVERGED
@@ -338,5 +362,15 @@ def run(config: Config, stop: threading.Event, on_sealed: Callable[[BatchRecord]
     except OSError as error:
         event(log, "archive cannot be written", logging.CRITICAL, alarm="archive", reason=str(error))
         return EXIT_ARCHIVE
-    event(log, "archive stopped", sealed_seq=sealer.sealed_seq)
     return 0
+
+
+def _follow(sealer: Sealer, stop: threading.Event, on_start: Callable[[Sealer], None] | None) -> None:
+    event(log, "archive follows the journal", next_seq=sealer.sealed_seq + 1)
+    if on_start:
+        on_start(sealer)
+    while not stop.is_set():
+        if not sealer.step():
+            stop.wait(IDLE_SECONDS)
+    sealer.drain()
+    event(log, "archive stopped", sealed_seq=sealer.sealed_seq)

@@ -161,7 +161,10 @@ class Market:
         if draw < 0.96:
             return self._money(CommandKind.WITHDRAW, account, self.random.randrange(3), self.random.randrange(1, 50))
         if draw < 0.98:
-            return self._command(CommandKind.TIME, b"verb=time\x01")
+            close = self.random.random() < 0.3
+            return self._command(CommandKind.TIME, b"verb=time\x01", flags=int(close), symbol=self.random.randrange(2))
+        if draw < 0.985:
+            return self._money(CommandKind.LIMIT, 1, 60, 1)  # there is no asset 60
         return self._command(
             *(CommandKind.MASS_CANCEL, b"35=q\x0111=M1\x01"),
             symbol=self.random.randrange(2),
@@ -256,6 +259,10 @@ class MemoryFollower:
 
     def __init__(self, made: list[tuple[np.ndarray, bytes]], from_seq: int) -> None:
         self.made, self.at = made, from_seq - 1
+
+    @property
+    def lag(self) -> int:
+        return len(self.made) - self.at
 
     def poll(self, limit: int) -> Slice:
         part = self.made[self.at : self.at + limit]

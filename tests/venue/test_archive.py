@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.venue.archive_market import Market, config, core_of, drained, joined,
 from venue import archive as archive_module
 from venue import checkpoint
 from venue.archive import Archive, ArchiveReader, batch_name
+from venue.archive_copy import ArchiveCopy
 from venue.archive_file import ArchiveError
 from venue.batches import BatchRecord
 from venue.config import Config
@@ -49,7 +51,7 @@ def test_batches_are_cut_by_count_and_the_rest_by_draining(tmp_path: Path) -> No
     one.check()
     one.archive.check()
     assert [record.batch_id for record in records] == [1, 2, 3]
-    assert one.sealed_seq == 262
+    assert one.sealed_seq == 262 and one.lag_commands == 0
     assert verify([venue.archive_dir], replay=True).ok
 
 
@@ -327,6 +329,49 @@ def test_the_reader_says_what_is_wrong(tmp_path: Path) -> None:
     (venue.archive_dir / batch_name(2, ".arrow")).unlink()
     with pytest.raises(ArchiveError, match="cannot be read"):
         ArchiveReader(venue.archive_dir).batch(2)
+
+
+# ---- the copy ----
+
+
+def test_batches_are_copied_whole_and_in_order(tmp_path: Path) -> None:
+    venue = sealed(tmp_path / "venue", 100, 60)
+    target = tmp_path / "copy"
+    one = ArchiveCopy(venue.archive_dir, target.as_uri())
+    assert one.step() == 2 and one.step() == 0
+    assert contents(target) == contents(venue.archive_dir)
+    assert verify([target], replay=True).ok
+    assert ArchiveCopy(venue.archive_dir, target.as_uri()).step() == 0, "what is there is not copied again"
+    (target / batch_name(2, ".record")).unlink()
+    (target / batch_name(2, ".arrow")).write_bytes(b"half of it")
+    assert ArchiveCopy(venue.archive_dir, str(target)).step() == 1
+    assert contents(target) == contents(venue.archive_dir)
+
+
+def test_another_archive_is_not_copied_over(tmp_path: Path) -> None:
+    one, other = sealed(tmp_path / "a", 100, 60), sealed(tmp_path / "b", 100, 60, seed=8)
+    target = str(tmp_path / "copy")
+    ArchiveCopy(one.archive_dir, target).step()
+    before = contents(Path(target))
+    with pytest.raises(ArchiveError, match="another batch is there"):
+        ArchiveCopy(other.archive_dir, target).step()
+    assert contents(Path(target)) == before
+    with pytest.raises(ArchiveError, match="cannot be copied"):
+        ArchiveCopy(one.archive_dir, "nosuch://bucket/x").step()
+
+
+def test_the_copy_follows_and_outlives_an_absent_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    venue = sealed(tmp_path / "venue", 100, 60)
+    blocked = tmp_path / "copy"
+    blocked.write_bytes(b"a file where the folder should be")
+    copy = ArchiveCopy(venue.archive_dir, str(blocked))
+    copy.start()
+    while "batch not copied" not in caplog.text:
+        time.sleep(0.01)
+    blocked.unlink()
+    copy.notice()
+    copy.close()
+    assert contents(blocked) == contents(venue.archive_dir)
 
 
 def test_a_sealer_is_checked(tmp_path: Path) -> None:

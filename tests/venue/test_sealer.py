@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,14 +86,19 @@ def test_what_was_traded_is_archived(tmp_path: Path) -> None:
     venue = venue_in(tmp_path, 100)
     sealed: list[BatchRecord] = []
     stop, codes = threading.Event(), []
-    thread = threading.Thread(target=lambda: codes.append(run(venue, stop, sealed.append)))
+    lags: list[int] = []
+    venue = replace(venue, archive=replace(venue.archive, uri=(tmp_path / "copy").as_uri()))
+    started = [lambda one: lags.append(one.lag_commands)]
+    thread = threading.Thread(target=lambda: codes.append(run(venue, stop, sealed.append, started[0])))
     thread.start()
     with engine_of(venue, snapshot_commands=150) as engine:
         meant, bodies = trade(engine, venue, 600)
         wait_for(lambda: bool(sealed) and sealed[-1].last_seq >= 500)
     stop.set()
     thread.join()
-    assert codes == [0]
+    assert codes == [0] and len(lags) == 1
+    copied = {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()}
+    assert copied == {path.name: path.read_bytes() for path in venue.archive_dir.glob("batch-*")}
     found, found_bodies = archived(venue)
     assert found_bodies == bodies
     for name in COMMAND.names or ():

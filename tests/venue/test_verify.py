@@ -225,10 +225,7 @@ def kinds_in(folder: Path) -> dict[int, tuple[int, int]]:
     return found
 
 
-KINDS = [k for k in EventKind if k not in (EventKind.EXPIRED, EventKind.COMMAND_REJECTED)]
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", EventKind, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("word", [0, 2, 3, 4, 5, 6, 7])
 def test_one_changed_event_is_found(folder: Path, kind: EventKind, word: int) -> None:
     """A bit of one event, all columns made to fit: the roots tell. With the roots forged too: replaying tells."""
