@@ -105,12 +105,12 @@ def test_no_finality_without_the_setting(make: Make, archive: Path, caplog: pyte
     assert len(said) == 1 and "simulated_finality_blocks" in said[0]
 
 
-@pytest.mark.parametrize("depth", [1, 3, 6])
+@pytest.mark.parametrize("depth", [1, 3])
 def test_reorganisation_drops_transactions(
     make: Make, archive: Path, depth: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was mined vanishes with its block; the very same transactions are sent again."""
-    settlement = make(simulated_finality_blocks=20, range_batches=2)
+    settlement = make(simulated_finality_blocks=12, range_batches=2)
     seal(archive, linked(1))
     for _ in range(3):
         settlement.follower.step()
@@ -132,7 +132,7 @@ def test_reorganisation_drops_transactions(
 
 def test_reorganisation_while_stopped(make: Make, archive: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Blocks that were seen are remembered in the ledger."""
-    settlement = make(simulated_finality_blocks=20)
+    settlement = make(simulated_finality_blocks=12)
     settlement.follower.step()
     snapshot = node(settlement).take_snapshot()
     seal(archive, linked(3))
@@ -143,7 +143,7 @@ def test_reorganisation_while_stopped(make: Make, archive: Path, caplog: pytest.
     assert head > deployed
     node(settlement).revert_to_snapshot(snapshot)
     node(settlement).mine_blocks(3)
-    settlement = make(simulated_finality_blocks=20)
+    settlement = make(simulated_finality_blocks=12)
     with caplog.at_level(logging.WARNING):
         settle(settlement, 120)
     assert "on a new deployment" in caplog.text
