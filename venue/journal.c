@@ -140,8 +140,10 @@ static void *preparer_main(void *context) {
 
 /* Called by the committer without the lock: seals the full segment and goes on in the prepared one. */
 static int rotate(struct journal *journal, u64 first_seq) {
+    journal->doing = "fdatasync";
     if (fdatasync(journal->fd) != 0)
         return errno;
+    journal->doing = "a new segment";
     if (ftruncate(journal->fd, (off_t)journal->segment_offset) != 0)
         return errno;
     close(journal->fd);
@@ -190,6 +192,7 @@ static int group_write(struct journal *journal) {
             }
             end += head->bytes;
         }
+        journal->doing = "writing";
         int error = write_whole(journal->fd, group->data + at, end - at, journal->segment_offset);
         if (error != 0)
             return error;
@@ -203,6 +206,7 @@ static int group_write(struct journal *journal) {
 
 static int group_sync(struct journal *journal) {
     u64 begin = now_ns(CLOCK_MONOTONIC);
+    journal->doing = "fdatasync";
     if (fdatasync(journal->fd) != 0)
         return errno;
     u64 took = now_ns(CLOCK_MONOTONIC) - begin, bucket = 0;
@@ -224,9 +228,10 @@ static void group_take(struct journal *journal) {
         pthread_cond_broadcast(&journal->room);
 }
 
-static void fail(struct journal *journal, const char *what, int error) {
+static void fail(struct journal *journal, int error) {
     char reason[256];
-    snprintf(reason, sizeof reason, "journal: %s failed: %s; no order is taken any more", what, strerror(error));
+    snprintf(reason, sizeof reason, "journal: %s failed: %s; no order is taken any more", journal->doing,
+             strerror(error));
     journal->failed = 1;
     publish(journal, journal->durable_seq, WATERMARK_FAILED);
     pthread_cond_broadcast(&journal->room);
@@ -255,7 +260,6 @@ static void wait_for_work(struct journal *journal) {
 static int commit_once(struct journal *journal) {
     u64 last_seq = journal->writing.last_seq, mark = journal->writing.mark;
     int wrote = journal->writing.used > 0, synced = 0;
-    const char *what = "writing";
     pthread_mutex_unlock(&journal->lock);
     int error = wrote ? group_write(journal) : 0;
     if (wrote && error == 0) {
@@ -264,13 +268,12 @@ static int commit_once(struct journal *journal) {
             journal->unsynced_since_ns = now_ns(CLOCK_MONOTONIC);
     }
     if (error == 0 && (journal->sync == SYNC_COMMIT || (journal->sync == SYNC_INTERVAL && sync_is_due(journal)))) {
-        what = "fdatasync";
         error = group_sync(journal);
         synced = 1;
     }
     pthread_mutex_lock(&journal->lock);
     if (error != 0) {
-        fail(journal, what, error);
+        fail(journal, error);
         return 0;
     }
     if (synced || journal->sync == SYNC_NONE) {

@@ -175,6 +175,7 @@ struct journal {
     u64 unsynced_since_ns; /* interval: when the oldest unsynced write was made; 0: none */
     u64 unsynced_seq;
     struct watermark *watermark;
+    const char *doing; /* the committer's current step, for the reason of a failure */
     uint8_t salts[4096];
     u64 salts_used;
     struct journal_counters counters;

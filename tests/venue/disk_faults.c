@@ -1,6 +1,7 @@
-/* Preloaded into an engine's process: makes one system call on a journal segment or snapshot fail, as a disk would.
+/* Preloaded into an engine's process: makes one system call on a file of the journal fail, as a disk would.
  *
- * FAULT_CALL: pwrite, fdatasync or short; FAULT_AFTER: how many such calls go through first; FAULT_ERRNO: the error.
+ * FAULT_CALL: pwrite, fdatasync or short; FAULT_AFTER: how many such calls go through first; FAULT_ERRNO: the error;
+ * FAULT_FILE: how the file's name ends, .journal by default.
  * `short` writes half of what is asked, at every call: no error at all. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +20,9 @@ static int applies(int fd, const char *call) {
         return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 8 || strncmp(path + length - 8, ".journal", 8) != 0)
+    const char *file = getenv("FAULT_FILE") != 0 ? getenv("FAULT_FILE") : ".journal";
+    ssize_t ending = (ssize_t)strlen(file);
+    if (length < ending || strncmp(path + length - ending, file, (size_t)ending) != 0)
         return 0;
     return seen++ >= atol(getenv("FAULT_AFTER"));
 }
