@@ -42,6 +42,7 @@ EXIT_DIVERGED = 5
 EXIT_ARCHIVE = 1
 IDLE_SECONDS = 0.05
 CHECKPOINT_COMMANDS = 50_000
+COMMANDS_MAX = 262_144  # a batch's annexes fit 32-bit offsets: so many times 4,112 bytes
 NO_DEPOSITS = bytes(32)
 
 
@@ -102,6 +103,7 @@ class Sealer:
     ) -> None:
         self.config = config
         self.archive = Archive(config.archive_dir)
+        self._commands_per_batch = min(config.archive.commands_per_batch, COMMANDS_MAX)
         self._on_sealed = on_sealed
         self._clock = clock
         self._boundary_path = config.archive_dir / "boundary.json"
@@ -160,7 +162,7 @@ class Sealer:
     # ---- reading and cutting ----
 
     def _read(self) -> int:
-        wanted = max(self.config.archive.commands_per_batch, self._boundary_commands()) - self._pending.count
+        wanted = max(self._commands_per_batch, self._boundary_commands()) - self._pending.count
         if wanted <= 0:
             return 0
         piece = self._follower.poll(wanted)
@@ -178,11 +180,11 @@ class Sealer:
         if self._boundary:
             return self._boundary_commands() if pending >= self._boundary_commands() else 0
         at_root = self._first_root(self.sealed_seq + 1, self.sealed_seq + pending)
-        full = pending >= self.config.archive.commands_per_batch
+        full = pending >= self._commands_per_batch
         late = pending > 0 and self._clock() - self._pending.since >= self.config.archive.seconds_per_batch
         if not full and not late and at_root is None:
             return 0
-        count = min(pending, self.config.archive.commands_per_batch)
+        count = min(pending, self._commands_per_batch)
         return count if at_root is None else min(count, at_root - self.sealed_seq)
 
     def _read_boundary(self) -> int:

@@ -297,8 +297,11 @@ def first_difference(found: pa.Array, expected: pa.Array) -> int | None:
 def _check_replay(file: FileReport, batch: BatchFile, records: Records, run: _Run, execute: Execute | None) -> None:
     record = batch.record
     if record.batch_id == FIRST_BATCH_ID:
-        config = CoreConfig(*batch.static.limits)
-        run.core = Core(config)
+        try:
+            run.core = Core(CoreConfig(*batch.static.limits))
+        except (ValueError, MemoryError) as error:
+            file.wrong(f"the limits in the metadata are those of no core: {error}")
+            return
         if roots.state_root(run.core) != record.prev_state_root:
             file.wrong("prev_state_root is not that of an empty venue with the limits in the metadata")
     if run.core is None:

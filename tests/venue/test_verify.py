@@ -144,6 +144,40 @@ def test_every_flipped_byte_is_found(folder: Path) -> None:
         assert not alone.ok or cells(decoded(path).table).equals(original), f"byte {offset} changed a cell unnoticed"
 
 
+def test_any_damage_is_answered_not_raised(folder: Path) -> None:
+    """A few bytes anywhere, with everything switched on: a verdict, whatever it is."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chosen = random.Random(seed)
+    path = files(folder)[0]
+    data = path.read_bytes()
+    path.with_suffix(".record").unlink()
+    for _ in range(120):
+        damaged = bytearray(data)
+        for _ in range(chosen.randrange(1, 6)):
+            damaged[chosen.randrange(len(damaged))] = chosen.choice((0, 1, 127, 255, chosen.randrange(256)))
+        if chosen.random() < 0.2:
+            start = chosen.randrange(len(damaged))
+            del damaged[start : start + chosen.randrange(1, 2000)]
+        path.write_bytes(damaged)
+        report = verify(files(folder)[:2], replay=True)
+        assert report.ok or all(problem.what for problem in report.problems)
+
+
+def test_impossible_limits_are_named(folder: Path) -> None:
+    path = files(folder)[0]
+    path.with_suffix(".record").unlink()
+    batch = decoded(path)
+    for limits in (b"[0,0,0,0,0]", b"[4096,65536,64,262144,262143]", b"[4,8,4,256,2048]"):
+        metadata = dict(batch.table.schema.metadata)
+        static = metadata[archive_file.KEY_STATIC]
+        assert b'"limits":[4,8,4,256,1024]' in static
+        metadata[archive_file.KEY_STATIC] = static.replace(b"[4,8,4,256,1024]", limits)
+        path.write_bytes(archive_file.encode(batch.table.replace_schema_metadata(metadata)))
+        (problem,) = verify([path], replay=True).problems[:1]
+        assert "limits in the metadata" in problem.what
+
+
 @pytest.mark.parametrize("part", [0, 1, 7, 100, 0.3, 0.9, -1])
 def test_a_truncated_file_is_named(folder: Path, part: float) -> None:
     path = files(folder)[0]
