@@ -18,13 +18,14 @@ def commands_of(commands: Any) -> Commands:
     """The commands as one contiguous array, or an error that says what was given instead."""
     if not isinstance(commands, np.ndarray):
         raise TypeError(f"commands: expected a numpy array of dtype cores.COMMAND, got {type(commands).__name__}")
-    if commands.dtype != COMMAND:
+    if commands.dtype is not COMMAND and commands.dtype != COMMAND:
         raise TypeError(
             f"commands: expected dtype cores.COMMAND, got {commands.dtype}; make it with np.zeros(n, COMMAND)"
         )
     if commands.ndim != 1:
         raise ValueError(f"commands: expected one dimension, got shape {commands.shape}")
-    return np.require(commands, requirements=["C", "A"])
+    flags = commands.flags
+    return commands if flags.c_contiguous and flags.aligned else np.require(commands, requirements=["C", "A"])
 
 
 def slots_of(slots: Any) -> Words:

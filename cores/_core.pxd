@@ -100,6 +100,7 @@ cdef class Core:
     cdef size_t size
     cdef bint partial
     cdef readonly object config
+    cdef object events  # scratch of apply: one command's worst case and more
     cdef object __weakref__  # state trees are kept by core and go with it
 
     cdef int _expect(self, core_status status, str what) except -1

@@ -6,7 +6,10 @@ It must never interpret a record: the rules are in the C sources and nowhere els
 """
 
 from libc.stdint cimport int64_t, uintptr_t
+from libc.string cimport memcpy
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
+
+cimport numpy as cnp
 
 import numpy as np
 
@@ -23,11 +26,13 @@ from cores.records import (
     StateError,
 )
 
-EVENTS_A_COMMAND = 3  # first guess of a batch's events; the buffer grows when it is short
+cnp.import_array()
+
+EVENTS_SPARE = 16384  # room for the events of a batch beyond the worst case of one command
 
 
-cdef inline uintptr_t address_of(object array) except? 0:
-    return <uintptr_t>array.__array_interface__["data"][0]
+cdef inline void *data_of(cnp.ndarray array) noexcept:
+    return cnp.PyArray_DATA(array)
 
 
 cdef class Core:
@@ -65,6 +70,7 @@ cdef class Core:
             status = core_init(self.arena, &self.limits)
         if status != CORE_OK:
             raise ValueError(f"core: {config} refused with status {CoreStatus(status).name}")
+        self.events = np.empty(core_events_max(&self.limits) + EVENTS_SPARE, EVENT)
 
     def __dealloc__(self):
         if self.arena is not NULL:
@@ -75,32 +81,28 @@ cdef class Core:
     def apply(self, commands):
         """Applies commands in order; returns (events, ends): ends[i] is the count of events after command i."""
         commands = commands_of(commands)
-        cdef u64 count = commands.shape[0], done = 0, part = 0, written = 0, capacity
+        cdef u64 count = commands.shape[0], done = 0, written = 0, part, made, i
         ends = np.empty(count, np.uint64)
-        events = np.empty(max(64, EVENTS_A_COMMAND * count), EVENT)
-        cdef const command *source = <const command *>address_of(commands)
-        cdef event *target = <event *>address_of(events)
-        cdef u64 *end_at = <u64 *>address_of(ends)
-        cdef u64 made, i
-        capacity = events.shape[0]
+        cdef cnp.ndarray part_events
+        cdef const command *source = <const command *>data_of(commands)
+        cdef u64 *end_at = <u64 *>data_of(ends)
+        cdef event *target = <event *>data_of(self.events)
+        cdef u64 capacity = self.events.shape[0]
+        parts = []
         while True:
             with nogil:
-                part = core_apply_batch(self.arena, source + done, count - done, target + written, capacity - written,
-                                        &made, end_at + done)
+                part = core_apply_batch(self.arena, source + done, count - done, target, capacity, &made, end_at + done)
                 for i in range(done, done + part):
                     end_at[i] += written
             done += part
             written += made
+            part_events = np.empty(made, EVENT)
+            memcpy(data_of(part_events), target, made * sizeof(event))
+            parts.append(part_events)
             if done == count:
-                break
+                return parts[0] if len(parts) == 1 else np.concatenate(parts), ends
             if core_status_last(self.arena) != CORE_OK:
                 self._raise_fatal(commands, done)
-            grown = np.empty(2 * capacity + core_events_max(&self.limits), EVENT)
-            grown[:written] = events[:written]
-            events = grown
-            target = <event *>address_of(events)
-            capacity = events.shape[0]
-        return events[:written], ends
 
     def apply_one(self, **fields):
         """Applies one command given by its fields (seq: the next by default); returns its events."""
@@ -137,21 +139,21 @@ cdef class Core:
     def walk_config(self):
         """Slots of the configuration, counters and supplies, as (n, 8) words."""
         slots = np.empty((core_walk_config(self.arena, NULL), 8), np.uint64)
-        core_walk_config(self.arena, <slot *>address_of(slots))
+        core_walk_config(self.arena, <slot *>data_of(slots))
         return slots
 
     def walk_symbol(self, u64 number):
         """Slots of a symbol and its open orders; empty when it does not exist here."""
         slots = np.empty((core_walk_symbol(self.arena, number, NULL), 8), np.uint64)
         if slots.size:
-            core_walk_symbol(self.arena, number, <slot *>address_of(slots))
+            core_walk_symbol(self.arena, number, <slot *>data_of(slots))
         return slots
 
     def walk_account(self, u64 number):
         """Slots of an account and its positions; empty when it does not exist here."""
         slots = np.empty((core_walk_account(self.arena, number, NULL), 8), np.uint64)
         if slots.size:
-            core_walk_account(self.arena, number, <slot *>address_of(slots))
+            core_walk_account(self.arena, number, <slot *>data_of(slots))
         return slots
 
     def snapshot(self):
@@ -161,7 +163,7 @@ cdef class Core:
         cdef u64 count
         cdef slot *target
         slots = np.empty((core_snapshot(self.arena, NULL), 8), np.uint64)
-        target = <slot *>address_of(slots)
+        target = <slot *>data_of(slots)
         with nogil:
             core_snapshot(self.arena, target)
         return slots.tobytes()
@@ -177,7 +179,7 @@ cdef class Core:
         except ValueError as error:
             raise StateError(f"snapshot: its first slot is no configuration ({error})") from error
         cdef Core core = cls(config)
-        cdef const slot *source = <const slot *>address_of(slots)
+        cdef const slot *source = <const slot *>data_of(slots)
         cdef u64 count = slots.shape[0]
         cdef core_status status
         with nogil:
@@ -189,17 +191,17 @@ cdef class Core:
     def restore_config(self, slots):
         """First step of a piecewise restore: the slots of `walk_config`."""
         slots = slots_of(slots)
-        self._expect(core_restore_config(self.arena, <const slot *>address_of(slots), slots.shape[0]), "configuration")
+        self._expect(core_restore_config(self.arena, <const slot *>data_of(slots), slots.shape[0]), "configuration")
 
     def restore_symbol(self, slots):
         """The slots of one `walk_symbol`; in ascending order of number."""
         slots = slots_of(slots)
-        self._expect(core_restore_symbol(self.arena, <const slot *>address_of(slots), slots.shape[0]), "symbol")
+        self._expect(core_restore_symbol(self.arena, <const slot *>data_of(slots), slots.shape[0]), "symbol")
 
     def restore_account(self, slots):
         """The slots of one `walk_account`; in ascending order of number."""
         slots = slots_of(slots)
-        self._expect(core_restore_account(self.arena, <const slot *>address_of(slots), slots.shape[0]), "account")
+        self._expect(core_restore_account(self.arena, <const slot *>data_of(slots), slots.shape[0]), "account")
 
     def restore_end(self):
         """Last step of a piecewise restore: from here on the core applies commands."""
@@ -213,13 +215,13 @@ cdef class Core:
     def dirty_symbols(self):
         """Symbols that commands read or changed since `clear_dirty`, ascending."""
         numbers = np.empty(core_dirty_symbols(self.arena, NULL), np.uint64)
-        core_dirty_symbols(self.arena, <u64 *>address_of(numbers) if numbers.size else NULL)
+        core_dirty_symbols(self.arena, <u64 *>data_of(numbers) if numbers.size else NULL)
         return numbers
 
     def dirty_accounts(self):
         """Accounts that commands read or changed since `clear_dirty`, ascending."""
         numbers = np.empty(core_dirty_accounts(self.arena, NULL), np.uint64)
-        core_dirty_accounts(self.arena, <u64 *>address_of(numbers) if numbers.size else NULL)
+        core_dirty_accounts(self.arena, <u64 *>data_of(numbers) if numbers.size else NULL)
         return numbers
 
     def clear_dirty(self):
@@ -271,8 +273,8 @@ cdef class Core:
         levels_max = min(levels_max, self.limits.levels)
         prices = np.empty(max(1, levels_max), np.uint64)
         lots = np.empty(max(1, levels_max), np.uint64)
-        cdef u64 count = core_depth(self.arena, symbol, <side>book_side, levels_max, <u64 *>address_of(prices),
-                                    <u64 *>address_of(lots))
+        cdef u64 count = core_depth(self.arena, symbol, <side>book_side, levels_max, <u64 *>data_of(prices),
+                                    <u64 *>data_of(lots))
         return list(zip(prices[:count].tolist(), lots[:count].tolist(), strict=True))
 
     def open_orders(self, u64 symbol):

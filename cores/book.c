@@ -32,40 +32,33 @@ HOT u64 slot_take(const struct core *core, struct symbol *s, u64 slot) {
     return ladder_take_slot(core, s, slot);
 }
 
-/* Settles one fill between the aggressor and the resting order; false when an account is missing. Balances wrap as
- * two's complement; the bounds of money.h keep their true values inside it. The sum over all accounts stays. */
-static int settle(struct core *core, const struct symbol *s, const struct aggressor *a, const struct order *maker,
-                  u64 lots, u64 fees[2]) {
+/* Settles one fill between the aggressor and the resting order, but for the venue's income: what both paid in fees is
+ * added to *fees. False when an account is missing. Balances wrap as two's complement; the bounds of money.h keep their
+ * true values inside it. */
+HOT int settle(struct core *core, const struct symbol *s, const struct aggressor *a, const struct order *maker,
+               u64 lots, u64 *maker_fee, u64 *taker_fee) {
     struct account *resting = account_touch(core, owner_account(maker->owner));
     if (resting == 0)
         return 0;
     u64 notional = notional_of(s, maker->price, lots), base_units = lots * s->lot_size;
-    u64 maker_fee = fee_of(notional, resting->maker_bp), taker_fee = fee_of(notional, a->account->taker_bp);
+    *maker_fee = fee_of(notional, resting->maker_bp);
+    *taker_fee = fee_of(notional, a->account->taker_bp);
     struct position *maker_base = position_of(resting, s->base), *maker_quote = position_of(resting, s->quote);
     struct position *taker_base = position_of(a->account, s->base), *taker_quote = position_of(a->account, s->quote);
     if (a->side == BID) {
         maker_base->balance -= base_units;
         maker_base->hold -= base_units;
-        maker_quote->balance += notional - maker_fee;
+        maker_quote->balance += notional - *maker_fee;
         taker_base->balance += base_units;
-        taker_quote->balance -= notional + taker_fee;
-    } else {
-        u64 released = hold_of(s, BID, maker->price, maker->leaves, resting->taker_bp) -
-                       hold_of(s, BID, maker->price, maker->leaves - lots, resting->taker_bp);
-        maker_base->balance += base_units;
-        maker_quote->balance -= notional + maker_fee;
-        maker_quote->hold -= released;
-        taker_base->balance -= base_units;
-        taker_quote->balance += notional - taker_fee;
+        taker_quote->balance -= notional + *taker_fee;
+        return 1;
     }
-    fees[0] = maker_fee;
-    fees[1] = taker_fee;
-    if (maker_fee + taker_fee != 0) {
-        struct account *venue = account_touch(core, 0);
-        if (venue == 0)
-            return 0;
-        position_of(venue, s->quote)->balance += maker_fee + taker_fee;
-    }
+    maker_base->balance += base_units;
+    maker_quote->balance -= notional + *maker_fee;
+    maker_quote->hold -= hold_of(s, BID, maker->price, maker->leaves, resting->taker_bp) -
+                         hold_of(s, BID, maker->price, maker->leaves - lots, resting->taker_bp);
+    taker_base->balance -= base_units;
+    taker_quote->balance += notional - *taker_fee;
     return 1;
 }
 
@@ -74,66 +67,70 @@ static int can_pay(const struct symbol *s, const struct aggressor *a, u64 price,
     return notional + fee_of(notional, a->account->taker_bp) <= available_of(position_of(a->account, s->quote));
 }
 
-/* Trades until the aggressor is done or nothing is left that it may trade with. Returns CANCEL_FUNDS when a market buy
- * met an order it cannot pay in full, and REASON_STOPPED at once when an account is missing. */
+/* A resting order is filled: the level's next one is its first now. */
+HOT void drop_head(struct core *core, struct symbol *s, u64 side, u64 key, u64 slot, u64 next) {
+    if (next == SLOT_NONE) {
+        ladder_drop_level(core, s, side, key);
+    } else {
+        levels_of(core, s, side)[key].head = next;
+        orders_of(core, s)[next].prev = SLOT_NONE;
+    }
+    slot_free(core, s, slot);
+}
+
+/* Trades until the aggressor is done or nothing is left that it may trade with; the fees of all its fills then go to the
+ * venue. Returns CANCEL_FUNDS when a market buy met an order it cannot pay in full, and REASON_STOPPED at once when an
+ * account is missing. */
 static u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct output *out) {
-    u64 other = a->side ^ 1;
+    u64 other = a->side ^ 1, fees = 0, reason = REASON_NONE;
     struct order *orders = orders_of(core, s);
     struct level *levels = levels_of(core, s, other);
     while (a->leaves != 0 && s->best[other] <= a->key_max) { /* LEVEL_NONE is above every key_max */
-        u64 key = s->best[other], slot = levels[key].head, fees[2];
-        struct level *level = &levels[key];
+        u64 key = s->best[other], slot = levels[key].head, maker_fee, taker_fee;
         struct order *maker = &orders[slot];
-        u64 lots = maker->leaves < a->leaves ? maker->leaves : a->leaves;
-        if (a->pays_as_goes && !can_pay(s, a, maker->price, lots))
-            return CANCEL_FUNDS;
-        if (!settle(core, s, a, maker, lots, fees))
-            return REASON_STOPPED;
-        maker->leaves -= lots;
-        maker->cum += lots;
-        level->lots -= lots;
-        a->leaves -= lots;
-        emit(out, order_head(s, EVENT_FILL, 0, other + 1, 0), maker->owner, maker->id, maker->price, lots,
-             maker->leaves, fees[0]);
-        emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, maker->price, lots,
-             a->leaves, fees[1]);
-        if (maker->leaves == 0) {
-            level->head = maker->next;
-            if (maker->next == SLOT_NONE)
-                ladder_drop_level(core, s, other, key);
-            else
-                orders[maker->next].prev = SLOT_NONE;
-            slot_free(core, s, slot);
+        u64 lots = maker->leaves < a->leaves ? maker->leaves : a->leaves, left = maker->leaves - lots;
+        if (a->pays_as_goes && !can_pay(s, a, maker->price, lots)) {
+            reason = CANCEL_FUNDS;
+            break;
         }
+        if (!settle(core, s, a, maker, lots, &maker_fee, &taker_fee))
+            return REASON_STOPPED;
+        fees += maker_fee + taker_fee; /* at most the notionals, which are money that is there */
+        a->leaves -= lots;
+        emit(out, order_head(s, EVENT_FILL, 0, other + 1, 0), maker->owner, maker->id, maker->price, lots, left,
+             maker_fee);
+        emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, maker->price, lots,
+             a->leaves, taker_fee);
+        levels[key].lots -= lots;
+        maker->leaves = left;
+        maker->cum += lots;
+        if (left == 0)
+            drop_head(core, s, other, key, slot, maker->next);
     }
-    return REASON_NONE;
+    if (fees != 0) {
+        struct account *venue = account_touch(core, 0);
+        if (venue == 0)
+            return REASON_STOPPED;
+        position_of(venue, s->quote)->balance += fees;
+    }
+    return reason;
 }
 
-/* How much a market buy would get for what it has, fill by fill as match would do it. Its own resting sells pay it, and
- * the venue's own account receives the fees. */
-static u64 payable_lots(struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough) {
+/* How much a market buy would get for what it has, fill by fill as match would do it. Its own resting sells pay it. */
+static u64 payable_lots(const struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough) {
     const struct order *orders = orders_of(core, s);
     u64 available = available_of(position_of(a->account, s->quote)), lots = 0;
     for (u64 slot = ladder_walk(core, s, ASK, SLOT_NONE); slot != SLOT_NONE && lots < enough;
          slot = ladder_walk(core, s, ASK, slot)) {
         const struct order *maker = &orders[slot];
         u64 fill = maker->leaves < enough - lots ? maker->leaves : enough - lots;
-        u64 notional = notional_of(s, maker->price, fill), fee = fee_of(notional, a->account->taker_bp);
-        if (notional + fee > available)
+        u64 notional = notional_of(s, maker->price, fill), cost = notional + fee_of(notional, a->account->taker_bp);
+        if (cost > available)
             break;
-        available -= notional + fee;
+        available -= cost;
         lots += fill;
-        u64 number = owner_account(maker->owner);
-        if (number != a->account->number && a->account->number != 0)
-            continue;
-        const struct account *resting = account_touch(core, number);
-        if (resting == 0)
-            break; /* core->status says so */
-        u64 maker_fee = fee_of(notional, resting->maker_bp);
-        if (number == a->account->number)
-            available += notional - maker_fee;
-        if (a->account->number == 0)
-            available += maker_fee + fee;
+        if (owner_account(maker->owner) == a->account->number)
+            available += notional - fee_of(notional, a->account->maker_bp);
     }
     return lots;
 }
@@ -198,12 +195,13 @@ static u64 new_form_reason(const struct command *c) {
 /* The rules on notional, post-only and funds for a limit order of `lots` that may use `released` of its own hold. */
 static u64 terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 price, u64 lots,
                         u64 released, u64 post_only) {
-    u64 cost = cost_checked(s, price, lots, account->taker_bp), base_units = base_checked(s, lots);
-    if (cost == SLOT_NONE || base_units == SLOT_NONE)
+    if (lots > s->lots_safe &&
+        (cost_checked(s, price, lots, account->taker_bp) == SLOT_NONE || base_checked(s, lots) == SLOT_NONE))
         return REJECT_NOTIONAL_TOO_LARGE;
     if (post_only && s->best[side ^ 1] <= ladder_key(s, side ^ 1, price))
         return REJECT_POST_ONLY_WOULD_CROSS;
-    if ((side == BID ? cost : base_units) > available_of(position_of(account, hold_asset(s, side))) + released)
+    if (hold_of(s, side, price, lots, account->taker_bp) >
+        available_of(position_of(account, hold_asset(s, side))) + released)
         return REJECT_INSUFFICIENT_FUNDS;
     return REASON_NONE;
 }
@@ -235,23 +233,26 @@ static u64 new_reason(const struct command *c, const struct symbol *s, const str
 }
 
 /* Whether what must be filled at once can be: all of a FOK, MinQty of any other. */
-static u64 at_once_reason(struct core *core, const struct symbol *s, const struct command *c,
+static u64 at_once_reason(const struct core *core, const struct symbol *s, const struct command *c,
                           const struct aggressor *a) {
     u64 fok = command_tif(c) == TIF_FOK, need = fok ? c->qty_lots : c->aux;
     if (need == 0)
         return REASON_NONE;
     u64 lots =
         a->pays_as_goes ? payable_lots(core, s, a, a->leaves) : ladder_lots(core, s, a->side ^ 1, a->key_max, need);
-    if (core->status != CORE_OK)
-        return REASON_STOPPED;
     if (lots >= need)
         return REASON_NONE;
     return fok ? CANCEL_FOK : CANCEL_MIN_QTY;
 }
 
+HOT void emit_accepted(const struct command *c, u64 slot, u64 price, struct output *out) {
+    emit(out, answer_head(c, EVENT_ACCEPTED, 0), c->owner & OWNER_ORDER_MASK, c->seq << 24 | slot, price, c->qty_lots,
+         c->qty_lots, c->aux);
+}
+
 /* Puts what is left of a new order into the book, behind the others at its price, with its hold. */
-STAGE u64 rest_new(struct core *core, struct symbol *s, struct position *p, const struct command *c, u64 slot,
-                   u64 leaves, u64 hold, u64 key) {
+HOT u64 rest_new(struct core *core, struct symbol *s, struct position *p, const struct command *c, u64 slot, u64 leaves,
+                 u64 hold, u64 key) {
     u64 side = command_side(c) - 1;
     struct order *order = &orders_of(core, s)[slot];
     order->id = c->seq << 24 | slot;
@@ -259,15 +260,10 @@ STAGE u64 rest_new(struct core *core, struct symbol *s, struct position *p, cons
     order->price = c->price_ticks;
     order->cum = c->qty_lots - leaves;
     order->owner = c->owner & OWNER_ORDER_MASK;
-    order->facts = c->head >> 8 & 0xffffffff;
+    order->facts = c->head << 24 >> 32;
     p->hold += hold;
     ladder_append(core, s, side, key, slot);
     return slot_take(core, s, slot);
-}
-
-HOT void emit_accepted(const struct command *c, u64 slot, u64 price, struct output *out) {
-    emit(out, answer_head(c, EVENT_ACCEPTED, 0), c->owner & OWNER_ORDER_MASK, c->seq << 24 | slot, price, c->qty_lots,
-         c->qty_lots, c->aux);
 }
 
 /* The rest of an accepted order's way: it may trade at once, and may not rest. */
@@ -308,8 +304,15 @@ STAGE u64 new_special(struct core *core, struct symbol *s, struct account *accou
 
 /* A plain order is a limit order, Day or GTC, with no flag and no MinQty: most are. */
 HOT int new_is_plain(const struct command *c) {
-    u64 facts = c->head >> 8 & 0xffffffff, tif_or_side = (u64)TIF_GTC << 16 | 3;
-    return (facts & ~tif_or_side) == (u64)ORD_LIMIT << 8 && (facts & 3) - 1 <= 1 && c->aux == 0;
+    uint32_t facts = (uint32_t)(c->head >> 8), tif_or_side = TIF_GTC << 16 | 3;
+    return (facts & ~tif_or_side) == ORD_LIMIT << 8 && (facts & 3) - 1 <= 1 && c->aux == 0;
+}
+
+STAGE u64 accept_plain(struct core *core, struct symbol *s, struct position *p, const struct command *c, u64 hold,
+                       u64 key, struct output *out) {
+    u64 slot = s->slot_first;
+    emit_accepted(c, slot, c->price_ticks, out);
+    return rest_new(core, s, p, c, slot, c->qty_lots, hold, key);
 }
 
 /* The shortest way, for a plain order that breaks no rule and just rests; whatever is not clear at a glance goes by all
@@ -323,7 +326,7 @@ u64 book_new(struct core *core, const struct command *c, struct output *out) {
     u64 lots = c->qty_lots, window = s->max_ticks - s->min_ticks, other_key = c->price_ticks - s->min_ticks;
     if (!new_is_plain(c) || account->flags != 0 || lots - 1 >= s->lots_safe || other_key > window)
         return new_special(core, s, account, c, out);
-    u64 slot = s->slot_first, hold, best;
+    u64 hold, best;
     struct position *p;
     if (command_side(c) == SIDE_BUY) {
         p = position_of(account, s->quote);
@@ -335,10 +338,9 @@ u64 book_new(struct core *core, const struct command *c, struct output *out) {
         best = s->best[BID];
         other_key = window - other_key;
     }
-    if (hold > available_of(p) || slot == SLOT_NONE || best <= other_key)
+    if (hold > available_of(p) || s->slot_first == SLOT_NONE || best <= other_key)
         return new_special(core, s, account, c, out);
-    emit_accepted(c, slot, c->price_ticks, out);
-    return rest_new(core, s, p, c, slot, lots, hold, window - other_key);
+    return accept_plain(core, s, p, c, hold, window - other_key, out);
 }
 
 /* ---- CANCEL, REPLACE ---- */

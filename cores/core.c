@@ -179,19 +179,26 @@ u64 core_apply(struct core *core, const struct command *command, struct event *e
     }
     core->last_seq = seq;
     core->last_time_ns = time_ns;
-    struct output out = {.at = events, .exec_id = seq << 24, .first = events, .command = command};
+    struct output out = {.at = events, .exec_id = seq << 24, .command = command};
     u64 reason = dispatch(core, command, &out);
-    return reason == REASON_NONE ? (u64)(out.at - out.first) : refuse(reason, &out);
+    return reason == REASON_NONE ? out.exec_id & 0xffffff : refuse(reason, &out);
 }
 
 enum core_status core_status_last(const struct core *core) {
     return (enum core_status)core->status;
 }
 
-/* Most events that this command can make in the state as it is. */
+/* Most events that this command can make in the state as it is: a fill takes a lot and a resting order. */
 static u64 events_bound(const struct core *core, const struct command *c) {
     const struct symbol *s = command_symbol(c) < core->symbol_count ? symbol_peek(core, command_symbol(c)) : 0;
-    return s == 0 ? 2 : 2 * s->order_count + 2;
+    if (s == 0)
+        return 1;
+    u64 kind = command_kind_of(c);
+    if (kind == COMMAND_MASS_CANCEL || kind == COMMAND_TIME)
+        return 1 + s->order_count;
+    if (kind != COMMAND_NEW && kind != COMMAND_REPLACE)
+        return 1;
+    return 2 + 2 * (c->qty_lots < s->order_count ? c->qty_lots : s->order_count);
 }
 
 u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,

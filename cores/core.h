@@ -217,7 +217,7 @@ u64 core_apply(struct core *core, const struct command *command, struct event *e
 enum core_status core_status_last(const struct core *core);
 
 /* Applies commands until done, until a fatal one, or until `events_capacity` cannot hold the next one's worst case
- * (2 + 2 * the open orders of its symbol). Returns how many were applied; when fewer than `count`, core_status_last is
+ * (never more than core_events_max). Returns how many were applied; when fewer than `count`, core_status_last is
  * CORE_OK for want of room. *events_count gets the events written, event_ends[i] (when not null) the running count. */
 u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,
                      u64 events_capacity, u64 *events_count, u64 *event_ends);

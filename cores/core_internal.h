@@ -110,7 +110,6 @@ _Static_assert(sizeof(struct level) == 32, "two levels a cache line");
 struct output {
     struct event *at;
     u64 exec_id;
-    struct event *first;
     const struct command *command;
 };
 
@@ -197,18 +196,16 @@ static inline struct order *orders_of(const struct core *core, const struct symb
     return at(s, core->orders_offset);
 }
 
-/* A directory entry is number + 1 | offset of the region << 20, 0 when empty; linear probing, at most half full. The
- * largest arena is below 2^39 bytes, and numbers below 2^16. */
-#define DIRECTORY_SHIFT 20u
-
+/* A directory entry is the offset of a region, 0 when empty; the region says its number, in its first word. Linear
+ * probing, at most half full. */
 HOT void *directory_find(const struct core *core, u64 directory_offset, u64 mask, u64 number) {
     const u64 *directory = at(core, directory_offset);
     for (u64 i = number & mask;; i = (i + 1) & mask) {
-        u64 entry = directory[i];
-        if ((entry & ((1u << DIRECTORY_SHIFT) - 1)) == number + 1)
-            return at(core, entry >> DIRECTORY_SHIFT);
-        if (entry == 0)
+        if (directory[i] == 0)
             return 0;
+        u64 *region = at(core, directory[i]);
+        if (region[0] == number)
+            return region;
     }
 }
 
@@ -216,7 +213,7 @@ static inline void directory_add(struct core *core, u64 directory_offset, u64 ma
     u64 *directory = at(core, directory_offset), i = number & mask;
     while (directory[i] != 0)
         i = (i + 1) & mask;
-    directory[i] = (number + 1) | (u64)((const char *)region - (const char *)core) << DIRECTORY_SHIFT;
+    directory[i] = (u64)((const char *)region - (const char *)core);
 }
 
 /* Region of a symbol that exists, or null when this partial core does not have it. Reads only. */

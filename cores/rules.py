@@ -397,22 +397,23 @@ class Book:
                 if notional + taker_fee > available:
                     break
                 available -= notional + taker_fee
-                available += self.returned(account, resting, notional, taker_fee)
+                if resting.account == account.number:
+                    available += notional - fee(notional, account.maker_bp)
             lots += fill
         return lots
-
-    def returned(self, buyer: Account, resting: Order, notional: int, taker_fee: int) -> int:
-        """What a fill pays back to the buyer: the proceeds of its own resting sell, and the venue its fees."""
-        if resting.account != buyer.number and buyer.number != 0:
-            return 0
-        maker_fee = fee(notional, self.touch_account(resting.account).maker_bp)
-        proceeds = notional - maker_fee if resting.account == buyer.number else 0
-        return proceeds + (maker_fee + taker_fee if buyer.number == 0 else 0)
 
     # ---- matching ----
 
     def match(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> int:
-        """Best price first, first in first, at the resting order's price, until done or out of reach."""
+        """Trades until done or out of reach; the fees of all its fills then go to account 0."""
+        income, reason = self.fill_all(symbol, account, order, limit)
+        if income:
+            self.touch_account(0).positions[symbol.terms.quote].balance += income
+        return reason
+
+    def fill_all(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> tuple[int, int]:
+        """Best price first, first in first, at the resting order's price; the fees paid, and why it ended early."""
+        income = 0
         market_buy = order.ord_type == OrdType.MARKET and order.side == Side.BUY
         while order.leaves and symbol.crosses(order.side, limit):
             queue = symbol.levels(opposite(order.side)).peekitem(0)[1]
@@ -421,8 +422,9 @@ class Book:
             notional = symbol.notional(resting.price_ticks, lots)
             cost = notional + fee(notional, account.taker_bp)
             if market_buy and cost > account.positions[symbol.terms.quote].available:
-                return Reason.CANCEL_FUNDS
+                return income, Reason.CANCEL_FUNDS
             fees = self.settle(symbol, account, order, resting, lots)
+            income += sum(fees)
             for party, flags, paid in ((resting, 0, fees[0]), (order, EventFlag.AGGRESSOR, fees[1])):
                 party.leaves -= lots
                 party.cum += lots
@@ -431,10 +433,10 @@ class Book:
             if resting.leaves == 0:
                 symbol.unlink(resting)
                 symbol.forget(resting)
-        return Reason.NONE
+        return income, Reason.NONE
 
     def settle(self, symbol: Symbol, taker: Account, order: Order, resting: Order, lots: int) -> tuple[int, int]:
-        """Base to the buyer, quote to the seller; each pays its fee in quote, the buyer on top, to account 0."""
+        """Base to the buyer, quote to the seller; each pays its fee in quote, the buyer on top; returns the fees."""
         maker, terms = self.touch_account(resting.account), symbol.terms
         notional = symbol.notional(resting.price_ticks, lots)
         maker_fee, taker_fee = fee(notional, maker.maker_bp), fee(notional, taker.taker_bp)
@@ -445,8 +447,6 @@ class Book:
             sign = 1 if side == Side.BUY else -1
             party.positions[terms.base].balance += sign * lots * terms.lot_size
             party.positions[terms.quote].balance -= sign * notional + paid
-        if maker_fee + taker_fee:
-            self.touch_account(0).positions[terms.quote].balance += maker_fee + taker_fee
         return maker_fee, taker_fee
 
     def rest(self, symbol: Symbol, account: Account, order: Order) -> None:
