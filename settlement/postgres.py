@@ -25,14 +25,16 @@ def start(folder: Path) -> str:
     """Start the server of a folder, or find it running; returns its connection string."""
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
+    reason = ""
     for attempt in range(1, STARTS_MAX + 1):
         try:
             return str(_server(folder).get_uri())
-        except subprocess.SubprocessError as error:
+        except (subprocess.SubprocessError, OSError) as error:
             # Recovery after a crash can outlast the ten seconds the package gives it; the server then comes up anyway.
-            log.warning("ledger: PostgreSQL in %s did not start (%s), attempt %d", folder, error, attempt)
+            reason = str(error)
+            log.warning("ledger: PostgreSQL in %s did not start (%s), attempt %d", folder, reason, attempt)
             time.sleep(attempt)
-    raise LedgerError(f"the embedded PostgreSQL in {folder} does not start; see {folder / 'log'}")
+    raise LedgerError(f"the embedded PostgreSQL in {folder} does not start: {reason}; see {folder / 'log'}")
 
 
 def stop(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +17,26 @@ from settlement.ledger import Ledger
 _numbers = itertools.count()
 
 
+def _open_folder() -> Path:
+    """A folder that PostgreSQL's own user can reach when the tests run as root: pytest closes its folders to others,
+    and does so again whenever another run of pytest begins."""
+    folder = Path(tempfile.mkdtemp(prefix="fix-venue-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    folder = _open_folder()
+    yield folder
+    postgres.stop(folder / "ledger")
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgres") / "data"
+def postgres_url() -> Iterator[str]:
+    parent = _open_folder()
+    folder = parent / "data"
     url = postgres.start(folder)
     with psycopg.connect(url, autocommit=True) as connection:
         # These databases live for seconds; what a crash does to them is tested on a server of its own.
@@ -25,6 +44,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         connection.execute("SELECT pg_reload_conf()")
     yield url
     postgres.stop(folder)
+    shutil.rmtree(parent)
 
 
 @pytest.fixture

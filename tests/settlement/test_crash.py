@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from settlement import postgres
 from settlement.ledger import Ledger
 from settlement.service import Settlement
 from tests.settlement.crash_process import EXIT_CODE, write_config
@@ -78,30 +77,27 @@ def _fresh_database(url: str, number: int) -> str:
     return f"{url.split('?')[0].rsplit('/', 1)[0]}/{name}_{number}?{url.split('?')[1]}"
 
 
-def test_killed_with_everything_embedded(tmp_path: Path, archive: Path) -> None:
+def test_killed_with_everything_embedded(open_folder: Path, archive: Path) -> None:
     """SIGKILL while it works, with its own PostgreSQL and its own chain; then PostgreSQL is killed as well."""
-    settings = config(tmp_path, archive, "", range_batches=1, stop_ledger=True)
+    settings = config(open_folder, archive, "", range_batches=1, stop_ledger=True)
     seal(archive, linked(6))
-    file = write_config(settings, tmp_path / "settlement.json")
-    pid_file = tmp_path / "ledger" / "postmaster.pid"
-    try:
-        command = [sys.executable, "-m", "settlement", "--config", str(file)]
-        with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stderr=log)
-        deadline = time.monotonic() + 60
-        while "is mined in block" not in (tmp_path / "log").read_text():
-            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
-        prover = HashProver(tmp_path)
-        settlement = Settlement(settings, prover, prover.verify)
-        settle(settlement, 120)
-        settlement.close()
-        assert not pid_file.exists()
-    finally:
-        postgres.stop(tmp_path / "ledger")
+    file = write_config(settings, open_folder / "settlement.json")
+    log, pid_file = open_folder / "log", open_folder / "ledger" / "postmaster.pid"
+    command = [sys.executable, "-m", "settlement", "--config", str(file)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=output)
+    deadline = time.monotonic() + 120
+    while "is mined in block" not in log.read_text():
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+    prover = HashProver(open_folder)
+    settlement = Settlement(settings, prover, prover.verify)
+    settle(settlement, 120)
+    settlement.close()
+    assert not pid_file.exists()
 
 
 def test_one_settlement_process_a_ledger(tmp_path: Path, archive: Path, ledger_url: str, ledger: Ledger) -> None:

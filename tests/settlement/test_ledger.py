@@ -229,22 +229,28 @@ def test_lost_connection_comes_back(ledger: Ledger, ledger_url: str) -> None:
     assert len(ledger.batch_states()) == 1
 
 
-def test_embedded_server_survives(tmp_path: Path) -> None:
+def test_embedded_server_survives(open_folder: Path) -> None:
     """A reader that ends leaves it running; a stale process id does not hide that it is gone."""
-    folder = tmp_path / "ledger"
-    try:
-        first = Ledger.embedded(folder)
-        with_batches(first, 2)
-        Ledger.embedded(folder).close()
-        assert len(first.batch_states()) == 2
-        first.close(stop_server=True)
-        assert not (folder / "postmaster.pid").exists()
-        (folder / "postmaster.pid").write_text(f"1\n{folder}\n1\n5432\n{folder}\nlocalhost\n1 1\nready\n")
-        second = Ledger.embedded(folder)
-        assert len(second.batch_states()) == 2
-        second.close()
-    finally:
-        postgres.stop(folder)
+    folder = open_folder / "ledger"
+    first = Ledger.embedded(folder)
+    with_batches(first, 2)
+    Ledger.embedded(folder).close()
+    assert len(first.batch_states()) == 2
+    first.close(stop_server=True)
+    assert not (folder / "postmaster.pid").exists()
+    (folder / "postmaster.pid").write_text(f"1\n{folder}\n1\n5432\n{folder}\nlocalhost\n1 1\nready\n")
+    second = Ledger.embedded(folder)
+    assert len(second.batch_states()) == 2
+    second.close()
+
+
+def test_embedded_server_that_cannot_start(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "STARTS_MAX", 1)
+    folder = open_folder / "ledger"
+    folder.mkdir()
+    (folder / "PG_VERSION").write_text("18\n")
+    with pytest.raises(LedgerError, match="does not start"):
+        Ledger.embedded(folder)
 
 
 def test_claim_is_noticed_when_it_is_lost(ledger: Ledger, ledger_url: str) -> None:
