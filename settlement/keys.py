@@ -6,6 +6,7 @@ send what the contract checks anyway, the verifier signs attestations. A key is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from dataclasses import dataclass, fields
@@ -52,10 +53,15 @@ def _load(path: Path, make_missing: bool) -> bytes:
 
 
 def _write(path: Path, number: int) -> None:
-    part = path.with_suffix(".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{number:064x}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    """Make the file, unless another process just has: both then use the one that is there."""
+    part = path.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{number:064x}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink()

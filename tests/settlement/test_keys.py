@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,25 @@ def test_made_once_and_private(tmp_path: Path) -> None:
     for file in (tmp_path / "keys").iterdir():
         assert file.stat().st_mode & 0o077 == 0
     assert keys.owner.hex() not in repr(keys)
+
+
+def test_two_processes_make_the_same_keys(tmp_path: Path) -> None:
+    """Chain and settlement start at the same time on a new folder and must agree on whom the chain funds."""
+    script = f"from settlement.keys import load_keys; from pathlib import Path; k = load_keys(Path({str(tmp_path)!r}), "
+    script += "make_missing=True); print((k.owner + k.committer + k.prover + k.verifier).hex())"
+    root = Path(__file__).parent.parent.parent
+    command = [sys.executable, "-c", script]
+    started = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) for _ in range(6)]
+    printed = {process.communicate(timeout=120)[0] for process in started}
+    assert len(printed) == 1 and len(printed.pop()) == 257
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_key_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_keys(tmp_path, make_missing=True)
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.suffix != ".key" and exists(path))
+    assert load_keys(tmp_path, make_missing=True) == first
 
 
 def test_missing_key_is_named(tmp_path: Path) -> None:
