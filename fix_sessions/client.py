@@ -113,7 +113,7 @@ class Broker:
         """Any request; gives it a ClOrdID and a TransactTime when it has none."""
         own: list[Pair] = [(int(name[1:]), str(value)) for name, value in fields.items()]
         tags = {tag for tag, _ in own}
-        clordid = "" if 11 in tags else f"{self.comp_id}-{time.time_ns() // 1000 % 10**10}-{next(self.names)}"
+        clordid = "" if 11 in tags or any(tag == 11 for tag, _ in body) else f"{self.comp_id}-{time.time_ns() // 1000 % 10**10}-{next(self.names)}"
         body = [pair for pair in body if pair[0] not in tags] + own + ([(11, clordid)] if clordid else [])
         if msg_type != "H":
             body.append((60, datetime.now(UTC).strftime("%Y%m%d-%H:%M:%S.%f")))

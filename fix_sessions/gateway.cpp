@@ -292,6 +292,7 @@ void Gateway::turn() {
     epoll_event events[EVENTS_MAX];
     uint64_t now = now_ms();
     int timeout_ms = m_next_tick_ms > now ? static_cast<int>(m_next_tick_ms - now) : 0;
+    timeout_ms = m_turns_wanted ? std::min(timeout_ms, 1) : timeout_ms; // what is waited for may come without a report
     {
         std::lock_guard<std::mutex> guard(m_mutex);
         bool work = !m_tasks.empty() || !m_reports.empty() || !m_own_reports.empty() || !m_departed.empty();

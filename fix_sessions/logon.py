@@ -6,9 +6,11 @@ much as a known one and is told the same, so that nobody learns who exists. Must
 
 from __future__ import annotations
 
+import functools
 import hmac
 import logging
 import queue
+import secrets
 import threading
 from collections.abc import Callable
 
@@ -30,6 +32,12 @@ def hash_password(password: str) -> str:
     return PasswordHasher().hash(password)
 
 
+@functools.cache
+def nobody() -> str:
+    """A hash that costs what `hash_password`'s costs and that no password matches."""
+    return PasswordHasher().hash(secrets.token_hex())
+
+
 class LogonPolicy:
     """Decides about a Logon by itself; what depends on the session's state is the gateway's business."""
 
@@ -37,7 +45,6 @@ class LogonPolicy:
         self.config = config
         self.sessions = {session.comp_id.encode(): session for _, session in config.sessions()}
         self.hasher = PasswordHasher()
-        self.nobody = self.hasher.hash("nobody has this password")
 
     def refusal(self, message: bytes) -> str:
         """Why this Logon is refused; empty when it is let in."""
@@ -60,7 +67,7 @@ class LogonPolicy:
         expected = session.username.encode() if session else b""
         named = hmac.compare_digest(expected, username) and session is not None
         try:
-            self.hasher.verify(session.password_hash if session else self.nobody, password)
+            self.hasher.verify(session.password_hash if session else nobody(), password)
         except (VerificationError, InvalidHashError):
             return False
         return named
@@ -90,6 +97,7 @@ class Doorkeeper:
             self.answer(connection, "too many logons at once; try again in a moment")
 
     def _run(self) -> None:
+        nobody()
         while (request := self.requests.get()) is not None:
             connection, message, peer = request
             try:

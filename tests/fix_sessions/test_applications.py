@@ -1,0 +1,112 @@
+"""The native and the Python application give the same bytes, but for times and checksums, for any order flow."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from fix_sessions.client import Broker
+from tests.fix_sessions.rig import Venue, settle
+
+SYMBOLS = ["ACME", "ACME", "ACME", "BOLT", "BOLT", "ZZZ", "acme"]
+PRICES = ["99.50", "99.51", "100", "100.00", "100.10", "99.505", "10.025", "10.01", "0", "-1", "1e3", "200", ".5", "7.", "x"]
+PRICES += ["99999999999999999999999999999999999999999999", "10000000000", "0000100.000000000", "5", "40", "12.5000"]
+QUANTITIES = ["1", "10", "0.5", "2.5", "0", "-3", "1.25", "100", "1000000", "1099511627776", "7.0", "9" * 45, "", "abc"]
+EXECS = [None, None, None, "6", "6 6", "G", "6 G", "1"]
+TIME, CHECK, SENDING, LENGTH = 60, 10, 52, 9
+
+
+def random_request(chance: random.Random, names: list[str], index: int) -> tuple[str, list[tuple[int, str]]]:
+    """Any D, F, G, H or q, mostly sensible."""
+    kind = chance.choices("DGFHq", [10, 4, 3, 1, 0.3])[0]
+    side = chance.choice(["1", "2", "1", "2", "5", "1"])
+    body = [(11, f"c{index}" if chance.random() < 0.97 or not names else chance.choice(names))]
+    if kind in "FG":
+        body.append((41, chance.choice(names) if names and chance.random() < 0.9 else "nothing"))
+    if chance.random() < 0.15:
+        body.append((1, chance.choice(["1", "3", "2", "99999999", "x", "01"])))
+    if kind == "q":
+        body.append((530, chance.choice(["1", "7", "6"])))
+    if kind != "q" or chance.random() < 0.7:
+        body += [(55, chance.choice(SYMBOLS))]
+    body += [(54, side)] if kind != "q" or chance.random() < 0.3 else []
+    if kind in "DG":
+        simple = chance.random() < 0.7
+        body.append((38, str(chance.randint(1, 50)) if simple else chance.choice(QUANTITIES)))
+        body.append((40, chance.choices("213", [8, 1, 0.3])[0]))
+        if chance.random() < 0.97:
+            body.append((44, f"{chance.randint(9900, 10100) / 100}" if simple else chance.choice(PRICES)))
+        if chance.random() < 0.4:
+            body.append((59, chance.choice("01346")))
+        instruction = chance.choice(EXECS)
+        body += [(18, instruction)] if instruction else []
+        if kind == "D" and chance.random() < 0.1:
+            body.append((110, chance.choice(QUANTITIES)))
+    body += [(60, "20260101-00:00:00.000")] if kind != "H" else []
+    return kind, body
+
+
+def flow(venue: Venue, seed: int, count: int) -> dict[str, list[list[tuple[int, bytes]]]]:
+    """Plays the flow on three sessions; returns all that each of them got."""
+    chance = random.Random(seed)
+    brokers = {name: venue.logged_on(name) for name in ("ALPHA1", "BRAVO1", "ALPHA2")}
+    names: dict[str, list[str]] = {name: [] for name in brokers}
+    for index in range(count):
+        name = chance.choice(list(brokers))
+        kind, body = random_request(chance, names[name], index)
+        names[name].append(body[0][1])
+        brokers[name].send(kind, [(tag, value) for tag, value in body])
+        if index % 10 == 9:  # so that both venues see the same order of arrival
+            settle_all(brokers)
+        else:
+            settle(brokers[name])
+    settle_all(brokers)
+    return {name: everything(broker) for name, broker in brokers.items()}
+
+
+def settle_all(brokers: dict[str, Broker]) -> None:
+    for broker in brokers.values():
+        settle(broker)
+
+
+def everything(broker: Broker) -> list[list[tuple[int, bytes]]]:
+    got = sorted([*broker.inbox, *broker.admin], key=lambda message: int(message.get(34)))
+    blank = {TIME, CHECK, SENDING}
+    pairs = [[(int(tag), value) for tag, value in message.pairs] for message in got]
+    return [[(tag, b"" if tag in blank else value) for tag, value in message] for message in pairs]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_same_bytes(make_venue, seed: int):
+    flows = {}
+    for application in ("native", "python"):
+        venue = make_venue(application, folder=application)
+        flows[application] = flow(venue, seed, 250)
+        venue.engine.check()
+    for name, native in flows["native"].items():
+        python = flows["python"][name]
+        assert len(native) == len(python), f"seed {seed}, {name}"
+        for one, other in zip(native, python, strict=True):
+            assert one == other, f"seed {seed}, {name}"
+    kinds = {dict(message)[35] for messages in flows["native"].values() for message in messages}
+    assert {b"8", b"9", b"3"} <= kinds, f"seed {seed}: the flow reaches every kind of answer, was {kinds}"
+
+
+def test_same_journal(make_venue):
+    """The records and annexes are the same too, but for time and salt."""
+    from venue.follower import Follower
+
+    journals = []
+    for application in ("native", "python"):
+        venue = make_venue(application, folder=application)
+        flow(venue, 99, 150)
+        venue.engine.drain()
+        found = Follower(venue.config.journal_dir).poll(10_000)
+        commands = found.commands.copy()
+        commands["time_ns"] = 0
+        ends = [0, *found.annex_ends.tolist()]
+        bodies = [bytes(found.annex[a + 16 : b]) for a, b in zip(ends, ends[1:], strict=False)]
+        journals.append((commands.tobytes(), bodies))
+    assert journals[0][0] == journals[1][0]
+    assert journals[0][1] == journals[1][1]
