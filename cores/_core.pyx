@@ -250,6 +250,11 @@ cdef class Core:
         """Address of the C core, for code that speaks core.h; valid while this object lives."""
         return <uintptr_t>self.arena
 
+    @property
+    def arena_bytes(self):
+        """Size of the C core's arena; its untouched pages take no memory."""
+        return self.size
+
     def find_order(self, u64 symbol, u64 order_id):
         """The open order, or None."""
         cdef order_view view

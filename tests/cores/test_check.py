@@ -1,0 +1,178 @@
+"""`check` finds what it claims to find: each invariant is broken by hand in the compiled core's memory.
+
+The layout is that of core_internal.h for SMALL (64 levels, 64 slots, 3 assets); what moves there moves here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cores import Invariant, Side
+from tests.cores.fix_cores import (
+    LOT_SIZE,
+    PRICE_HIGH,
+    PRICE_LOW,
+    TICK_VALUE,
+    CompiledCore,
+    ReferenceCore,
+    deposit,
+    funded,
+    new,
+)
+
+Words = np.ndarray[Any, np.dtype[np.uint64]]
+AMOUNT = 10**9
+TERMS = [0, 1, LOT_SIZE, TICK_VALUE, PRICE_LOW, PRICE_HIGH]
+NUMBER, ORDER_COUNT, BEST, SLOT_FIRST, LOTS_SAFE = 0, 8, 9, 11, 12
+LADDERS, SLOTS, LEVELS, ORDERS = (16, 19), 22, (32, 288), 544  # words from the symbol's region
+TOP = 1  # of a bitmap with one word of numbers
+LEVEL_WORDS, ORDER_WORDS, POSITION_WORDS = 4, 8, 4
+BID_KEY, ASK_KEY = PRICE_HIGH - 120, 130 - PRICE_LOW
+
+
+def find(words: Words, pattern: list[int]) -> int:
+    """Index of the only place where the words are `pattern`."""
+    windows = np.lib.stride_tricks.sliding_window_view(words, len(pattern))
+    (found,) = np.flatnonzero((windows == np.array(pattern, np.uint64)).all(axis=1))
+    return int(found)
+
+
+class Broken:
+    """A core with two bids at 120 (slots 0, 1), one at 119 (2) and an ask at 130 (3), and its memory."""
+
+    def __init__(self) -> None:
+        self.core = funded(CompiledCore, amount=AMOUNT)
+        for side, price in ((Side.BUY, 120), (Side.BUY, 120), (Side.BUY, 119), (Side.SELL, 130)):
+            self.core.apply_one(**new(1, side, price, 7))
+        self.core.apply_one(**deposit(3, 2, 12_345))
+        self.core.check()
+        count = self.core.arena_bytes // 8
+        words: Words = np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(self.core.address))
+        self.words = words
+        self.symbol = words[find(words, TERMS) - 2 :]
+        self.position = words[find(words, [AMOUNT + 12_345, 0, 0]) :]  # of account 3 in asset 2
+        account = find(words, [3, 1, 0, 10, 25])  # number, touched, flags, fees
+        self.account = words[account:]
+        self.supply = words[find(words, [4 * AMOUNT, 0, 4 * AMOUNT, 0, 4 * AMOUNT + 12_345, 0]) :]
+
+    def level(self, side: int, key: int) -> Words:
+        return self.symbol[LEVELS[side] + LEVEL_WORDS * key :]
+
+    def order(self, slot: int) -> Words:
+        return self.symbol[ORDERS + ORDER_WORDS * slot :]
+
+
+def cross(broken: Broken) -> None:
+    """Moves the ask from 130 to 119 with all its links."""
+    key = 119 - PRICE_LOW
+    broken.level(1, key)[:3] = broken.level(1, ASK_KEY)[:3]
+    broken.symbol[LADDERS[1]] = 1 << key
+    broken.symbol[BEST + 1] = key
+    broken.order(3)[2] = 119
+
+
+def put(part: Callable[[Broken], Words], index: int, change: Callable[[int], int]) -> Callable[[Broken], None]:
+    def apply(broken: Broken) -> None:
+        words = part(broken)
+        words[index] = change(int(words[index])) % (1 << 64)
+
+    return apply
+
+
+def symbol(broken: Broken) -> Words:
+    return broken.symbol
+
+
+def plus(amount: int) -> Callable[[int], int]:
+    return lambda old: old + amount
+
+
+def to(value: int) -> Callable[[int], int]:
+    return lambda old: value
+
+
+BREAKS: dict[str, tuple[Invariant, Callable[[Broken], None]]] = {
+    "number of a symbol": (Invariant.COUNTS, put(symbol, NUMBER, to(1))),
+    "number of an account": (Invariant.COUNTS, put(lambda b: b.account, 0, to(2))),
+    "lot size": (Invariant.INSTRUMENT, put(symbol, 4, to(0))),
+    "window": (Invariant.INSTRUMENT, put(symbol, 7, plus(1))),
+    "bound of safe lots": (Invariant.INSTRUMENT, put(symbol, LOTS_SAFE, plus(1))),
+    "top of a ladder": (Invariant.BITMAP, put(symbol, LADDERS[0] + TOP, to(0))),
+    "middle of a ladder": (Invariant.BITMAP, put(symbol, LADDERS[1] + TOP + 1, to(3))),
+    "top of the slots": (Invariant.BITMAP, put(symbol, SLOTS + TOP, to(0))),
+    "best bid": (Invariant.BEST, put(symbol, BEST, plus(1))),
+    "best ask": (Invariant.BEST, put(symbol, BEST + 1, to(2**64 - 1))),
+    "a level's bit": (Invariant.BEST, put(symbol, LADDERS[0], lambda old: old & (old - 1))),
+    "link back": (Invariant.LINKS, put(lambda b: b.order(1), 6, to(2))),
+    "link forward": (Invariant.LINKS, put(lambda b: b.order(0), 7, to(2))),
+    "a ring": (Invariant.LINKS, put(lambda b: b.order(1), 7, to(0))),
+    "tail of a level": (Invariant.LINKS, put(lambda b: b.level(0, BID_KEY), 1, to(0))),
+    "head of a level": (Invariant.LINKS, put(lambda b: b.level(0, BID_KEY), 0, to(1))),
+    "price of an order": (Invariant.LINKS, put(lambda b: b.order(2), 2, to(118))),
+    "side of an order": (Invariant.LINKS, put(lambda b: b.order(2), 5, plus(1))),
+    "lots of a level": (Invariant.AGGREGATE, put(lambda b: b.level(0, BID_KEY), 2, plus(1))),
+    "leaves of an order": (Invariant.AGGREGATE, put(lambda b: b.order(0), 1, plus(1))),
+    "an order with nothing left": (Invariant.ORDER, put(lambda b: b.order(0), 1, to(0))),
+    "an order's slot in its id": (Invariant.ORDER, put(lambda b: b.order(0), 0, plus(1))),
+    "an id from the future": (Invariant.ORDER, put(lambda b: b.order(0), 0, plus(1 << 40))),
+    "an unknown tif": (Invariant.ORDER, put(lambda b: b.order(0), 5, plus(7 << 16))),
+    "an unknown account": (Invariant.ORDER, put(lambda b: b.order(0), 4, plus(100))),
+    "a price out of the window": (Invariant.ORDER, put(lambda b: b.order(3), 2, to(PRICE_HIGH + 1))),
+    "a head beyond the slots": (Invariant.SLOTS, put(lambda b: b.level(1, ASK_KEY), 0, to(64))),
+    "a used slot that is free": (Invariant.SLOTS, put(symbol, SLOTS, lambda old: old | 1)),
+    "a free slot that is used": (Invariant.SLOTS, put(symbol, SLOTS, lambda old: old & ~(1 << 50))),
+    "number of orders": (Invariant.SLOTS, put(symbol, ORDER_COUNT, plus(1))),
+    "lowest free slot": (Invariant.SLOTS, put(symbol, SLOT_FIRST, plus(1))),
+    "a crossed book": (Invariant.CROSSED, cross),
+    "flags of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 2, to(2))),
+    "fees of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 3, to(26))),
+    "a hold that nothing covers": (Invariant.FUNDS, put(lambda b: b.position, 1, to(AMOUNT + 12_346))),
+    "a balance below zero": (Invariant.FUNDS, put(lambda b: b.position, 0, to(2**64 - 1))),
+    "a credit out of bounds": (Invariant.FUNDS, put(lambda b: b.position, 2, to(1 << 62))),
+    "a hold without an order": (Invariant.HOLDS, put(lambda b: b.position, 1, to(1))),
+    "one unit too much": (Invariant.MONEY, put(lambda b: b.position, 0, plus(1))),
+    "supply of an asset": (Invariant.MONEY, put(lambda b: b.supply, 0, plus(-1))),
+    "a credit line from nowhere": (Invariant.CREDIT, put(lambda b: b.position, 2, to(1))),
+    "sum of the credit lines": (Invariant.CREDIT, put(lambda b: b.supply, 1, to(1))),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_check_finds(name: str) -> None:
+    invariant, damage = BREAKS[name]
+    broken = Broken()
+    damage(broken)
+    with pytest.raises(AssertionError, match=f"invariant {invariant.name} is broken"):
+        broken.core.check()
+
+
+def test_every_invariant_is_broken_above() -> None:
+    assert {invariant for invariant, _ in BREAKS.values()} == set(Invariant)
+
+
+@pytest.mark.parametrize(
+    ("invariant", "damage"),
+    [
+        (Invariant.LINKS, lambda book: setattr(next(iter(book.symbols[0].orders.values())), "price_ticks", 121)),
+        (Invariant.SLOTS, lambda book: book.symbols[0].free_slots.add(0)),
+        (Invariant.ORDER, lambda book: setattr(next(iter(book.symbols[0].orders.values())), "leaves", 0)),
+        (Invariant.HOLDS, lambda book: setattr(book.accounts[3].positions[0], "hold", 1)),
+        (Invariant.MONEY, lambda book: setattr(book.accounts[3].positions[0], "balance", 1)),
+        (Invariant.CREDIT, lambda book: book.credit.__setitem__(0, 1)),
+        (Invariant.FUNDS, lambda book: setattr(book.accounts[3].positions[0], "balance", -1)),
+        (Invariant.ACCOUNT, lambda book: setattr(book.accounts[3], "maker_bp", 99)),
+        (Invariant.INSTRUMENT, lambda book: setattr(book.symbols[0].terms, "lot_size", 0)),
+    ],
+)
+def test_check_of_the_reference_finds(invariant: Invariant, damage: Callable[[Any], None]) -> None:
+    core = funded(ReferenceCore)
+    core.apply_one(**new(1, Side.BUY, 120, 7))
+    core.check()
+    damage(core.book)
+    with pytest.raises(AssertionError, match=f"invariant {invariant.name} is broken"):
+        core.check()
