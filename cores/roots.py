@@ -160,7 +160,9 @@ class DigestTree:
                 self._levels[level] = larger
 
     def digest(self, number: int) -> Words:
-        return self._levels[0][number]
+        """The digest of one number."""
+        digest: Words = self._levels[0][number]
+        return digest
 
     def root(self) -> Words:
         """Four words; zeros when empty."""
@@ -294,7 +296,8 @@ def _ends(tables: Iterable[Words]) -> Words:
 def _digests(domain: int, tables: list[Words]) -> Words:
     if not tables:
         return np.empty((0, 4), np.uint64)
-    return slots_digests(domain, np.concatenate(tables), _ends(tables))
+    digests: Words = slots_digests(domain, np.concatenate(tables), _ends(tables))
+    return digests
 
 
 def _with_new(dirty: Words, count_before: int, count_after: int) -> Words:

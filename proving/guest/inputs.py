@@ -140,7 +140,9 @@ def annexes_for(commands: Records, seed: int) -> npt.NDArray[np.uint64]:
     """Digests of made-up annexes, one a command: a random salt and a little text, as the venue's have."""
     source = random.Random(seed)
     annexes = [source.randbytes(16) + b"11=%d\x01" % int(seq) for seq in commands["seq"]]
-    return annex_digests(b"".join(annexes), np.cumsum([len(annex) for annex in annexes], dtype=np.uint64))
+    ends = np.cumsum([len(annex) for annex in annexes], dtype=np.uint64)
+    digests: npt.NDArray[np.uint64] = annex_digests(b"".join(annexes), ends)
+    return digests
 
 
 def sealed_workload(commands: int, open_orders: int, seed: int) -> Sealed:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 
-from proving.guest import _native
+from proving.guest._native import __file__ as _LIBRARY
+from proving.guest._native import run as _run
 
 
 class GuestStatus(IntEnum):
@@ -44,7 +45,7 @@ class GuestError(ValueError):
 
 def run(guest_input: bytes) -> bytes:
     """The 264 public values that this input leads to; GuestError when it leads to none."""
-    status, public_values = _native.run(guest_input)
+    status, public_values = _run(guest_input)
     if status != GuestStatus.OK:
         raise GuestError(GuestStatus(status))
     return bytes(public_values)
@@ -52,4 +53,4 @@ def run(guest_input: bytes) -> bytes:
 
 def library_path() -> Path:
     """The compiled program; it exports `int venue_guest_run(const uint8_t *input, size_t size, uint8_t out[264])`."""
-    return Path(_native.__file__)
+    return Path(_LIBRARY)
