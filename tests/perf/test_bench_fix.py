@@ -253,3 +253,24 @@ def test_ratios_are_of_the_same_round() -> None:
     assert bench_fix.compared(results, bench_fix.NONE, bench_fix.ECHO, "pingpong", "p50_us", lambda a, b: a / b) == 3
     missing = bench_fix.compared(results, bench_fix.NONE, "not there", "pingpong", "p50_us", lambda a, b: a / b)
     assert missing is None
+
+
+def test_best_compares_the_quiet_rounds() -> None:
+    """Each side's best round, wherever it was; nothing where one side was not measured."""
+    ours = [{"pipelined": {"per_second": 10.0}}, {"pipelined": {"per_second": 90.0}}]
+    theirs = [{"pipelined": {"per_second": 45.0}}, {"pipelined": {"per_second": 5.0}}]
+    results = {bench_fix.NONE: ours, bench_fix.QUICKFIXJ: theirs}
+    assert bench_fix.best(results, bench_fix.NONE, bench_fix.QUICKFIXJ, "pipelined", "per_second", max) == 2
+    assert bench_fix.best(results, bench_fix.NONE, bench_fix.ECHO, "pipelined", "per_second", max) is None
+
+
+def test_bare_disk_writes_what_it_measures(tmp_path: Path) -> None:
+    """Every entry is in the file, the file does not grow, and the quantiles are in order."""
+    disk = bench_fix.BareDisk(tmp_path / "bare", 40)
+    quantiles = disk.measure()["pingpong"]
+    disk.close()
+    written = (tmp_path / "bare").read_bytes()
+    entries = {written[at : at + bench_fix.ENTRY_BYTES] for at in range(0, len(written), bench_fix.ENTRY_BYTES)}
+    assert len(written) == 40 * bench_fix.ENTRY_BYTES
+    assert len(entries) == 1 and any(entries.pop())
+    assert 0 < quantiles["p50_us"] <= quantiles["p99_us"] <= quantiles["p999_us"]
