@@ -209,7 +209,9 @@ class Sealer:
         commands, annex, annex_ends = self._pending.take(count, self._clock())
         if not self._boundary:
             self._write_boundary(int(commands["seq"][-1]))
-        static = StaticData.of(self.config, [self.core.walk_symbol(n)[0] for n in range(self.core.symbol_count)])
+        before = roots.StateTree.of(self.core)
+        before.refresh()
+        static = StaticData.of(self.config, [slots[0] for slots in before.symbol_slots])
         previous = self.archive.last.deposit_acc if self.archive.last else NO_DEPOSITS
         digests = roots.annex_digests(annex, annex_ends)
         sealed = seal(self.core, commands, digests, previous)
