@@ -58,18 +58,18 @@ MUTANTS = [
     mutant(
         "the aggressor pays the taker's fee",
         BOOK,
-        ("taker_fee = fee_of(notional, a->account->taker_bp)", "taker_fee = fee_of(notional, a->account->maker_bp)"),
+        ("*taker_fee = fee_of(notional, a->account->taker_bp)", "*taker_fee = fee_of(notional, a->account->maker_bp)"),
     ),
     mutant(
         "the resting order pays the maker's fee",
         BOOK,
-        ("maker_fee = fee_of(notional, resting->maker_bp)", "maker_fee = fee_of(notional, resting->taker_bp)"),
+        ("*maker_fee = fee_of(notional, resting->maker_bp)", "*maker_fee = fee_of(notional, resting->taker_bp)"),
     ),
-    mutant("the venue gets both fees", BOOK, ("balance += maker_fee + taker_fee", "balance += taker_fee")),
+    mutant("the venue gets both fees", BOOK, ("fees += maker_fee + taker_fee;", "fees += taker_fee;")),
     mutant(
-        "a buyer pays", BOOK, ("taker_quote->balance -= notional + taker_fee;", "taker_quote->balance -= taker_fee;")
+        "a buyer pays", BOOK, ("taker_quote->balance -= notional + *taker_fee;", "taker_quote->balance -= *taker_fee;")
     ),
-    mutant("a fill gives its hold back", BOOK, ("maker_quote->hold -= released;", "")),
+    mutant("a fill gives its hold back", BOOK, ("maker_base->hold -= base_units;", "")),
     mutant("an open order holds", BOOK, ("p->hold += hold;", "")),
     mutant("IOC does not rest", BOOK, ("(market || command_tif(c) >= TIF_IOC)", "market")),
     mutant("FOK is all or nothing", BOOK, ("if (lots >= need)", "if (lots > 0)")),
@@ -90,7 +90,7 @@ MUTANTS = [
     mutant(
         "no order without funds",
         BOOK,
-        ("if ((side == BID ? cost : base_units) >", "if (0 * (side == BID ? cost : base_units) >"),
+        ("if (hold_of(s, side, price, lots, account->taker_bp) >", "if (0 >"),
     ),
     mutant("a market buy pays as it goes", BOOK, ("if (a->pays_as_goes && !can_pay(", "if (0 && !can_pay(")),
     mutant(
