@@ -25,7 +25,6 @@ from venue.log import event
 log = logging.getLogger("fix")
 
 STOP_MS_MAX = 5_000
-LOGON_MS_MAX = 10_000
 APPLICATIONS = ("native", "python")
 OWNER = 4
 """Word of an order's slot that says account and session (core.h, canonical state)."""
@@ -44,6 +43,9 @@ class Engine(Protocol):
 
 class Acceptor:
     """All FIX sessions of the venue at one TCP port."""
+
+    logon_ms_max = 10_000
+    """A connection that is not logged on by then is closed."""
 
     def __init__(self, config: Config, engine: Engine, store_dir: Path, application: str = "native") -> None:
         """`application` may be overruled by the environment's VENUE_FIX. Raises ValueError for an unknown one."""
@@ -119,7 +121,7 @@ class Acceptor:
             dictionary_path=dictionary_path(),
             native=self.application_name == "native",
             queue_bytes_max=config.fix.queue_bytes_max,
-            logon_ms_max=LOGON_MS_MAX,
+            logon_ms_max=self.logon_ms_max,
             instruments=instruments,
             texts=texts(config, None),
             order_codes=order_codes(),

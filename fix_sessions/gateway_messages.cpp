@@ -19,6 +19,16 @@ uint64_t number_of(const std::string &text, uint64_t otherwise) {
     return parse_count(text, 0, 1, uint64_t{1} << 60, &number) == Parsed::Good ? number : otherwise;
 }
 
+// What a sender wrote must not become fields of the answer.
+std::string printable(const std::string &text) {
+    constexpr size_t TEXT_BYTES_MAX = 240;
+    std::string safe = text.substr(0, TEXT_BYTES_MAX);
+    for (char &c : safe)
+        if (c < ' ' || c > '~')
+            c = '?';
+    return safe;
+}
+
 } // namespace
 
 void Gateway::handle(Connection *connection) {
@@ -78,10 +88,10 @@ void Gateway::next(Party *party, const std::string &message) {
         party->session->next(message, FIX::UtcTimeStamp::now());
     } catch (const FIX::InvalidMessage &error) {
         if (party->connection != nullptr)
-            handle_garbled(connection, error.detail.empty() ? error.what() : error.detail);
+            handle_garbled(connection, printable(error.detail.empty() ? error.what() : error.detail));
     } catch (const std::exception &error) {
         if (party->connection != nullptr)
-            show_out(connection, std::string("the message could not be processed: ") + error.what());
+            show_out(connection, printable(std::string("the message could not be processed: ") + error.what()));
     }
     m_current = nullptr;
     if (!m_own_reports.empty())
@@ -145,7 +155,7 @@ std::string Gateway::logon_fault(const std::string &message) const {
     } catch (const FIX::InvalidTagNumber &error) {
         return "Logon: tag " + std::to_string(error.field) + " is not in the venue's dictionary";
     } catch (const std::exception &error) {
-        return std::string("Logon: ") + error.what();
+        return printable(std::string("Logon: ") + error.what());
     }
     return "";
 }
@@ -191,7 +201,7 @@ void Gateway::refuse(Connection *connection, const std::string &text) {
     header.setField(FIX::FieldBase(49, m_settings.comp_id));
     header.setField(FIX::SendingTime(FIX::UtcTimeStamp::now(), 6));
     header.setField(FIX::FieldBase(56, m_frame.sender.empty() ? "UNKNOWN" : m_frame.sender));
-    logout.setField(FIX::FieldBase(58, text));
+    logout.setField(FIX::FieldBase(58, printable(text)));
     connection->append(logout.toString());
     connection->state = Connection::Closing;
     connection->deadline_ms = now_ms() + CLOSING_MS_MAX;

@@ -23,6 +23,14 @@ def venue(application: str, tmp_path: Path) -> Iterator[Venue]:
     found.close()
 
 
+@pytest.fixture(scope="module", params=["native", "python"])
+def shared_venue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+    """One venue for all tests of a module that leave nothing behind; use `fresh` brokers."""
+    found = Venue(tmp_path_factory.mktemp("venue"), str(request.param))
+    yield found
+    found.close()
+
+
 @pytest.fixture
 def make_venue(tmp_path: Path) -> Iterator[Callable[..., Venue]]:
     made: list[Venue] = []

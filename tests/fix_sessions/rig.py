@@ -108,6 +108,7 @@ class Venue:
                 fields = {"kind": CommandKind.DEPOSIT, "account": account, "asset": asset, "qty_lots": amount}
                 self.engine.call(body=b"verb=deposit\x01", **fields)
         self.acceptor = Acceptor(self.config, self.engine, folder / "fix", application)
+        self.acceptor.logon_ms_max = 2_000
         self.acceptor.start()
         self.brokers: list[Broker] = []
 
@@ -120,6 +121,21 @@ class Venue:
 
     def logged_on(self, comp_id: str, **fields: Any) -> Broker:
         broker = self.broker(comp_id, **fields)
+        broker.log_on()
+        return broker
+
+    def fresh(self, comp_id: str) -> Broker:
+        """A broker whose session goes on where the last one's of that name ended."""
+        for broker in self.brokers:
+            broker.close()
+        self.brokers.clear()
+        until(lambda: not any(s["logged_on"] for s in self.acceptor.sessions()))
+        until(lambda: self.engine.open_orders(0) == 0)
+        self.engine.drain()
+        time.sleep(0.02)
+        broker = self.broker(comp_id)
+        status = next(s for s in self.acceptor.sessions() if s["comp_id"] == comp_id)
+        broker.next_out, broker.next_in = status["target_seq"], status["sender_seq"]
         broker.log_on()
         return broker
 
