@@ -162,7 +162,7 @@ def test_malformed_lengths(on_chain: Contracts, size: int) -> None:
 
 
 def test_too_many_signatures(on_chain: Contracts) -> None:
-    with pytest.raises(ChainRefused, match=r"reverted|too many"):
+    with pytest.raises(ChainRefused, match="reverted"):
         verify(on_chain, bytes(64 + 13 * 65))
 
 
