@@ -212,6 +212,15 @@ def test_registry(on_chain: Contracts) -> None:
         verify(on_chain, proof)
 
 
+def test_as_many_verifiers_as_signatures_fit(on_chain: Contracts) -> None:
+    """Else a threshold could be set that no attestation can meet."""
+    for number in range(1, 12):
+        on_chain.send(KEYS.owner, on_chain.verifier, "add_verifier", f"0x{number:040x}")
+    with pytest.raises(ChainRefused, match="too many verifiers"):
+        on_chain.send(KEYS.owner, on_chain.verifier, "add_verifier", on_chain.address(SECOND))
+    assert on_chain.verifier.read("verifier_count") == 12
+
+
 def test_order_of_signatures() -> None:
     claim, signature = Attester(KEYS.verifier, 1, bytes(20), lambda *_: True).attest(
         b"proof", PROGRAM, RECORD.public_values(), "sp1-core"
