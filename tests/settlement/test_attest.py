@@ -215,7 +215,7 @@ def test_registry(on_chain: Contracts) -> None:
 def test_as_many_verifiers_as_signatures_fit(on_chain: Contracts) -> None:
     """Else a threshold could be set that no attestation can meet."""
     for number in range(1, 12):
-        on_chain.send(KEYS.owner, on_chain.verifier, "add_verifier", f"0x{number:040x}")
+        on_chain.send(KEYS.owner, on_chain.verifier, "add_verifier", on_chain.address(bytes([number]) * 32))
     with pytest.raises(ChainRefused, match="too many verifiers"):
         on_chain.send(KEYS.owner, on_chain.verifier, "add_verifier", on_chain.address(SECOND))
     assert on_chain.verifier.read("verifier_count") == 12
