@@ -1,10 +1,41 @@
 """The engine's C interface: engine.h is the contract for native callers, engine_internal.h is for the binding only."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from posix.types cimport pid_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from cores._core cimport core, core_config, event, u64
-from cores._core cimport command as core_command
+# core.h once more, and not by way of cores._core: this module needs the C core, not the Python class around it.
+cdef extern from "core.h" nogil:
+    ctypedef unsigned long long u64
+
+    struct core_command "command":
+        u64 head, seq, time_ns, owner, order_id, price_ticks, qty_lots, aux
+
+    struct event:
+        u64 head, exec_id
+
+    struct slot:
+        u64 word[8]
+
+    struct core_config:
+        u64 symbols, accounts, assets, orders, levels
+
+    struct core:
+        pass
+
+    enum side:
+        SIDE_NONE
+
+    u64 CORE_FATAL
+
+    size_t core_size(const core_config *config)
+    int core_init(core *c, const core_config *config)
+    u64 core_events_max(const core_config *config)
+    u64 core_apply(core *c, const core_command *cmd, event *events)
+    u64 core_symbol_count(const core *c)
+    u64 core_snapshot(const core *c, slot *slots)
+    u64 core_best_price(const core *c, u64 symbol, side s, u64 *price_ticks, u64 *qty_lots)
+    u64 core_depth(const core *c, u64 symbol, side s, u64 levels_max, u64 *price_ticks, u64 *qty_lots)
+    u64 core_open_orders(const core *c, u64 symbol)
+    u64 core_balance(const core *c, u64 account, u64 asset, u64 *hold, u64 *credit)
 
 
 cdef extern from "engine_internal.h" nogil:

@@ -13,12 +13,6 @@ from posix.mman cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap,
 )
 
-from cores._core cimport (
-    CORE_FATAL, core, core_apply, core_balance, core_best_price, core_config, core_depth, core_events_max, core_init,
-    core_open_orders, core_size, core_snapshot, core_symbol_count, event, side, slot, u64,
-)
-from cores._core cimport command as core_command
-
 import sys
 
 import numpy as np

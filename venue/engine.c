@@ -1,5 +1,8 @@
 /* The one writer: under one lock a command is checked against the order table, stamped, journaled and applied, and its
- * reports are queued; they leave when the journal says that the command is safe. */
+ * reports are queued; they leave when the journal says that the command is safe.
+ *
+ * Nothing is dropped for want of room: a submitter waits while the journal's active group has GROUP_BYTES_SOFT bytes or
+ * REPORTS_WAITING_SOFT reports have not been handed over. A submit from inside the sink never waits. */
 #define _GNU_SOURCE
 #include "engine_internal.h"
 
@@ -194,6 +197,8 @@ void engine_set_sink(struct engine *engine, engine_sink sink, void *context) {
     engine_lock(engine);
     while (engine->reports.busy && !in_sink) /* the old sink is not called any more when this returns */
         wait_for_room(engine);
+    if (engine->reports.sink == 0)
+        engine->reports.sink_from = engine->reports.released;
     engine->reports.sink = sink;
     engine->reports.sink_context = context;
     engine_unlock(engine);

@@ -65,8 +65,8 @@ class Engine(NativeEngine):  # type: ignore[misc]
         """Recovers the journal under `data_dir` and begins a new segment of it.
 
         `on_fatal(reason)` is called once, from a thread of the engine, after the first failing write or sync: the host
-        logs its sessions out and exits with EXIT_JOURNAL_FAILED. Raises JournalDamaged (exit with EXIT_DAMAGED),
-        JournalLocked, JournalConfigError or JournalError.
+        logs its sessions out and exits with EXIT_JOURNAL_FAILED; it does not close the engine from there. Raises
+        JournalDamaged (exit with EXIT_DAMAGED), JournalLocked, JournalConfigError or JournalError.
         """
         engine = cls(
             data_dir,

@@ -23,6 +23,7 @@ struct reports {
     int busy; /* a thread is in the sink */
     engine_sink sink;
     void *sink_context;
+    u64 sink_from; /* number of the first report that this sink is given */
     struct report *pending; /* for sessions, made while no sink was there, or found by recovery */
     u64 pending_count, pending_capacity;
 };
@@ -112,7 +113,8 @@ int reports_full(const struct engine *engine);
 void report_keep_pending(struct reports *reports, const struct report *report);
 /* Takes the session's pending reports later than `after_exec_id` out; the caller frees. */
 u64 reports_take_pending(struct reports *reports, uint16_t session, u64 after_exec_id, struct report **taken);
-u64 reports_kept_first(const struct reports *reports); /* number of the oldest report still in memory */
+/* Number of the first report that a snapshot keeps beside the pending ones: recent, and not pending itself. */
+u64 reports_kept_first(const struct reports *reports);
 const struct report *report_at(const struct reports *reports, u64 number);
 void reports_free(struct reports *reports);
 

@@ -238,9 +238,9 @@ static void fail(struct journal *journal, int error) {
     journal->on_failed(journal->context, reason);
 }
 
-static int sync_is_due(const struct journal *journal) {
+static int sync_is_due(const struct journal *journal, int closing) {
     return journal->unsynced_since_ns != 0 &&
-           (journal->closing || now_ns(CLOCK_MONOTONIC) - journal->unsynced_since_ns >= journal->interval_ns);
+           (closing || now_ns(CLOCK_MONOTONIC) - journal->unsynced_since_ns >= journal->interval_ns);
 }
 
 static void wait_for_work(struct journal *journal) {
@@ -259,7 +259,7 @@ static void wait_for_work(struct journal *journal) {
 /* Writes the taken group and syncs as the mode asks, without the lock; then tells what is safe. 0 after a failure. */
 static int commit_once(struct journal *journal) {
     u64 last_seq = journal->writing.last_seq, mark = journal->writing.mark;
-    int wrote = journal->writing.used > 0, synced = 0;
+    int wrote = journal->writing.used > 0, synced = 0, closing = journal->closing;
     pthread_mutex_unlock(&journal->lock);
     int error = wrote ? group_write(journal) : 0;
     if (wrote && error == 0) {
@@ -267,7 +267,8 @@ static int commit_once(struct journal *journal) {
         if (journal->unsynced_since_ns == 0)
             journal->unsynced_since_ns = now_ns(CLOCK_MONOTONIC);
     }
-    if (error == 0 && (journal->sync == SYNC_COMMIT || (journal->sync == SYNC_INTERVAL && sync_is_due(journal)))) {
+    if (error == 0 &&
+        (journal->sync == SYNC_COMMIT || (journal->sync == SYNC_INTERVAL && sync_is_due(journal, closing)))) {
         error = group_sync(journal);
         synced = 1;
     }
@@ -294,7 +295,7 @@ static void *committer_main(void *context) {
     struct journal *journal = context;
     pthread_mutex_lock(&journal->lock);
     for (;;) {
-        while (journal->active.used == 0 && !journal->closing && !sync_is_due(journal))
+        while (journal->active.used == 0 && !journal->closing && !sync_is_due(journal, 0))
             wait_for_work(journal);
         if (journal->active.used == 0 && journal->unsynced_since_ns == 0)
             break; /* closing, and nothing is left */
@@ -452,8 +453,11 @@ void journal_close(struct journal *journal) {
         threads_end(journal);
     if (journal->fd > 0 && !journal->failed) {
         /* What sync = none left to the system is synced at a clean end; an error here changes nothing that was said. */
-        if (fdatasync(journal->fd) == 0 && ftruncate(journal->fd, (off_t)journal->segment_offset) == 0)
+        if (fdatasync(journal->fd) == 0 && ftruncate(journal->fd, (off_t)journal->segment_offset) == 0) {
+            pthread_mutex_lock(&journal->lock);
             publish(journal, journal->durable_seq, WATERMARK_CLOSED);
+            pthread_mutex_unlock(&journal->lock);
+        }
         close(journal->fd);
     }
     if (journal->prepared_fd >= 0) {

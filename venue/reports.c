@@ -109,9 +109,9 @@ u64 reports_take_pending(struct reports *reports, uint16_t session, u64 after_ex
 }
 
 u64 reports_kept_first(const struct reports *reports) {
-    u64 oldest = reports->oldest == 0 ? reports->total : reports->oldest->first;
-    u64 wanted = reports->released > REPORTS_KEPT ? reports->released - REPORTS_KEPT : 0;
-    return oldest > wanted ? oldest : wanted;
+    u64 recent = reports->released > REPORTS_KEPT ? reports->released - REPORTS_KEPT : 0;
+    u64 mine = reports->sink == 0 ? reports->released : reports->sink_from;
+    return recent > mine ? recent : mine;
 }
 
 const struct report *report_at(const struct reports *reports, u64 number) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,18 @@ from venue.engine import EXIT_JOURNAL_FAILED
 
 def main(folder: Path, seed: int, count: int, sync: str, snapshot_commands: int) -> int:
     reasons: list[str] = []
+    told_why = threading.Event()
     told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def sink(reports: Any) -> None:
         lines = [f"{r['event']['exec_id']} {r['session']} {engine.durable_seq}\n" for r in reports]
         os.write(told, "".join(lines).encode())
 
-    engine = opened(folder, sync=sync, snapshot_commands=snapshot_commands, on_fatal=reasons.append)
+    def on_fatal(reason: str) -> None:
+        reasons.append(reason)
+        told_why.set()
+
+    engine = opened(folder, sync=sync, snapshot_commands=snapshot_commands, on_fatal=on_fatal)
     engine.set_sink(sink)
     print("open", engine.last_seq, engine.epoch, flush=True)
     if engine.last_seq == 0:
@@ -34,7 +40,7 @@ def main(folder: Path, seed: int, count: int, sync: str, snapshot_commands: int)
             break
     engine.drain()
     if engine.stopped:
-        assert reasons == [engine.stopped]
+        assert told_why.wait(20) and reasons == [engine.stopped]
         print("failed", engine.stopped, flush=True)
         return EXIT_JOURNAL_FAILED
     engine.close()

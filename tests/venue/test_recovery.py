@@ -179,6 +179,25 @@ def test_unclaimed_reports_outlive_further_snapshots(tmp_path: Path):
         assert pending["clordid"][0] == b"A1" and len(np.unique(pending["event"]["exec_id"])) == len(pending)
 
 
+def test_reports_made_before_there_is_a_sink_are_pending_once(tmp_path: Path):
+    with opened(tmp_path / "live") as engine:
+        endow(engine)
+        for number in range(3):
+            engine.submit(**limit(1, Side.BUY, 500, 1, f"A{number}"))
+        engine.drain()
+        engine.snapshot()
+        sink = Sink()
+        engine.set_sink(sink)
+        engine.submit(**limit(1, Side.BUY, 500, 1, "A3"))
+        engine.drain()
+        engine.snapshot()
+        image = crash_image(tmp_path / "live", tmp_path / "image")
+        assert engine.pending(1)["clordid"].tolist() == [b"A0", b"A1", b"A2"]
+        assert sink.reports["clordid"].tolist() == [b"A3"]
+    with opened(image) as again:
+        assert again.pending(1)["clordid"].tolist() == [b"A0", b"A1", b"A2", b"A3"], "the store says which it has"
+
+
 # ---- torn tails ----
 
 
