@@ -33,6 +33,16 @@ def _toy_input(data: bytes, rounds: int = 200, exit_code: int = 0) -> bytes:
     return struct.pack("<QQ", rounds, exit_code) + data
 
 
+# The first test may have to build SP1 and make both proofs, on a machine that has other things to do.
+SECONDS_MAX = 2_400
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("prover") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SECONDS_MAX))
+
+
 @dataclass(frozen=True)
 class ToyProof:
     """A real proof: the file's bytes and what it claims."""
