@@ -57,7 +57,11 @@ EXTENSIONS = [
 setup(
     packages=find_packages(include=["cores*", "venue*", "fix_sessions*", "proving*", "settlement*"]),
     include_package_data=True,
-    package_data={"": ["*.toml", "*.sql", "*.json", "*.elf", "*.vy", "*.h", "*.pxd"]},
+    package_data={
+        "": ["*.toml", "*.h", "*.pxd"],
+        "settlement": ["contracts/*.vy", "contracts/artifacts/*.json", "migrations/*.sql"],
+        "proving.guest": ["elf/*"],
+    },
     ext_modules=cythonize(
         EXTENSIONS + native_extension(),
         build_dir="build/cython",

@@ -14,6 +14,7 @@ LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 TEST_FUNCTION_LINES_MAX = 80
 MARKS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|NotImplemented" r"Error|assert True\b")
+TEXT = (".py", ".pyx", ".c", ".h", ".cpp", ".rs", ".md", ".toml", ".json", ".xml", ".vy", "Makefile")
 BAD_NAMES = re.compile(r"(manager|helper|util)", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ def test_no_machine_is_named():
     home = re.compile(r"/home/\w+/|/root/|/Users/\w+|" + re.escape("/" + "work" + "/"))
     found = [
         f"{path.relative_to(ROOT)}:{number}"
-        for path in tracked(".py", ".pyx", ".c", ".h", ".cpp", ".rs", ".md", ".toml", ".json", ".xml", ".vy", "Makefile")
+        for path in tracked(*TEXT)
         if path != Path(__file__)
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
         if home.search(line)

@@ -223,7 +223,7 @@ class Demo:
         try:
             states, proofs, rows = ledger.batch_states(), ledger.proofs(), ledger.summary()
         finally:
-            ledger.close()
+            ledger.close(stop_server=True)
         self.result.committed = sum(_reached(state, "committed") for state in states)
         gas = [float(row["commit_gas_per_batch"]) for row in rows if row["commit_gas_per_batch"] is not None]
         self.result.gas_per_batch = sum(gas) / len(gas) if gas else None

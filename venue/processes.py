@@ -126,13 +126,15 @@ def archive(config: Config) -> int:
     from venue import sealer
 
     stop = stop_event()
-    sealed: list[BatchRecord] = []
 
-    def read() -> Iterable[Sample]:
-        yield Sample("venue_batches", len(sealed), ("sealed",))
+    def serve_metrics(running: sealer.Sealer) -> None:
+        def read() -> Iterable[Sample]:
+            yield Sample("venue_batches", running.archive.next_batch_id - 1, ("sealed",))
+            yield Sample("venue_archive_lag_commands", running.lag_commands)
 
-    metrics(config, PORT_ARCHIVE, read)
-    return sealer.run(config, stop, sealed.append)
+        metrics(config, PORT_ARCHIVE, read)
+
+    return sealer.run(config, stop, on_start=serve_metrics)
 
 
 def chain(config: Config) -> int:
@@ -213,7 +215,9 @@ def settlement_settings(config: Config, *, alone: bool = False) -> dict[str, Any
         "ledger_url": section.ledger_url,
         "range_batches": section.range_batches,
         "range_seconds": float(section.range_seconds),
+        "prove_seconds": float(section.range_seconds),
         "poll_seconds": section.poll_seconds,
+        "stop_ledger": True,
     }
 
 

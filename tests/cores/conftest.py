@@ -1,3 +1,5 @@
+"""Every test that takes `make` runs on both implementations of the core."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

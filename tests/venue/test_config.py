@@ -68,7 +68,7 @@ MISTAKES = [
     ("simulated_finality_blocks = 2", "simulated_finality = 2", r"did you mean 'simulated_finality_blocks'"),
     ("[limits]", "[limits", r"not valid TOML"),
     ("heartbeat_seconds_max = 120", "heartbeat_seconds_max = 0", r"heartbeat_seconds_max must be at least"),
-    ('credit_asset = "USD"', 'credit_asset = "XXX"', r"credit needs credit_asset"),
+    ('credit_asset = "USD"', 'credit_asset = "NONE"', r"credit needs credit_asset"),
 ]
 
 
