@@ -184,13 +184,13 @@ static inline struct position *position_of(const struct account *account, u64 as
     return (struct position *)at(account, sizeof(struct account)) + asset;
 }
 static inline u64 *ladder_of(const struct core *core, const struct symbol *s, u64 side) {
-    return at(s, core->ladder_offset[side]);
+    return at(s, core->ladder_offset[side]); /* NOLINT(clang-analyzer-security.ArrayBound): a side is 0 or 1 */
 }
 static inline u64 *slots_of(const struct core *core, const struct symbol *s) {
     return at(s, core->slots_offset);
 }
 static inline struct level *levels_of(const struct core *core, const struct symbol *s, u64 side) {
-    return at(s, core->levels_offset[side]);
+    return at(s, core->levels_offset[side]); /* NOLINT(clang-analyzer-security.ArrayBound): a side is 0 or 1 */
 }
 static inline struct order *orders_of(const struct core *core, const struct symbol *s) {
     return at(s, core->orders_offset);

@@ -92,8 +92,19 @@ def test_a_batch_gives_what_its_commands_give_one_by_one(make: Make) -> None:
     assert [int(part["exec_id"][0]) >> 24 for part in by_command] == records["seq"].tolist()
 
 
-def test_the_event_buffer_grows(make: Make) -> None:
-    """One order sweeps 60 others: many more events than a batch's first guess."""
+def test_more_events_than_one_buffer_holds(make: Make) -> None:
+    """The compiled core works through a long batch in parts; they come back as one."""
+    core = make(SMALL)
+    records = np.zeros(40_000, COMMAND)
+    records["kind"] = CommandKind.TIME
+    records["seq"] = np.arange(1, len(records) + 1)
+    events, ends = core.apply(records)
+    assert ends.tolist() == list(range(1, len(records) + 1))
+    assert (events["exec_id"] >> 24).tolist() == records["seq"].tolist()
+
+
+def test_one_order_sweeps_a_book(make: Make) -> None:
+    """The most events that one command can make, nearly: two for each of 60 resting orders."""
     core = funded(make)
     start = core.last_seq
     records = np.zeros(61, COMMAND)

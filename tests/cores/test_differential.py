@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cores import EventKind, MissingError, Reason
+from cores import CommandKind, EventKind, MissingError, Reason
 from tests.cores.fix_cores import SMALL, CompiledCore, Play, ReferenceCore, commands, generate, setup_fields
 
 # 1,000 examples of 50 commands in about half a minute; CORE_EXAMPLES asks for more.
@@ -29,6 +29,16 @@ def started() -> tuple[Any, Any, Play]:
     return compiled, reference, play
 
 
+def events_bound(core: Any, record: np.ndarray) -> int:
+    """What core_apply_batch keeps free for a command: it must never need more."""
+    open_orders = core.open_orders(int(record["symbol"][0]))
+    if record["kind"][0] in (CommandKind.NEW, CommandKind.REPLACE) and open_orders:
+        return 2 + 2 * min(open_orders, int(record["qty_lots"][0]))
+    if record["kind"][0] in (CommandKind.MASS_CANCEL, CommandKind.TIME):
+        return 1 + open_orders
+    return 2 if record["kind"][0] == CommandKind.NEW else 1
+
+
 @PLENTY
 @given(st.lists(commands, min_size=50, max_size=50))
 def test_events_state_and_invariants_agree(fields: list[dict[str, Any]]) -> None:
@@ -37,7 +47,9 @@ def test_events_state_and_invariants_agree(fields: list[dict[str, Any]]) -> None
     before = compiled.snapshot()
     for entry in fields:
         record = play.record(entry)
+        bound = events_bound(compiled, record)
         events, ends = compiled.apply(record)
+        assert len(events) <= bound, f"{entry} made {len(events)} events, more than {bound}"
         expected, expected_ends = reference.apply(record)
         assert events.tobytes() == expected.tobytes(), f"{entry}\n{events}\n{expected}"
         assert ends.tolist() == expected_ends.tolist() == [len(events)]
