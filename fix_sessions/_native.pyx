@@ -95,6 +95,7 @@ cdef extern from "gateway.h":
         uint64_t getExpectedTargetNum()
     cdef cppclass Store "venue::Store":
         uint64_t last_exec_id()
+        uint64_t rewind(uint64_t)
         cbool undelivered()
         cbool check()
     cdef cppclass atomic_bool "std::atomic<bool>":
@@ -352,6 +353,10 @@ cdef class Gateway:
     def last_exec_id(self, session):
         """The last execution that is in the session's store; 0 when none is."""
         return self.gateway.party(session).store.last_exec_id()
+
+    def rewind(self, session, uint64_t last_seq):
+        """Takes back messages whose journal entries were lost with the last process; between `open` and `start`."""
+        return self.gateway.party(session).store.rewind(last_seq)
 
     def session_status(self, session):
         """What operators ask about a session."""

@@ -38,6 +38,9 @@ class Engine(Protocol):
 
     def pending(self, session: int, after_exec_id: int) -> Any: ...
 
+    @property
+    def last_seq(self) -> int: ...
+
     def state(self) -> tuple[int, bytes]: ...
 
 
@@ -48,13 +51,17 @@ class Acceptor:
     """A connection that is not logged on by then is closed."""
 
     def __init__(self, config: Config, engine: Engine, store_dir: Path, application: str = "native") -> None:
-        """`application` may be overruled by the environment's VENUE_FIX. Raises ValueError for an unknown one."""
+        """Made right after the engine was opened, before anything else is submitted to it: messages whose entries the
+        last process took to its grave are asked for again. `application` may be overruled by the environment's
+        VENUE_FIX. Raises ValueError for an unknown one.
+        """
         self.application_name = os.environ.get("VENUE_FIX") or application
         if self.application_name not in APPLICATIONS:
             raise ValueError(f"VENUE_FIX must be one of {', '.join(APPLICATIONS)}, is {self.application_name!r}")
         self.config = config
         self.engine = engine
         self.store_dir = store_dir
+        self._recovered_seq = engine.last_seq
         self._application = Application(config)
         self._gateway: Any = None
         self._doorkeeper: Doorkeeper | None = None
@@ -129,12 +136,15 @@ class Acceptor:
         )
 
     def _catch_up(self) -> None:
-        """Reports of the last run that no store has, and the books where orders still rest."""
+        """Reports of the last run that no store has, messages it did not journal, books where orders still rest."""
         for _, session in self.config.sessions():
             missed = self.engine.pending(session.id, self._gateway.last_exec_id(session.id))
             if len(missed):
                 event(log, "reports to be sent again", session=session.comp_id, reports=len(missed))
                 self._gateway.resend(np.ascontiguousarray(missed))
+            lost = self._gateway.rewind(session.id, self._recovered_seq)
+            if lost:
+                event(log, "messages to be asked for again", session=session.comp_id, messages=lost)
         for session_id, symbol, account in open_books(self.engine.state()[1]):
             if session_id in self._application.session_numbers():
                 self._gateway.add_book(session_id, symbol, account)

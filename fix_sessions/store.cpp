@@ -14,8 +14,10 @@ namespace venue {
 namespace {
 
 constexpr uint64_t MAGIC = 0x3145524f54535646ull; // "FVSTORE1"
-constexpr uint64_t HEAD_BYTES = 4096;
-constexpr uint64_t BYTES_FIRST = 1u << 20;
+constexpr uint64_t TAKEN_FROM = 4096;
+constexpr uint64_t TAKEN_COUNT = 65536; // more than the engine lets wait unwritten
+constexpr uint64_t HEAD_BYTES = TAKEN_FROM + TAKEN_COUNT * 16;
+constexpr uint64_t BYTES_FIRST = 2u << 20;
 constexpr uint64_t GROW_BYTES_MAX = 32u << 20;
 
 [[noreturn]] void fail(const std::string &path, const char *what) {
@@ -49,6 +51,10 @@ struct Store::Head {
     uint64_t forgotten_exec_id; // the last execution among the records that were dropped
 };
 
+struct Store::Taken {
+    uint64_t number, seq;
+};
+
 struct Store::Record {
     uint32_t bytes, check;
     uint64_t number, exec_id;
@@ -77,6 +83,10 @@ Store::~Store() {
 
 Store::Head *Store::head() const {
     return reinterpret_cast<Head *>(m_map);
+}
+
+Store::Taken *Store::taken(uint64_t number) const {
+    return reinterpret_cast<Taken *>(m_map + TAKEN_FROM) + number % TAKEN_COUNT;
 }
 
 void Store::open(uint64_t bytes_min) {
@@ -209,7 +219,23 @@ void Store::incrNextSenderMsgSeqNum() {
 }
 
 void Store::incrNextTargetMsgSeqNum() {
-    publish(&head()->next_target, head()->next_target + 1);
+    uint64_t number = head()->next_target;
+    *taken(number) = {number, m_submitted_seq};
+    m_submitted_seq = 0;
+    publish(&head()->next_target, number + 1);
+}
+
+// Entries are numbered in the order of the messages, so everything from the first lost one on is asked for again.
+uint64_t Store::rewind(uint64_t last_seq) {
+    uint64_t before = head()->next_target, target = before;
+    for (uint64_t number = before - 1; number > 0 && taken(number)->number == number; number--) {
+        if (taken(number)->seq > last_seq)
+            target = number;
+        else if (taken(number)->seq != 0)
+            break;
+    }
+    publish(&head()->next_target, target);
+    return before - target;
 }
 
 FIX::UtcTimeStamp Store::getCreationTime() const {
@@ -222,6 +248,7 @@ void Store::reset(const FIX::UtcTimeStamp &) {
     publish(&head()->used, HEAD_BYTES);
     publish(&head()->next_sender, 1);
     publish(&head()->next_target, 1);
+    memset(m_map + TAKEN_FROM, 0, HEAD_BYTES - TAKEN_FROM);
     publish(&head()->delivered, 0);
     publish(&head()->created_ns, static_cast<uint64_t>(time(nullptr)) * 1000000000);
     m_places.clear();

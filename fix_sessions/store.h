@@ -3,8 +3,10 @@
 // Safe against the death of the process at any instruction: a record is written whole, then one word makes it count.
 // The last execution that was put into a message is part of the same record, so what was reported and what was not is
 // never in doubt. It is not synced: after a loss of power the journal, which is, says what must be reported again.
+// It also remembers which journal entry each of the last messages in led to: when the process died before an entry was
+// written, `rewind` takes the sequence number back, and the broker is asked for that message again.
 //
-//   file   = head (4096 bytes) records...
+//   file   = head (4096 bytes) taken (65536 x 16 bytes: seqnum u64 | journal seq u64) records...
 //   record = bytes u32 (of the whole record) | check u32 | seqnum u64 | exec_id u64 | message | zeros up to 8
 #ifndef FIX_VENUE_STORE_H
 #define FIX_VENUE_STORE_H
@@ -40,6 +42,10 @@ class Store : public FIX::MessageStore {
     void reset(const FIX::UtcTimeStamp &now) override;
     void refresh() override;
 
+    void submitted(uint64_t seq) { // the message in hand became this journal entry
+        m_submitted_seq = seq;
+    }
+    uint64_t rewind(uint64_t last_seq); // forgets messages in whose entries are later than this; returns how many
     void carries(uint64_t exec_id) { // the messages that follow report this execution; 0: none
         m_exec_id = exec_id;
     }
@@ -51,11 +57,13 @@ class Store : public FIX::MessageStore {
   private:
     struct Head;
     struct Record;
+    struct Taken;
     struct Place {
         FIX::SEQNUM number;
         uint64_t offset;
     };
     Head *head() const;
+    Taken *taken(uint64_t number) const;
     void open(uint64_t bytes_min);
     void grow(uint64_t bytes_min);
     void scan();
@@ -65,6 +73,7 @@ class Store : public FIX::MessageStore {
     std::string m_path;
     uint64_t m_bytes_max;
     uint64_t m_exec_id = 0;
+    uint64_t m_submitted_seq = 0;
     int m_fd = -1;
     char *m_map = nullptr;
     uint64_t m_bytes = 0;

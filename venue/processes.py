@@ -89,9 +89,9 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
     from venue import opening
     from venue.control import ControlServer
 
+    acceptor = Acceptor(config, writer, config.data_dir / "fix", application=config.fix.application)
     changed = opening.apply(writer, config)
     event(log, "configuration applied", commands=changed)
-    acceptor = Acceptor(config, writer, config.data_dir / "fix", application=config.fix.application)
     metrics(config, 0, lambda: _engine_samples(config, writer, acceptor))
     acceptor.start()
     with ControlServer(writer, config.control_path, on_stop=stop.set, status=lambda: {"sessions": acceptor.sessions()}):
