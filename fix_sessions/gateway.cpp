@@ -5,6 +5,7 @@
 
 #include "reports.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
@@ -261,8 +262,11 @@ void Gateway::send(uint16_t session, const std::string &type, const std::vector<
 enum submit_status Gateway::submit(const struct submission &submission, uint64_t *seq) {
     u64 number = 0;
     enum submit_status status = m_engine->submit(m_engine->engine, &submission, &number);
-    if (status == SUBMIT_OK && std::this_thread::get_id() == m_thread_id.load(std::memory_order_relaxed))
+    if (status == SUBMIT_OK && std::this_thread::get_id() == m_thread_id.load(std::memory_order_relaxed)) {
         m_submitted_seq = number;
+        if (m_current != nullptr)
+            m_current->store->submitted(number);
+    }
     *seq = number;
     return status;
 }
@@ -351,6 +355,8 @@ void Gateway::tick() {
 }
 
 void Gateway::accept_all() {
+    // What the system keeps for a session is bounded like what the venue keeps.
+    int send_bytes = static_cast<int>(std::clamp<uint64_t>(m_settings.queue_bytes_max / 2, 64u << 10, 4u << 20));
     for (;;) {
         sockaddr_storage address{};
         socklen_t bytes = sizeof address;
@@ -364,6 +370,7 @@ void Gateway::accept_all() {
         int on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
         uint64_t id = m_next_connection++;
         auto connection = std::make_unique<Connection>(this, id, fd, peer_of(address, bytes));
         connection->deadline_ms = now_ms() + m_settings.logon_ms_max;

@@ -9,8 +9,7 @@ namespace venue {
 
 namespace {
 
-constexpr uint64_t RESEND_PORTION = 256;
-constexpr size_t RESEND_UNSENT_MAX = 1u << 20;
+constexpr uint64_t RESEND_PORTION = 64; // at most a few tens of kilobytes: far below the smallest bound of a queue
 constexpr uint64_t GAP_MESSAGES_MAX = 10000;
 constexpr uint64_t CLOSING_MS_MAX = 3000;
 
@@ -228,7 +227,7 @@ void Gateway::resend_begin(Connection *connection) {
 }
 
 void Gateway::resend_portion(Connection *connection) {
-    if (!connection->resend.active || connection->unsent() > RESEND_UNSENT_MAX + m_settings.queue_bytes_max / 2)
+    if (!connection->resend.active || connection->unsent() > m_settings.queue_bytes_max / 4)
         return;
     Resend &resend = connection->resend;
     Party *party = connection->party;
