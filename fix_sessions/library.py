@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
@@ -35,6 +36,4 @@ def load() -> ModuleType:
         import _quickfix  # noqa: F401
     finally:
         sys.setdlopenflags(flags)
-    from fix_sessions import _native
-
-    return _native
+    return import_module("fix_sessions._native")

@@ -25,9 +25,10 @@ class Definition:
 
 
 CATALOGUE: dict[str, Definition] = {
-    "venue_build_info": Definition("gauge", "Version of the running process", ("version", "process")),
     "venue_fix_messages_total": Definition("counter", "FIX messages", ("direction",)),
     "venue_fix_session_up": Definition("gauge", "1 while the session is logged on", ("session",)),
+    "venue_fix_rejects_total": Definition("counter", "Session and business rejects sent"),
+    "venue_fix_logons_refused_total": Definition("counter", "Logons refused"),
     "venue_fix_slow_consumers_total": Definition("counter", "Sessions cut off because they did not read"),
     "venue_journal_records_total": Definition("counter", "Commands journaled by this process"),
     "venue_journal_bytes_total": Definition("counter", "Bytes journaled by this process"),
@@ -40,8 +41,7 @@ CATALOGUE: dict[str, Definition] = {
     "venue_batches": Definition("gauge", "Batches by state", ("state",)),
     "venue_archive_lag_commands": Definition("gauge", "Durable commands not yet in a sealed batch"),
     "venue_anchor_gas_total": Definition("counter", "Gas spent on anchoring"),
-    "venue_anchor_reorgs_total": Definition("counter", "Chain reorganisations seen"),
-    "venue_alarms_total": Definition("counter", "Alarms that need an operator", ("kind",)),
+    "venue_settlement_halted": Definition("gauge", "1 while the settlement waits for an operator"),
 }
 
 

@@ -7,6 +7,7 @@ Amounts are given as decimals and must be exact in the asset's scale; nothing is
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from decimal import Decimal, InvalidOperation
@@ -87,7 +88,10 @@ def address(text: str) -> bytes:
 
 
 def order(config: Config, arguments: argparse.Namespace) -> int:
-    """One order over FIX, as any broker sends it; prints every report as tag=value. Returns 0 when it was accepted."""
+    """One order over FIX, as any broker sends it; prints every report as tag=value. Returns 0 when it was accepted.
+
+    The session's sequence numbers are kept beside the configuration, so that the next call goes on where this one ends.
+    """
     from fix_sessions.client import Broker, SessionLost
 
     session = next((s for _, s in config.sessions() if s.comp_id == arguments.session), None)
@@ -96,15 +100,20 @@ def order(config: Config, arguments: argparse.Namespace) -> int:
         raise ConfigError(f"session {arguments.session!r} is unknown; this venue has {known}")
     address_pair = config.fix.host, config.fix.port
     broker = Broker(*address_pair, session.comp_id, session.username, arguments.password, venue=config.venue.name)
+    kept = config.path.parent / f"{session.comp_id}.numbers.json"
+    if kept.exists():
+        broker.next_out, broker.next_in = json.loads(kept.read_text())
     try:
-        # A one-shot client keeps no sequence numbers: it starts both sides at 1.
-        broker.log_on(reset=True)
+        broker.log_on()
         clordid = broker.order(arguments.symbol, arguments.side, arguments.quantity, arguments.price)
         _print_reports(broker, clordid, arguments.seconds)
         broker.log_out()
     except (SessionLost, OSError) as error:
         print(f"venue: {config.fix.host}:{config.fix.port}: {error}", file=sys.stderr)
         return 1
+    finally:
+        if broker.logged_on:
+            kept.write_text(json.dumps([broker.next_out, broker.next_in]))
     answers = [message for message in broker.inbox if message.get(11) == clordid.encode()]
     return 0 if answers and all(message.get(39) != b"8" for message in answers) else 1
 

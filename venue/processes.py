@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,12 @@ def _engine_samples(config: Config, writer: Any, acceptor: Any) -> Iterable[Samp
     yield Sample("venue_queue_depth", counters["reports_waiting"], ("reports",))
     for instrument in config.instruments:
         yield Sample("venue_book_orders", writer.open_orders(instrument.id), (instrument.symbol,))
+    fix = acceptor.counters()
+    yield Sample("venue_fix_messages_total", fix["messages_in"], ("in",))
+    yield Sample("venue_fix_messages_total", fix["messages_out"], ("out",))
+    yield Sample("venue_fix_rejects_total", fix["rejects"])
+    yield Sample("venue_fix_logons_refused_total", fix["logons_refused"])
+    yield Sample("venue_fix_slow_consumers_total", fix["slow_consumers"])
     for session in acceptor.sessions():
         yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
 
@@ -148,6 +155,22 @@ def chain(config: Config) -> int:
         event(log, "chain stopped", logging.CRITICAL, alarm="chain", reason=str(error))
         return 1
     return 0
+
+
+def _settlement_samples(config: Config) -> Iterable[Sample]:
+    """What /metrics of the settlement shows, read from the ledger when asked."""
+    from settlement.service import SettlementConfig, open_ledger
+
+    ledger = open_ledger(SettlementConfig.from_mapping(settlement_settings(config)))
+    try:
+        states, halted = ledger.batch_states(), ledger.halted()
+    finally:
+        ledger.close()
+    for name, count in sorted(Counter(state.state for state in states).items()):
+        yield Sample("venue_batches", count, (name,))
+    shares = [(s.commit_gas, s.commit_batches) for s in states] + [(s.prove_gas, s.prove_batches) for s in states]
+    yield Sample("venue_anchor_gas_total", sum(gas / batches for gas, batches in shares if gas and batches))
+    yield Sample("venue_settlement_halted", int(halted is not None))
 
 
 class ArchiveProver:
@@ -237,6 +260,7 @@ def settlement(config: Config) -> int:
 
     stop = stop_event()
     made = prover(config, config.proving.backend)
+    metrics(config, PORT_SETTLEMENT, lambda: _settlement_samples(config))
     try:
         service.run(settlement_settings(config), stop, made, ProofCheck(config.data_dir / "proofs"))
     except SettlementError as error:
