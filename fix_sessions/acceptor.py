@@ -100,7 +100,12 @@ class Acceptor:
     def sessions(self) -> list[dict[str, Any]]:
         """What operators ask about every session."""
         return [
-            {"id": session.id, "comp_id": session.comp_id, "member": member.id, **self._gateway.session_status(session.id)}
+            {
+                "id": session.id,
+                "comp_id": session.comp_id,
+                "member": member.id,
+                **self._gateway.session_status(session.id),
+            }
             for member, session in self.config.sessions()
         ]
 
@@ -116,7 +121,14 @@ class Acceptor:
         native = library.load()
         config = self.config
         instruments = [
-            (i.symbol, int(i.tick.scaleb(i.price_scale)), i.price_scale, int(i.lot.scaleb(i.qty_scale)), i.qty_scale, texts(config, i))
+            (
+                i.symbol,
+                int(i.tick.scaleb(i.price_scale)),
+                i.price_scale,
+                int(i.lot.scaleb(i.qty_scale)),
+                i.qty_scale,
+                texts(config, i),
+            )
             for i in config.instruments
         ]
         return native.Gateway(

@@ -280,7 +280,15 @@ class Application:
 def _unknown_order(values: dict[int, bytes]) -> list[Field]:
     """An order status request that names no order of the session."""
     text = b"ClOrdID(11) names no order of this session"
-    fields: list[Field] = [(6, b"0"), (11, values[11]), (14, b"0"), (17, b"0"), (37, b"NONE"), (39, b"8"), (54, values[54])]
+    fields: list[Field] = [
+        (6, b"0"),
+        (11, values[11]),
+        (14, b"0"),
+        (17, b"0"),
+        (37, b"NONE"),
+        (39, b"8"),
+        (54, values[54]),
+    ]
     fields += [(55, values[55]), (58, text), (103, b"5"), (150, b"I"), (151, b"0")]
     if 790 in values:
         fields.append((790, values[790]))

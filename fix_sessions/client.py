@@ -77,13 +77,22 @@ class Broker:
             self.socket.close()
         self.socket = None
 
-    def send(self, msg_type: str, body: list[Pair], number: int | None = None, orig_time: str | None = None) -> str | bytes:
+    def send(
+        self, msg_type: str, body: list[Pair], number: int | None = None, orig_time: str | None = None
+    ) -> str | bytes:
         """Sends one message; returns its ClOrdID, when it has one. With `number` it is a repetition of an old one."""
         if number is None:
             number, self.next_out = self.next_out, self.next_out + 1
         now = datetime.now(UTC).strftime("%Y%m%d-%H:%M:%S.%f")
         message = simplefix.FixMessage()
-        header: list[Pair] = [(8, "FIX.4.4"), (35, msg_type), (49, self.comp_id), (56, self.venue), (34, str(number)), (52, now)]
+        header: list[Pair] = [
+            (8, "FIX.4.4"),
+            (35, msg_type),
+            (49, self.comp_id),
+            (56, self.venue),
+            (34, str(number)),
+            (52, now),
+        ]
         if orig_time is not None:
             header += [(43, "Y"), (122, orig_time)]
         else:
@@ -113,7 +122,11 @@ class Broker:
         """Any request; gives it a ClOrdID and a TransactTime when it has none."""
         own: list[Pair] = [(int(name[1:]), str(value)) for name, value in fields.items()]
         tags = {tag for tag, _ in own}
-        clordid = "" if 11 in tags or any(tag == 11 for tag, _ in body) else f"{self.comp_id}-{time.time_ns() // 1000 % 10**10}-{next(self.names)}"
+        clordid = (
+            ""
+            if 11 in tags or any(tag == 11 for tag, _ in body)
+            else f"{self.comp_id}-{time.time_ns() // 1000 % 10**10}-{next(self.names)}"
+        )
         body = [pair for pair in body if pair[0] not in tags] + own + ([(11, clordid)] if clordid else [])
         if msg_type != "H":
             body.append((60, datetime.now(UTC).strftime("%Y%m%d-%H:%M:%S.%f")))
@@ -198,7 +211,12 @@ class Broker:
                 follows = number + 1
                 while follows <= end and self.sent.get(follows, ("0",))[0].encode() in ADMIN:
                     follows += 1
-                self.send("4", [(123, "Y"), (36, str(follows))], number, self.sent.get(number, ("", [], "20000101-00:00:00"))[2])
+                self.send(
+                    "4",
+                    [(123, "Y"), (36, str(follows))],
+                    number,
+                    self.sent.get(number, ("", [], "20000101-00:00:00"))[2],
+                )
                 number = follows
             else:
                 self.send(msg_type, body, number, orig_time)

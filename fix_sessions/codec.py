@@ -232,7 +232,9 @@ class Request:
             return
         if account_open and order["account"] in self.accounts:
             self.account = order["account"]
-        if (59 in self.values and self.tif != order["tif"]) or (18 in self.values and self.flags != order["order_flags"]):
+        if (59 in self.values and self.tif != order["tif"]) or (
+            18 in self.values and self.flags != order["order_flags"]
+        ):
             self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
 
 

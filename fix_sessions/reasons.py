@@ -81,7 +81,9 @@ WORDS: dict[Reason, Words] = {
     Reason.CANCEL_IOC: Words(OTHER, OTHER, "cancelled by the venue: the rest of an order that may not rest"),
     Reason.CANCEL_FOK: Words(OTHER, OTHER, "cancelled by the venue: fill-or-kill, could not be filled at once in full"),
     Reason.CANCEL_MIN_QTY: Words(OTHER, OTHER, "cancelled by the venue: less than MinQty(110) could be filled at once"),
-    Reason.CANCEL_FUNDS: Words(OTHER, OTHER, "cancelled by the venue: the account cannot pay the next fill of a market order"),
+    Reason.CANCEL_FUNDS: Words(
+        OTHER, OTHER, "cancelled by the venue: the account cannot pay the next fill of a market order"
+    ),
     Reason.CANCEL_MASS: Words(OTHER, OTHER, "cancelled with others: mass cancel, disconnect or the venue's operator"),
     Reason.REJECT_SESSION_UNKNOWN_SYMBOL: Words(
         UNKNOWN_SYMBOL, OTHER, "Symbol(55) is not traded here; traded are {symbols}"

@@ -35,7 +35,9 @@ def read_all(connection: socket.socket, seconds: float = 15.0) -> list[dict[int,
     return found
 
 
-def wire(broker: Broker, msg_type: str, body: list[tuple[int, str]], length: int | None = None, check: str = "") -> bytes:
+def wire(
+    broker: Broker, msg_type: str, body: list[tuple[int, str]], length: int | None = None, check: str = ""
+) -> bytes:
     """A message with its number, and a BodyLength or CheckSum of one's choice."""
     header = [(35, msg_type), (49, broker.comp_id), (56, broker.venue), (34, str(broker.next_out)), (52, now())]
     broker.next_out += 1
@@ -235,7 +237,9 @@ def test_old_sending_time(venue: Venue):
     assert any("more than 120 seconds" in tags(m).get(58, "") for m in broker.admin)
 
 
-@pytest.mark.parametrize(("msg_type", "answer", "code"), [("V", "j", "3"), ("AE", "j", "3"), ("8", "j", "3"), ("zz", "3", "11")])
+@pytest.mark.parametrize(
+    ("msg_type", "answer", "code"), [("V", "j", "3"), ("AE", "j", "3"), ("8", "j", "3"), ("zz", "3", "11")]
+)
 def test_types_that_are_not_served(shared_venue: Venue, msg_type: str, answer: str, code: str):
     broker = shared_venue.fresh("ALPHA1")
     body: list[tuple[int, str]] = [(262, "x")]

@@ -34,13 +34,17 @@ def test_count_is_exact_or_refused(value: Decimal, unit: int, scale: int):
             messages.count(text, scale, unit, 2**40)
 
 
-@pytest.mark.parametrize("text", [b"", b".", b"-", b"-.", b"1e3", b"+1", b" 1", b"1 ", b"0x1", b"1.2.3", b"nan", "١".encode()])
+@pytest.mark.parametrize(
+    "text", [b"", b".", b"-", b"-.", b"1e3", b"+1", b" 1", b"1 ", b"0x1", b"1.2.3", b"nan", "١".encode()]
+)
 def test_what_is_no_decimal(text: bytes):
     with pytest.raises(Malformed):
         messages.count(text, 2, 1, 2**40)
 
 
-@pytest.mark.parametrize(("text", "value"), [(b"-1", 0), (b"-0", 0), (b"-0.00", 0), (b"5.", 500), (b".5", 50), (b"007", 700)])
+@pytest.mark.parametrize(
+    ("text", "value"), [(b"-1", 0), (b"-0", 0), (b"-0.00", 0), (b"5.", 500), (b".5", 50), (b"007", 700)]
+)
 def test_odd_but_valid(text: bytes, value: int):
     assert messages.count(text, 2, 1, 2**40) == value
 

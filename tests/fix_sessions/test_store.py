@@ -1,0 +1,188 @@
+"""What survives: sequence numbers, messages, and reports that had not reached the store when the process died."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fix_sessions.client import Broker, SessionLost
+from tests.fix_sessions.rig import PASSWORD, USERS, Venue, ask, settle, spawn, tags, until
+
+
+def test_numbers_and_messages_survive_a_restart(make_venue: Callable[..., Venue], application: str):
+    first = make_venue(application)
+    broker = first.logged_on("ALPHA2")
+    ask(broker, lambda: broker.order("ACME", "buy", 5, "99"))
+    other = first.logged_on("BRAVO1")
+    broker.close()
+    until(lambda: not first.acceptor.sessions()[1]["logged_on"])
+    ask(other, lambda: other.order("ACME", "sell", 5, "99"))
+    first.close()
+    second = Venue(first.config.path.parent, application)
+    try:
+        broker.port = second.acceptor.port
+        broker.log_on()
+        broker.wait_for(lambda: len(broker.executions) == 2)
+        assert [tags(m)[150] for m in broker.inbox] == ["0", "F"]
+        assert broker.duplicates == 0
+        assert ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))[150] == "0"
+    finally:
+        broker.close()
+        second.close()
+
+
+def test_unreported_executions_come_once(make_venue: Callable[..., Venue], application: str):
+    first = make_venue(application)
+    numbers: dict[str, Broker] = {}
+    for name in ("ALPHA2", "BRAVO1"):
+        numbers[name] = first.logged_on(name)
+        numbers[name].log_out()
+    folder = first.config.path.parent
+    first.close()
+    died = spawn(["-m", "tests.fix_sessions.venue_process", str(folder), "unreported"])
+    assert died.wait(60) == -signal.SIGKILL
+    for turn in range(2):
+        venue = Venue(folder, application)
+        try:
+            for broker in numbers.values():
+                broker.port = venue.acceptor.port
+                broker.log_on()
+                settle(broker)
+            reports = [tags(m) for m in numbers["ALPHA2"].inbox]
+            assert [(r[11], r[150], r[39], r[97]) for r in reports] == [
+                ("u1", "0", "0", "Y"),
+                ("u2", "0", "0", "Y"),
+                ("u1", "F", "2", "Y"),
+                ("u2", "F", "2", "Y"),
+            ], f"turn {turn}: each once, marked as possibly sent before"
+            assert [tags(m)[150] for m in numbers["BRAVO1"].inbox] == ["0", "F", "F"]
+            assert not any(broker.duplicates for broker in numbers.values())
+            for broker in numbers.values():
+                broker.log_out()
+        finally:
+            venue.close()
+
+
+def test_killed_under_load(tmp_path: Path, application: str):
+    """Nothing acknowledged is lost and no ExecID comes twice, whatever moment the process is killed at."""
+    brokers = {name: Broker("127.0.0.1", 0, name, USERS[name], PASSWORD) for name in ("ALPHA2", "BRAVO1")}
+    for turn in range(3):
+        process = spawn(["-m", "tests.fix_sessions.venue_process", str(tmp_path), application, "commit"])
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            for broker in brokers.values():
+                broker.port = port
+                broker.log_on()
+            end = time.monotonic() + 0.4 + 0.3 * turn
+            while time.monotonic() < end:
+                for side, broker in zip(("buy", "sell"), brokers.values(), strict=True):
+                    broker.order("ACME", side, 3, "100")
+                    broker.poll()
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        for broker in brokers.values():
+            drain(broker)
+    venue = Venue(tmp_path, application)
+    try:
+        for broker in brokers.values():
+            broker.port = venue.acceptor.port
+            broker.log_on()
+        for broker in [*brokers.values(), *brokers.values()]:  # what one sends again may be the other's fill
+            settle(broker)
+        venue.engine.check()
+        reconcile(venue, brokers)
+    finally:
+        venue.close()
+
+
+def drain(broker: Broker) -> None:
+    try:
+        while broker.poll(0.05):
+            pass
+    except SessionLost:
+        pass
+    broker.close()
+
+
+def reconcile(venue: Venue, brokers: dict[str, Broker]) -> None:
+    """Every event of the journal is in its broker's ledger, once; the ledger has nothing else."""
+    from cores import Core
+    from venue.follower import Follower
+
+    venue.engine.drain()
+    follower, core, parts = Follower(venue.data_dir / "journal"), Core(venue.engine.config), []
+    while len(commands := follower.poll(100_000).commands):
+        parts.append(core.apply(commands)[0])
+    events = np.concatenate(parts)
+    numbers = {"ALPHA2": 4, "BRAVO1": 2}
+    total = 0
+    for name, broker in brokers.items():
+        own = events[events["session"] == numbers[name]]
+        assert broker.duplicates == 0, name
+        expected = {f"{int(e) >> 24}-{int(e) & 0xFFFFFF}".encode() for e in own["exec_id"]}
+        assert expected == set(broker.executions), name
+        total += len(expected)
+        answered = {message.get(11) for message in broker.inbox}
+        sent = {dict(body)[11].encode() for kind, body, _ in broker.sent.values() if kind == "D"}
+        assert sent <= answered, f"{name}: what the venue took to its grave is asked for again"
+    assert total > 50, "the brokers were busy"
+
+
+def test_a_slow_consumer_is_shown_out_and_delays_nobody(make_venue: Callable[..., Venue], application: str):
+    venue = make_venue(application, queue_bytes_max=1 << 17)
+    slow, quick = venue.broker("ALPHA2"), venue.logged_on("BRAVO1")
+    slow.log_on()
+    for _ in range(8_000):
+        try:
+            slow.order("ACME", "buy", 1, "99.001")
+        except OSError:
+            break
+        if venue.acceptor.counters()["slow_consumers"]:
+            break
+    until(lambda: venue.acceptor.counters()["slow_consumers"] == 1)
+    started = time.monotonic()
+    assert ask(quick, lambda: quick.order("ACME", "buy", 1, "99"))[150] == "0"
+    assert time.monotonic() - started < 5
+    with pytest.raises(SessionLost, match=r"slow consumer: \d+ bytes were waiting unread"):
+        slow.wait_for(lambda: False, 10)
+    slow.log_on()
+    settle(slow)
+    answered = {tags(m)[11] for m in slow.inbox}
+    assert len(answered) == len(slow.inbox) == len(slow.executions) > 100
+    assert slow.duplicates == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 5000])
+def test_a_store_that_is_none(make_venue: Callable[..., Venue], tmp_path: Path, size: int):
+    folder = tmp_path / "other" / "fix"
+    folder.mkdir(parents=True)
+    (folder / "session-1.store").write_bytes(b"\xff" * size)
+    if size == 0:
+        make_venue("native", folder="other").logged_on("ALPHA1")
+        return
+    with pytest.raises(Exception, match=r"session-1\.store: is no store of this version; move the file away"):
+        make_venue("native", folder="other")
+
+
+def test_a_torn_record_is_forgotten(make_venue: Callable[..., Venue]):
+    """As after a loss of power: the last record is damaged, the ones before it count."""
+    first = make_venue("native")
+    broker = first.logged_on("ALPHA2")
+    for _ in range(3):
+        ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
+    first.close()
+    path = first.config.path.parent / "fix" / "session-4.store"
+    data = bytearray(path.read_bytes())
+    used = int.from_bytes(data[8:16], "little")
+    data[used - 20] ^= 0xFF
+    path.write_bytes(data)
+    second = Venue(first.config.path.parent, "native")
+    second.acceptor.check()
+    second.close()
