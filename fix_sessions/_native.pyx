@@ -10,7 +10,6 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
-from libcpp.memory cimport unique_ptr
 from libcpp.pair cimport pair
 from libcpp.string cimport string
 from libcpp.vector cimport vector
@@ -90,16 +89,14 @@ cdef extern from "gateway.h":
         int port
         cbool native
         uint64_t queue_bytes_max, logon_ms_max
-    cdef cppclass FixSession "FIX::Session":
-        uint64_t getExpectedSenderNum()
-        uint64_t getExpectedTargetNum()
+    cdef struct Status "venue::Status":
+        cbool logged_on, undelivered
+        uint64_t sender, target, unsent
     cdef cppclass Store "venue::Store":
         uint64_t last_exec_id()
         uint64_t rewind(uint64_t)
         cbool undelivered()
         cbool check()
-    cdef cppclass atomic_bool "std::atomic<bool>":
-        cbool load()
     cdef cppclass atomic_number "std::atomic<uint64_t>":
         uint64_t load()
     cdef cppclass set_of_books "std::set<uint64_t>":
@@ -112,10 +109,7 @@ cdef extern from "gateway.h":
     cdef cppclass Party "venue::Party":
         set_of_books books
         Member member
-        unique_ptr[FixSession] session
         Store *store
-        atomic_bool logged_on
-        atomic_number unsent
     cdef cppclass Counters "venue::Counters":
         atomic_number messages_in, messages_out, slow_consumers, logons, logons_refused
         atomic_number garbled, rejects, connections, resends
@@ -132,6 +126,7 @@ cdef extern from "gateway.h":
         int port()
         const Counters &counters()
         Party *party(uint16_t)
+        Status status(uint16_t) nogil
         void want_turns(cbool)
         int submit(const submission_s &, uint64_t *) nogil
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
@@ -360,13 +355,13 @@ cdef class Gateway:
 
     def session_status(self, session):
         """What operators ask about a session."""
-        cdef Party *party = self.gateway.party(session)
+        cdef Status status
+        cdef uint16_t number = session
+        with nogil:
+            status = self.gateway.status(number)
         return {
-            "logged_on": party.logged_on.load(),
-            "sender_seq": party.session.get().getExpectedSenderNum(),
-            "target_seq": party.session.get().getExpectedTargetNum(),
-            "unsent_bytes": party.unsent.load(),
-            "undelivered": party.store.undelivered(),
+            "logged_on": status.logged_on, "sender_seq": status.sender, "target_seq": status.target,
+            "unsent_bytes": status.unsent, "undelivered": status.undelivered,
         }
 
     def counters(self):

@@ -58,7 +58,8 @@ void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     const FIX::Header &header = message.getHeader();
     uint64_t number = std::stoull(header.getField(34));
     int poss_dup = is_yes(header, 43) || is_yes(header, 97) ? 1 : 0;
-    int refused = m_callbacks.on_message(m_callbacks.context, party->member.session, number, body.data(), body.size(), poss_dup);
+    int refused =
+        m_callbacks.on_message(m_callbacks.context, party->member.session, number, body.data(), body.size(), poss_dup);
     if (refused > 0)
         throw FIX::IncorrectTagValue(refused);
 }
@@ -108,7 +109,8 @@ std::string Gateway::body_of(const FIX::Message &message) const {
 
 void Gateway::business_reject(const FIX::Message &message, Party *party, int code, const std::string &text) {
     const FIX::Header &header = message.getHeader();
-    std::vector<std::pair<int, std::string>> fields = {{45, header.getField(34)}, {58, text}, {372, header.getField(35)}};
+    std::vector<std::pair<int, std::string>> fields = {
+        {45, header.getField(34)}, {58, text}, {372, header.getField(35)}};
     std::string ref = value_of(message, 11);
     if (!ref.empty())
         fields.emplace_back(379, ref);

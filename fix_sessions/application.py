@@ -1,7 +1,7 @@
 """The Python application: every message of the venue, readable; the native one serves D, F and G and their 8 and 9.
 
-With `VENUE_FIX=python` it serves those too: reference, fallback and second implementation for the tests. Its methods are
-called on the gateway's thread. Whatever depends on a state that is not durable yet is answered when it is.
+With `VENUE_FIX=python` it serves those too: reference, fallback and second implementation for the tests. Its methods
+are called on the gateway's thread. Whatever depends on a state that is not durable yet is answered when it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A sample broker: one FIX 4.4 session to the venue in a file that can be read in ten minutes. Also the tests' client.
 
-It logs on, sends orders, keeps its sequence numbers, answers resend and test requests, fills gaps, and keeps a ledger of
-executions by ExecID(17), so that a report that comes twice counts once. It is synchronous: `poll` reads what is there.
+It logs on, sends orders, keeps its sequence numbers, answers resend and test requests, fills gaps, and keeps a ledger
+of executions by ExecID(17), so that a report that comes twice counts once. It is synchronous: `poll` reads what is
+there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests as records and reports as messages, in readable form: the twin of `orders.cpp` and `reports.cpp`.
 
-The rules are theirs, line by line: what this venue cannot do becomes a `precheck` reason, the first one found counts, and
-the request is journaled and refused like any other. One suite compares records and bytes of the two.
+The rules are theirs, line by line: what this venue cannot do becomes a `precheck` reason, the first one found counts,
+and the request is journaled and refused like any other. One suite compares records and bytes of the two.
 """
 
 from __future__ import annotations

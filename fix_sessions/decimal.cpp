@@ -11,6 +11,10 @@ constexpr u128 DIGITS_MAX = (~u128{0}) / 10 - 1; // one more digit always fits b
 void print_wide(std::string &out, u128 number, unsigned decimals) {
     char digits[64];
     unsigned count = 0;
+    for (uint64_t narrow; number >> 64 == 0 && number != 0; number = narrow) { // 64-bit division is much cheaper
+        narrow = static_cast<uint64_t>(number) / 10;
+        digits[count++] = static_cast<char>('0' + static_cast<int>(static_cast<uint64_t>(number) - narrow * 10));
+    }
     while (number != 0 || count <= decimals) {
         digits[count++] = static_cast<char>('0' + static_cast<int>(number % 10));
         number /= 10;
@@ -27,6 +31,20 @@ void print_padded(std::string &out, uint64_t number, unsigned width) {
     for (unsigned i = width; i-- > 0; number /= 10)
         digits[i] = static_cast<char>('0' + number % 10);
     out.append(digits, width);
+}
+
+// YYYYMMDD and a dash; days since 1970 counted in eras of 400 years whose years begin in March, so that leap days fall
+// at the end.
+void print_day(std::string &out, uint64_t days) {
+    uint64_t shifted = days + 719468, era = shifted / 146097, day_of_era = shifted % 146097;
+    uint64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint64_t month_from_march = (5 * day_of_year + 2) / 153;
+    uint64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+    print_padded(out, year_of_era + era * 400 + (month <= 2 ? 1 : 0), 4);
+    print_padded(out, month, 2);
+    print_padded(out, day_of_year - (153 * month_from_march + 2) / 5 + 1, 2);
+    out.push_back('-');
 }
 
 } // namespace
@@ -97,27 +115,23 @@ void print_number(std::string &out, uint64_t number) {
     print_wide(out, number, 0);
 }
 
-void print_time(std::string &out, uint64_t time_ns) {
-    uint64_t seconds = time_ns / 1000000000, days = seconds / 86400, of_day = seconds % 86400;
-    // Days since 0000-03-01 in eras of 400 years: leap days fall at the end of a year that begins in March.
-    uint64_t shifted = days + 719468, era = shifted / 146097, day_of_era = shifted % 146097;
-    uint64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t month_from_march = (5 * day_of_year + 2) / 153;
-    uint64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    uint64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
-    uint64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
-    print_padded(out, year, 4);
-    print_padded(out, month, 2);
-    print_padded(out, day, 2);
-    out.push_back('-');
+void print_time(std::string &out, uint64_t time_ns, unsigned decimals) {
+    static thread_local uint64_t day_printed = ~uint64_t{0};
+    static thread_local std::string day_text;
+    uint64_t seconds = time_ns / 1000000000, day = seconds / 86400, of_day = seconds % 86400, part = time_ns % 1000000000;
+    if (day != day_printed) {
+        day_text.clear();
+        print_day(day_text, day);
+        day_printed = day;
+    }
+    out += day_text;
     print_padded(out, of_day / 3600, 2);
     out.push_back(':');
     print_padded(out, of_day / 60 % 60, 2);
     out.push_back(':');
     print_padded(out, of_day % 60, 2);
     out.push_back('.');
-    print_padded(out, time_ns % 1000000000, 9);
+    print_padded(out, decimals == 9 ? part : part / 1000, decimals);
 }
 
 } // namespace venue

@@ -27,8 +27,8 @@ void print_average(std::string &out, uint64_t value, uint64_t count, uint64_t un
 
 void print_number(std::string &out, uint64_t number);
 
-// YYYYMMDD-HH:MM:SS.nnnnnnnnn in UTC.
-void print_time(std::string &out, uint64_t time_ns);
+// YYYYMMDD-HH:MM:SS. and 6 or 9 decimals, in UTC.
+void print_time(std::string &out, uint64_t time_ns, unsigned decimals);
 
 } // namespace venue
 

@@ -47,9 +47,34 @@ size_t find_end(const char *data, size_t bytes, size_t from) {
 
 bool is_header_tag(unsigned tag) {
     switch (tag) {
-    case 8: case 9: case 34: case 35: case 43: case 49: case 50: case 52: case 56: case 57: case 90: case 91: case 97:
-    case 115: case 116: case 122: case 128: case 129: case 142: case 143: case 144: case 145: case 212: case 213:
-    case 347: case 369: case 370: case 627:
+    case 8:
+    case 9:
+    case 34:
+    case 35:
+    case 43:
+    case 49:
+    case 50:
+    case 52:
+    case 56:
+    case 57:
+    case 90:
+    case 91:
+    case 97:
+    case 115:
+    case 116:
+    case 122:
+    case 128:
+    case 129:
+    case 142:
+    case 143:
+    case 144:
+    case 145:
+    case 212:
+    case 213:
+    case 347:
+    case 369:
+    case 370:
+    case 627:
         return true;
     default:
         return false;

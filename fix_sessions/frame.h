@@ -17,21 +17,21 @@ struct Frame {
         Partial, // more bytes are needed
         Good,
         Garbled, // its end is known: the next message can be read
-        Broken,  // the stream cannot be followed any more
+        Broken, // the stream cannot be followed any more
     };
     Kind kind = Partial;
     const char *data = nullptr;
     size_t bytes = 0;
-    std::string text;        // what is wrong, for Garbled and Broken
-    std::string type;        // MsgType(35)
-    std::string sender;      // SenderCompID(49)
-    std::string target;      // TargetCompID(56)
+    std::string text; // what is wrong, for Garbled and Broken
+    std::string type; // MsgType(35)
+    std::string sender; // SenderCompID(49)
+    std::string target; // TargetCompID(56)
     bool has_number = false; // MsgSeqNum(34) is there and a number
     uint64_t number = 0;
-    bool poss_dup = false;    // PossDupFlag(43) = Y
+    bool poss_dup = false; // PossDupFlag(43) = Y
     bool poss_resend = false; // PossResend(97) = Y
-    size_t body = 0;          // offset of the first field that is not of the header
-    size_t trailer = 0;       // offset of CheckSum(10)
+    size_t body = 0; // offset of the first field that is not of the header
+    size_t trailer = 0; // offset of CheckSum(10)
 };
 
 // Looks at the first message in data[0, bytes).

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdexcept>
@@ -34,7 +35,8 @@ constexpr int EVENTS_MAX = 64;
 std::string peer_of(const sockaddr_storage &address, socklen_t bytes) {
     char host[NI_MAXHOST], port[NI_MAXSERV];
     int flags = NI_NUMERICHOST | NI_NUMERICSERV;
-    if (getnameinfo(reinterpret_cast<const sockaddr *>(&address), bytes, host, sizeof host, port, sizeof port, flags) != 0)
+    if (getnameinfo(reinterpret_cast<const sockaddr *>(&address), bytes, host, sizeof host, port, sizeof port, flags) !=
+        0)
         return "unknown";
     return std::string(host) + ":" + port;
 }
@@ -114,6 +116,7 @@ void Gateway::listen() {
 
 void Gateway::start() {
     m_engine->set_sink(m_engine->engine, sink, this);
+    m_running = true;
     m_thread = std::thread([this] { run(); });
     post([this] { // whoever was connected when the venue stopped is not any more
         for (auto &party : m_parties)
@@ -218,17 +221,29 @@ void Gateway::report_one(const struct report &report, bool poss_resend) {
     Party *party = m_by_number[report.session];
     if (party == nullptr)
         return;
-    if (!m_settings.native || !write_report(report, m_terms, &party->message)) {
+    char type = m_settings.native ? write_report(report, m_terms, &m_body) : '\0';
+    if (type != 0)
+        send_body(party, type, report.event.exec_id, poss_resend);
+    else
         m_callbacks.on_reports(m_callbacks.context, &report, 1, poss_resend ? 1 : 0);
-        return;
+}
+
+// What Session::send does with a message, without building one: a number, the store, the connection.
+void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_resend) {
+    Store *store = party->store;
+    uint64_t number = store->getNextSenderMsgSeqNum();
+    write_message({type, number, m_settings.comp_id, party->member.comp_id, poss_resend}, m_body, &m_message);
+    try {
+        store->carries(exec_id);
+        store->set(number, m_message);
+        store->carries(0);
+        store->incrNextSenderMsgSeqNum();
+    } catch (const FIX::IOException &) { // the disk is full: what is not in the store is reported at the next start
+        store->carries(0);
+        return party->session->disconnect();
     }
-    if (poss_resend)
-        party->message.getHeader().setField(FIX::FieldBase(97, "Y"));
-    party->store->carries(report.event.exec_id);
-    bool kept = party->session->send(party->message);
-    party->store->carries(0);
-    if (!kept)
-        party->session->disconnect();
+    if (party->logged_on && party->connection != nullptr)
+        party->connection->send(m_message);
 }
 
 void Gateway::resend(const struct report *reports, uint64_t count) {
@@ -290,6 +305,7 @@ void Gateway::run() {
     depart_all();
     m_dirty.clear();
     m_connections.clear();
+    m_running = false;
 }
 
 void Gateway::turn() {
@@ -344,11 +360,9 @@ void Gateway::tick() {
     if (now < m_next_tick_ms)
         return;
     m_next_tick_ms = now + TICK_MS;
-    for (auto &party : m_parties) {
+    for (auto &party : m_parties)
         if (party->connection != nullptr)
             party->session->next(FIX::UtcTimeStamp::now());
-        party->unsent = party->connection != nullptr ? party->connection->unsent() : 0;
-    }
     for (auto &[id, connection] : m_connections)
         if (connection->state != Connection::Open && now >= connection->deadline_ms)
             close(connection.get());
@@ -384,7 +398,8 @@ void Gateway::accept_all() {
 void Gateway::watch(Connection *connection, bool writable) {
     connection->writable_wanted = writable;
     bool reading = connection->state != Connection::Authenticating && !connection->resend.active;
-    epoll_event event{(reading ? uint32_t{EPOLLIN} : 0u) | (writable ? uint32_t{EPOLLOUT} : 0u), {.u64 = connection->id}};
+    epoll_event event{(reading ? uint32_t{EPOLLIN} : 0u) | (writable ? uint32_t{EPOLLOUT} : 0u),
+                      {.u64 = connection->id}};
     epoll_ctl(m_epoll_fd, EPOLL_CTL_MOD, connection->fd, &event);
 }
 
@@ -493,6 +508,29 @@ void Gateway::show_out(Connection *connection, const std::string &text) {
     party->session->disconnect();
 }
 
+Status Gateway::status(uint16_t session) {
+    auto answer = std::make_shared<std::promise<Status>>();
+    auto found = answer->get_future();
+    auto look = [this, session, answer] {
+        const Party *party = m_by_number[session];
+        Status status;
+        status.logged_on = party->logged_on;
+        status.sender = party->store->getNextSenderMsgSeqNum();
+        status.target = party->store->getNextTargetMsgSeqNum();
+        status.unsent = party->connection != nullptr ? party->connection->unsent() : 0;
+        status.undelivered = party->store->undelivered();
+        answer->set_value(status);
+    };
+    if (m_running)
+        post(look);
+    else
+        look();
+    while (found.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready)
+        if (!m_running) // it ended before it came to this
+            take_tasks();
+    return found.get();
+}
+
 // ---- leaving -----------------------------------------------------------------------------------------------------------
 
 void Gateway::add_book(uint16_t session, uint16_t symbol, uint32_t account) {
@@ -503,7 +541,8 @@ void Gateway::add_book(uint16_t session, uint16_t symbol, uint32_t account) {
 void Gateway::cancel_orders(Party *party) {
     if (!party->cancel_on_disconnect)
         return;
-    std::string body = "verb=cancel_on_disconnect\001actor=" + party->member.comp_id + "\001ref=" + party->text + "\001";
+    std::string body =
+        "verb=cancel_on_disconnect\001actor=" + party->member.comp_id + "\001ref=" + party->text + "\001";
     while (!party->books.empty()) {
         uint64_t book = *party->books.begin(), seq;
         struct submission submission;

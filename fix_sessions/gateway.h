@@ -56,11 +56,15 @@ struct Party { // one session
     std::unique_ptr<FIX::Session> session;
     Store *store = nullptr;
     Connection *connection = nullptr;
-    FIX::Message message; // reused for every report
+    FIX::Message message; // reused for what Python sends
     std::set<uint64_t> books; // symbol << 32 | account: where it may have open orders
-    std::string text;         // why it was logged out last
+    std::string text; // why it was logged out last
     std::atomic<bool> logged_on{false};
-    std::atomic<uint64_t> unsent{0};
+};
+
+struct Status { // of a session, for operators
+    bool logged_on, undelivered;
+    uint64_t sender, target, unsent;
 };
 
 class Gateway : public FIX::Application {
@@ -79,6 +83,7 @@ class Gateway : public FIX::Application {
     void stop(const std::string &text, uint64_t ms_max);
     void answer_logon(uint64_t connection, const std::string &refusal); // empty: let in
     void log_out(uint16_t session, const std::string &text);
+    Status status(uint16_t session);
     int port() const {
         return m_port;
     }
@@ -146,6 +151,7 @@ class Gateway : public FIX::Application {
     void take_tasks();
     void take_reports();
     void dispatch(const struct report *reports, uint64_t count);
+    void send_body(Party *party, char type, uint64_t exec_id, bool poss_resend);
     void report_one(const struct report &report, bool poss_resend);
     void depart_all();
     void cancel_orders(Party *party);
@@ -179,7 +185,7 @@ class Gateway : public FIX::Application {
     std::vector<uint64_t> m_closed; // to be destroyed at the end of the turn
     std::vector<uint64_t> m_dirty, m_slow; // connections with something to send, with too much of it
     uint64_t m_next_connection = 16;
-    Frame m_frame;              // the message that is handled now
+    Frame m_frame; // the message that is handled now
     Party *m_current = nullptr; // whose message that is
     uint64_t m_next_tick_ms = 0;
     std::vector<Party *> m_departed; // logged out in this turn
@@ -192,6 +198,8 @@ class Gateway : public FIX::Application {
     std::vector<struct report> m_reports;
     bool m_asleep = false;
 
+    std::string m_body, m_message; // of the report in hand
+    std::atomic<bool> m_running{false};
     bool m_turns_wanted = false;
     bool m_stopping = false;
     uint64_t m_stop_deadline_ms = 0;

@@ -107,7 +107,8 @@ void Gateway::handle_garbled(Connection *connection, const std::string &text) {
     FIX::Message reject;
     reject.getHeader().setField(FIX::FieldBase(35, "3"));
     reject.setField(FIX::FieldBase(45, std::to_string(m_frame.number)));
-    reject.setField(FIX::FieldBase(58, "malformed message: " + text + "; it was not processed, correct it and send it anew"));
+    reject.setField(
+        FIX::FieldBase(58, "malformed message: " + text + "; it was not processed, correct it and send it anew"));
     if (!m_frame.type.empty())
         reject.setField(FIX::FieldBase(372, m_frame.type));
     reject.setField(FIX::FieldBase(373, "99"));
@@ -130,8 +131,8 @@ void Gateway::handle_first(Connection *connection) {
     connection->state = Connection::Authenticating;
     connection->deadline_ms = now_ms() + m_settings.logon_ms_max;
     watch(connection, connection->writable_wanted);
-    m_callbacks.on_logon_request(m_callbacks.context, connection->id, connection->logon.data(), connection->logon.size(),
-                                 connection->peer.c_str());
+    m_callbacks.on_logon_request(m_callbacks.context, connection->id, connection->logon.data(),
+                                 connection->logon.size(), connection->peer.c_str());
 }
 
 // QuickFIX answers a Logon that does not fit the dictionary with silence; the sender is told here.
@@ -168,8 +169,9 @@ void Gateway::let_in(Connection *connection) {
     if (party->connection != nullptr)
         return refuse(connection, "the session is already logged on from " + party->connection->peer);
     if (body_field(m_frame, "141") == "Y" && party->store->undelivered())
-        return refuse(connection, "ResetSeqNumFlag(141)=Y would lose reports that were not delivered yet; log on without "
-                                  "it and request a resend");
+        return refuse(connection,
+                      "ResetSeqNumFlag(141)=Y would lose reports that were not delivered yet; log on without "
+                      "it and request a resend");
     connection->party = party;
     party->connection = connection;
     connection->state = Connection::Open;

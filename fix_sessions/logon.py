@@ -1,7 +1,7 @@
 """Who may log on: CompID, user name and password against the configuration, on a thread of its own.
 
-A password check costs tens of milliseconds on purpose; the gateway's thread never waits for it. An unknown user costs as
-much as a known one and is told the same, so that nobody learns who exists. Must never log a password.
+A password check costs tens of milliseconds on purpose; the gateway's thread never waits for it. An unknown user costs
+as much as a known one and is told the same, so that nobody learns who exists. Must never log a password.
 """
 
 from __future__ import annotations

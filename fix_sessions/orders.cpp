@@ -108,7 +108,8 @@ class Request {
             return;
         if (account_open && m_member.permits(order.account))
             m_account = order.account;
-        bool same = (field(59) == nullptr || m_tif == order.tif) && (field(18) == nullptr || m_flags == order.order_flags);
+        bool same =
+            (field(59) == nullptr || m_tif == order.tif) && (field(18) == nullptr || m_flags == order.order_flags);
         if (!same)
             refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
     }

@@ -1,7 +1,7 @@
 """Why something was refused, in FIX's codes and in words: what, where, and how to mend it.
 
-One table for both applications: the native one is given it at start, the Python one reads it. A reason without words is a
-mistake that a test finds. Must never name another member's order or price.
+One table for both applications: the native one is given it at start, the Python one reads it. A reason without words is
+a mistake that a test finds. Must never name another member's order or price.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "a value is not taken: Side(54) 1 2, OrdType(40) 1 2 (2 in a replace), TimeInForce(59) 0 1 3 4, ExecInst(18) 6, "
-        "Price(44) with a limit order, decimal numbers; a replace changes neither TimeInForce nor ExecInst",
+        "a value is not taken: Side(54) 1 2, OrdType(40) 1 2 (2 in a replace), TimeInForce(59) 0 1 3 4, ExecInst(18) 6,"
+        " Price(44) with a limit order, decimal numbers; a replace changes neither TimeInForce nor ExecInst",
     ),
     Reason.REJECT_SESSION_PRICE_OVERFLOW: Words(
         EXCEEDS_LIMIT, OTHER, "Price(44) is larger than any price here: {price_max} is the highest"

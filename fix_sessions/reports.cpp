@@ -2,10 +2,13 @@
 
 #include "decimal.h"
 
+#include <ctime>
+
 namespace venue {
 
 namespace {
 
+constexpr char SOH = 1;
 constexpr char UNKNOWN_SYMBOL[] = "[N/A]";
 
 unsigned event_kind(const struct report &report) {
@@ -16,96 +19,96 @@ unsigned event_reason(const struct report &report) {
     return report.event.head >> 8 & 0xff;
 }
 
-// Writes fields into one message; values are built in one reused string.
+// Appends fields to a body.
 class Writer {
   public:
-    Writer(FIX::Message *message, const struct report &report, const Terms &terms)
-        : m_message(message), m_report(report), m_terms(terms),
+    Writer(std::string *body, const struct report &report, const Terms &terms)
+        : m_body(*body), m_report(report), m_terms(terms),
           m_instrument(report.symbol < terms.instruments.size() ? &terms.instruments[report.symbol] : nullptr) {
     }
 
-    void text(int tag, const char *value) {
-        if (*value != 0)
-            m_message->setField(FIX::FieldBase(tag, value));
+    void text(const char *tag, const char *value) {
+        if (*value == 0)
+            return;
+        m_body += tag;
+        m_body += value;
+        m_body += SOH;
     }
 
-    void character(int tag, char value) {
-        m_message->setField(FIX::FieldBase(tag, std::string(1, value)));
+    void character(const char *tag, char value) {
+        m_body += tag;
+        m_body += value;
+        m_body += SOH;
     }
 
-    void number(int tag, uint64_t value) {
-        m_value.clear();
-        print_number(m_value, value);
-        put(tag);
+    void number(const char *tag, uint64_t value) {
+        m_body += tag;
+        print_number(m_body, value);
+        m_body += SOH;
     }
 
-    void price(int tag, uint64_t ticks) {
-        m_value.clear();
+    void price(const char *tag, uint64_t ticks) {
+        m_body += tag;
         if (m_instrument != nullptr)
-            print_count(m_value, ticks, m_instrument->tick_units, m_instrument->price_scale);
+            print_count(m_body, ticks, m_instrument->tick_units, m_instrument->price_scale);
         else
-            m_value = "0";
-        put(tag);
+            m_body += '0';
+        m_body += SOH;
     }
 
-    void quantity(int tag, uint64_t lots) {
-        m_value.clear();
+    void quantity(const char *tag, uint64_t lots) {
+        m_body += tag;
         if (m_instrument != nullptr)
-            print_count(m_value, lots, m_instrument->lot_units, m_instrument->qty_scale);
+            print_count(m_body, lots, m_instrument->lot_units, m_instrument->qty_scale);
         else
-            m_value = "0";
-        put(tag);
+            m_body += '0';
+        m_body += SOH;
     }
 
-    void average(int tag) {
-        m_value.clear();
+    void average(const char *tag) {
+        m_body += tag;
         if (m_instrument != nullptr)
-            print_average(m_value, m_report.value, m_report.cum_lots, m_instrument->tick_units,
+            print_average(m_body, m_report.value, m_report.cum_lots, m_instrument->tick_units,
                           m_instrument->price_scale);
         else
-            m_value = "0";
-        put(tag);
+            m_body += '0';
+        m_body += SOH;
     }
 
-    void exec_id(int tag, uint64_t exec_id) {
-        m_value.clear();
-        print_number(m_value, exec_id >> 24);
-        m_value.push_back('-');
-        print_number(m_value, exec_id & 0xffffff);
-        put(tag);
+    void exec_id(const char *tag, uint64_t exec_id) {
+        m_body += tag;
+        print_number(m_body, exec_id >> 24);
+        m_body += '-';
+        print_number(m_body, exec_id & 0xffffff);
+        m_body += SOH;
     }
 
-    void order_id(int tag, uint64_t order_id) {
+    void order_id(const char *tag, uint64_t order_id) {
         if (order_id == 0)
             text(tag, "NONE");
         else
             number(tag, order_id);
     }
 
-    void time(int tag) {
-        m_value.clear();
-        print_time(m_value, m_report.time_ns);
-        put(tag);
+    void time(const char *tag) {
+        m_body += tag;
+        print_time(m_body, m_report.time_ns, 9);
+        m_body += SOH;
     }
 
-    void symbol(int tag) {
+    void symbol(const char *tag) {
         text(tag, m_instrument != nullptr ? m_instrument->symbol.c_str() : UNKNOWN_SYMBOL);
     }
 
-    void reason(int tag) {
+    void reason(const char *tag) {
         text(tag, m_terms.text(m_report.symbol, event_reason(m_report)).c_str());
     }
 
   private:
-    void put(int tag) {
-        m_message->setField(FIX::FieldBase(tag, m_value));
-    }
-
-    FIX::Message *m_message;
+    std::string &m_body;
     const struct report &m_report;
     const Terms &m_terms;
     const Instrument *m_instrument;
-    std::string m_value;
 };
 
 char exec_type(unsigned kind) {
@@ -127,76 +130,107 @@ char exec_type(unsigned kind) {
     }
 }
 
-void write_execution(const struct report &report, const Terms &terms, char type, FIX::Message *message) {
+void write_execution(const struct report &report, const Terms &terms, char type, std::string *body) {
     const struct event &event = report.event;
     unsigned kind = event_kind(report), reason = event_reason(report);
     bool fill = kind == EVENT_FILL, rejected = kind == EVENT_REJECTED;
     bool aggressor = (event.head >> 24 & FLAG_AGGRESSOR) != 0;
-    Writer writer(message, report, terms);
-    writer.number(1, report.account);
-    writer.average(6);
-    writer.text(11, report.clordid);
-    writer.quantity(14, report.cum_lots);
-    writer.exec_id(17, event.exec_id);
+    Writer writer(body, report, terms);
+    writer.number("1=", report.account);
+    writer.average("6=");
+    writer.text("11=", report.clordid);
+    writer.quantity("14=", report.cum_lots);
+    writer.exec_id("17=", event.exec_id);
     if ((report.order_flags & FLAG_POST_ONLY) != 0)
-        writer.character(18, '6');
+        writer.character("18=", '6');
     if (fill) {
-        writer.price(31, event.price_ticks);
-        writer.quantity(32, event.qty_lots);
+        writer.price("31=", event.price_ticks);
+        writer.quantity("32=", event.qty_lots);
     }
-    writer.order_id(37, event.order_id);
+    writer.order_id("37=", event.order_id);
     if (report.order_qty_lots != 0)
-        writer.quantity(38, report.order_qty_lots);
-    writer.character(39, static_cast<char>(report.status));
+        writer.quantity("38=", report.order_qty_lots);
+    writer.character("39=", static_cast<char>(report.status));
     if (report.ord_type != 0)
-        writer.character(40, static_cast<char>('0' + report.ord_type));
-    writer.text(41, report.orig_clordid);
+        writer.character("40=", static_cast<char>('0' + report.ord_type));
+    writer.text("41=", report.orig_clordid);
     if (report.order_price_ticks != 0)
-        writer.price(44, report.order_price_ticks);
-    writer.character(54, report.side == 0 ? '7' : static_cast<char>('0' + report.side)); // 7: undisclosed
-    writer.symbol(55);
+        writer.price("44=", report.order_price_ticks);
+    writer.character("54=", report.side == 0 ? '7' : static_cast<char>('0' + report.side)); // 7: undisclosed
+    writer.symbol("55=");
     if (reason != 0)
-        writer.reason(58);
-    writer.character(59, static_cast<char>('0' + report.tif));
-    writer.time(60);
+        writer.reason("58=");
+    writer.character("59=", static_cast<char>('0' + report.tif));
+    writer.time("60=");
     if (rejected)
-        writer.number(103, static_cast<uint64_t>(terms.order_codes[reason]));
-    writer.character(150, type);
-    writer.quantity(151, event.leaves_lots);
+        writer.number("103=", static_cast<uint64_t>(terms.order_codes[reason]));
+    writer.character("150=", type);
+    writer.quantity("151=", event.leaves_lots);
     if (fill) {
-        writer.exec_id(527, aggressor ? event.exec_id - 1 : event.exec_id);
-        writer.character(851, aggressor ? '2' : '1');
+        writer.exec_id("527=", aggressor ? event.exec_id - 1 : event.exec_id);
+        writer.character("851=", aggressor ? '2' : '1');
     }
 }
 
-void write_cancel_reject(const struct report &report, const Terms &terms, FIX::Message *message) {
+void write_cancel_reject(const struct report &report, const Terms &terms, std::string *body) {
     unsigned reason = event_reason(report);
-    Writer writer(message, report, terms);
-    writer.number(1, report.account);
-    writer.text(11, report.clordid);
-    writer.order_id(37, report.event.order_id);
-    writer.character(39, static_cast<char>(report.status));
-    writer.text(41, report.orig_clordid);
-    writer.reason(58);
-    writer.time(60);
-    writer.number(102, static_cast<uint64_t>(terms.cancel_codes[reason]));
-    writer.character(434, report.command_kind == COMMAND_REPLACE ? '2' : '1');
+    Writer writer(body, report, terms);
+    writer.number("1=", report.account);
+    writer.text("11=", report.clordid);
+    writer.order_id("37=", report.event.order_id);
+    writer.character("39=", static_cast<char>(report.status));
+    writer.text("41=", report.orig_clordid);
+    writer.reason("58=");
+    writer.time("60=");
+    writer.number("102=", static_cast<uint64_t>(terms.cancel_codes[reason]));
+    writer.character("434=", report.command_kind == COMMAND_REPLACE ? '2' : '1');
 }
 
 } // namespace
 
-bool write_report(const struct report &report, const Terms &terms, FIX::Message *message) {
+char write_report(const struct report &report, const Terms &terms, std::string *body) {
     unsigned kind = event_kind(report);
     char type = exec_type(kind);
     if (type == 0 && kind != EVENT_CANCEL_REJECTED)
-        return false;
-    message->clear();
-    message->getHeader().setField(FIX::FieldBase(35, type != 0 ? "8" : "9"));
+        return 0;
+    body->clear();
     if (type != 0)
-        write_execution(report, terms, type, message);
+        write_execution(report, terms, type, body);
     else
-        write_cancel_reject(report, terms, message);
-    return true;
+        write_cancel_reject(report, terms, body);
+    return type != 0 ? '8' : '9';
+}
+
+void write_message(const Envelope &envelope, const std::string &body, std::string *message) {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    std::string head = "35=";
+    head += envelope.type;
+    head += "\00134=";
+    print_number(head, envelope.number);
+    head += "\00149=";
+    head += envelope.sender;
+    head += "\00152=";
+    print_time(head, static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec), 6);
+    head += "\00156=";
+    head += envelope.target;
+    head += SOH;
+    if (envelope.poss_resend)
+        head += "97=Y\001";
+    message->assign("8=FIX.4.4\0019=");
+    print_number(*message, head.size() + body.size());
+    *message += SOH;
+    *message += head;
+    *message += body;
+    unsigned sum = 0;
+    for (unsigned char c : *message)
+        sum += c;
+    sum %= 256;
+    char trailer[] = {'1', '0', '=', '0', '0', '0', SOH};
+    trailer[3] = static_cast<char>('0' + sum / 100);
+    trailer[4] = static_cast<char>('0' + sum / 10 % 10);
+    trailer[5] = static_cast<char>('0' + sum % 10);
+    message->append(trailer, sizeof trailer);
 }
 
 } // namespace venue

@@ -1,17 +1,27 @@
 // Reports: what the engine says about an order, as ExecutionReport (8) and OrderCancelReject (9).
 //
-// Fields are written in ascending order of tag, the order in which QuickFIX keeps and sends them, so that nothing is
-// moved. `codec.py` says the same in Python; one suite compares the bytes.
+// Written straight into bytes, in ascending order of tag: the order in which QuickFIX keeps and sends a message's fields, so
+// that these are the bytes that QuickFIX would send. `codec.py` says the same in Python, whose messages do go through
+// QuickFIX; one suite compares the bytes.
 #ifndef FIX_VENUE_REPORTS_H
 #define FIX_VENUE_REPORTS_H
 
-#include "Message.h"
 #include "terms.h"
 
 namespace venue {
 
-// Replaces what is in `message`; false when the event is none of 8 or 9 (the Python application answers those).
-bool write_report(const struct report &report, const Terms &terms, FIX::Message *message);
+// Replaces `body` with the message's fields and returns its MsgType; 0 when the event is none of 8 or 9 (the Python
+// application answers those).
+char write_report(const struct report &report, const Terms &terms, std::string *body);
+
+// A whole message around a body.
+struct Envelope {
+    char type;
+    uint64_t number; // MsgSeqNum(34)
+    const std::string &sender, &target;
+    bool poss_resend;
+};
+void write_message(const Envelope &envelope, const std::string &body, std::string *message);
 
 } // namespace venue
 

@@ -72,7 +72,8 @@ Store::Store(const std::string &path, uint64_t bytes_max) : m_path(path), m_byte
     }
     if (head()->magic != MAGIC) {
         close();
-        throw FIX::IOException("session store " + path + ": is no store of this version; move the file away to begin anew");
+        throw FIX::IOException("session store " + path +
+                               ": is no store of this version; move the file away to begin anew");
     }
     scan();
 }
