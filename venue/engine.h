@@ -57,7 +57,8 @@ struct report {
     uint8_t status;          /* OrdStatus(39) after the event, as its character */
     uint8_t pad;
     uint32_t account;
-    char clordid[CLORDID_BYTES];      /* the order's current ClOrdID (after REPLACED the new one; for rejects the request's) */
+    char clordid
+        [CLORDID_BYTES]; /* the order's current ClOrdID (after REPLACED the new one; for rejects the request's) */
     char orig_clordid[CLORDID_BYTES]; /* FIX 41 where the message carries it */
 };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_same_journal(make_venue):
         commands = found.commands.copy()
         commands["time_ns"] = 0
         ends = [0, *found.annex_ends.tolist()]
-        bodies = [bytes(found.annex[a + 16 : b]) for a, b in zip(ends, ends[1:], strict=False)]
+        bodies = [bytes(found.annex[a + 16 : b]) for a, b in pairwise(ends)]
         journals.append((commands.tobytes(), bodies))
     assert len(journals[0][1]) > 100
     assert journals[0][0] == journals[1][0]
