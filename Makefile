@@ -30,7 +30,7 @@ anvil:
 lint: install
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
-	@.venv/bin/clang-format --dry-run -Werror $(wildcard cores/*.[ch] venue/*.[ch] proving/guest/*.[ch])
+	@.venv/bin/clang-format --dry-run -Werror $(wildcard cores/*.[ch] venue/*.[ch] proving/guest/*.[ch] fix_sessions/*.cpp fix_sessions/*.h perf/*.c)
 
 bench: install prover
 	@for bench in perf/bench_*.py; do echo; echo "$$bench"; $(PY) $$bench --quick || exit 1; done

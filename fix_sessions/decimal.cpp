@@ -118,7 +118,8 @@ void print_number(std::string &out, uint64_t number) {
 void print_time(std::string &out, uint64_t time_ns, unsigned decimals) {
     static thread_local uint64_t day_printed = ~uint64_t{0};
     static thread_local std::string day_text;
-    uint64_t seconds = time_ns / 1000000000, day = seconds / 86400, of_day = seconds % 86400, part = time_ns % 1000000000;
+    uint64_t seconds = time_ns / 1000000000, day = seconds / 86400, of_day = seconds % 86400,
+             part = time_ns % 1000000000;
     if (day != day_printed) {
         day_text.clear();
         print_day(day_text, day);
