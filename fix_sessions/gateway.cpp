@@ -12,6 +12,7 @@
 #include <future>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdexcept>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -24,6 +25,7 @@ namespace {
 
 constexpr uint64_t LISTEN_ID = 1, EVENT_ID = 2;
 constexpr uint64_t TICK_MS = 200;
+constexpr uint64_t LOOK_US_MAX = 100;
 constexpr uint64_t CLOSING_MS_MAX = 3000;
 constexpr size_t WAITING_CONNECTIONS_MAX = 256;
 constexpr int EVENTS_MAX = 64;
@@ -146,6 +148,7 @@ void Gateway::wake() {
 void Gateway::post(std::function<void()> task) {
     std::lock_guard<std::mutex> guard(m_mutex);
     m_tasks.push_back(std::move(task));
+    m_work.store(true, std::memory_order_release);
     wake();
 }
 
@@ -157,9 +160,9 @@ void Gateway::sink(void *context, const struct report *reports, u64 count) {
     }
     std::lock_guard<std::mutex> guard(gateway->m_mutex);
     gateway->m_reports.insert(gateway->m_reports.end(), reports, reports + count);
-    if (gateway->m_asleep)
+    gateway->m_work.store(true, std::memory_order_release);
+    if (gateway->m_asleep.exchange(false))
         gateway->wake();
-    gateway->m_asleep = false;
 }
 
 void Gateway::answer_logon(uint64_t connection, const std::string &refusal) {
@@ -187,6 +190,7 @@ void Gateway::take_tasks() {
     {
         std::lock_guard<std::mutex> guard(m_mutex);
         tasks.swap(m_tasks);
+        m_work = !m_reports.empty();
     }
     for (auto &task : tasks)
         task();
@@ -199,6 +203,7 @@ void Gateway::take_reports() {
     {
         std::lock_guard<std::mutex> guard(m_mutex);
         reports.swap(m_reports);
+        m_work = !m_tasks.empty();
     }
     if (!reports.empty())
         dispatch(reports.data(), reports.size());
@@ -294,6 +299,12 @@ uint64_t Gateway::now_ms() const {
     return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
+uint64_t Gateway::now_us() const {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1000000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
+}
+
 void Gateway::run() {
     m_thread_id = std::this_thread::get_id();
     while (!stop_done())
@@ -308,22 +319,35 @@ void Gateway::run() {
     m_running = false;
 }
 
-void Gateway::turn() {
-    epoll_event events[EVENTS_MAX];
+// Waits for something to do. A thread that has slept takes tens of microseconds to run again, so it looks for a moment
+// before it sleeps, as long as that has paid: when the last messages came at once.
+int Gateway::wait(epoll_event *events) {
     uint64_t now = now_ms();
     int timeout_ms = m_next_tick_ms > now ? static_cast<int>(m_next_tick_ms - now) : 0;
     timeout_ms = m_turns_wanted ? std::min(timeout_ms, 1) : timeout_ms; // what is waited for may come without a report
+    uint64_t began = now_us(), waited = 0;
+    while (timeout_ms > 0 && m_looking && waited < LOOK_US_MAX) {
+        int count = epoll_wait(m_epoll_fd, events, EVENTS_MAX, 0);
+        if (count != 0 || m_work.load(std::memory_order_acquire))
+            return count;
+        sched_yield();
+        waited = now_us() - began;
+    }
     {
         std::lock_guard<std::mutex> guard(m_mutex);
-        bool work = !m_tasks.empty() || !m_reports.empty() || !m_own_reports.empty() || !m_departed.empty();
+        bool work = m_work || !m_own_reports.empty() || !m_departed.empty();
         timeout_ms = work ? 0 : timeout_ms;
         m_asleep = !work;
     }
     int count = epoll_wait(m_epoll_fd, events, EVENTS_MAX, timeout_ms);
-    {
-        std::lock_guard<std::mutex> guard(m_mutex);
-        m_asleep = false;
-    }
+    m_asleep = false;
+    m_looking = now_us() - began < 2 * LOOK_US_MAX;
+    return count;
+}
+
+void Gateway::turn() {
+    epoll_event events[EVENTS_MAX];
+    int count = wait(events);
     for (int i = 0; i < count; i++) {
         uint64_t id = events[i].data.u64, drained;
         if (id == LISTEN_ID)

@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <sys/epoll.h>
 #include <thread>
 #include <unordered_map>
 
@@ -128,6 +129,7 @@ class Gateway : public FIX::Application {
     void post(std::function<void()> task);
     void wake();
     void run();
+    int wait(epoll_event *events);
     void turn();
     void listen();
     void accept_all();
@@ -164,6 +166,7 @@ class Gateway : public FIX::Application {
     std::string body_of(const FIX::Message &message) const;
     void business_reject(const FIX::Message &message, Party *party, int code, const std::string &text);
     uint64_t now_ms() const;
+    uint64_t now_us() const;
 
     Settings m_settings;
     Terms m_terms;
@@ -196,7 +199,9 @@ class Gateway : public FIX::Application {
     std::mutex m_mutex; // guards the next three
     std::vector<std::function<void()>> m_tasks;
     std::vector<struct report> m_reports;
-    bool m_asleep = false;
+    std::atomic<bool> m_work{false}; // there are tasks or reports
+    std::atomic<bool> m_asleep{false};
+    bool m_looking = false;
 
     std::string m_body, m_message; // of the report in hand
     std::atomic<bool> m_running{false};
