@@ -281,9 +281,13 @@ void Gateway::send(uint16_t session, const std::string &type, const std::vector<
 
 enum submit_status Gateway::submit(const struct submission &submission, uint64_t *seq) {
     u64 number = 0;
-    enum submit_status status = m_engine->submit(m_engine->engine, &submission, &number);
-    if (status == SUBMIT_OK && std::this_thread::get_id() == m_thread_id.load(std::memory_order_relaxed)) {
+    bool own = std::this_thread::get_id() == m_thread_id.load(std::memory_order_relaxed);
+    struct submission marked = submission;
+    marked.flags |= own ? SUBMIT_COMMIT_FOLLOWS : 0;
+    enum submit_status status = m_engine->submit(m_engine->engine, &marked, &number);
+    if (status == SUBMIT_OK && own) {
         m_submitted_seq = number;
+        m_submitted = true;
         if (m_current != nullptr)
             m_current->store->submitted(number);
     }
@@ -314,6 +318,7 @@ void Gateway::run() {
             party->session->disconnect();
     flush_all();
     depart_all();
+    commit();
     m_dirty.clear();
     m_connections.clear();
     m_running = false;
@@ -372,11 +377,19 @@ void Gateway::turn() {
             resend_portion(m_connections[id].get());
     show_out_slow();
     depart_all();
+    commit();
     tick();
     flush_all();
     for (uint64_t id : m_closed)
         m_connections.erase(id);
     m_closed.clear();
+}
+
+// What one turn submitted is synced together.
+void Gateway::commit() {
+    if (m_submitted)
+        m_engine->commit(m_engine->engine);
+    m_submitted = false;
 }
 
 void Gateway::tick() {

@@ -157,6 +157,7 @@ class Gateway : public FIX::Application {
     void report_one(const struct report &report, bool poss_resend);
     void depart_all();
     void cancel_orders(Party *party);
+    void commit();
     void tick();
     void stop_begin(const std::string &text);
     bool stop_done();
@@ -195,6 +196,7 @@ class Gateway : public FIX::Application {
     std::vector<struct report> m_own_reports; // made while this thread submitted
     std::set<uint64_t> m_resends; // connections with an unfinished resend
     uint64_t m_submitted_seq = 0;
+    bool m_submitted = false; // in this turn
 
     std::mutex m_mutex; // guards the next three
     std::vector<std::function<void()>> m_tasks;

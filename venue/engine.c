@@ -26,6 +26,7 @@ void engine_unlock(struct engine *engine) {
 
 static void wait_for_room(struct engine *engine) {
     engine->journal.room_waiters++;
+    pthread_cond_signal(&engine->journal.work); /* whoever promised a commit may be the one that waits here */
     pthread_cond_wait(&engine->journal.room, &engine->journal.lock);
     engine->journal.room_waiters--;
 }
@@ -107,7 +108,7 @@ static enum submit_status submit(struct engine *engine, const struct submission 
     *seq = command.seq;
     if (command.seq >= engine->snapshots.next_at)
         snapshot_take(engine);
-    journal_mark(&engine->journal, engine->reports.total);
+    journal_mark(&engine->journal, engine->reports.total, (submission->flags & SUBMIT_COMMIT_FOLLOWS) == 0);
     if (engine->journal.sync == SYNC_NONE) {
         engine->safe_seq = command.seq;
         engine->reports.releasable = engine->reports.total;
@@ -133,6 +134,12 @@ enum submit_status engine_submit(struct engine *engine, const struct submission 
     status = submit(engine, submission, &names, seq, 0);
     engine_unlock(engine);
     return status;
+}
+
+void engine_commit(struct engine *engine) {
+    engine_lock(engine);
+    journal_commit(&engine->journal);
+    engine_unlock(engine);
 }
 
 enum submit_status engine_call(struct engine *engine, const struct submission *submission, u64 *seq,
@@ -322,8 +329,9 @@ static void options_set(struct engine *engine, const struct engine_options *opti
     journal->on_failed = on_failed;
     journal->context = engine;
     journal->fd = journal->dir_fd = journal->prepared_fd = -1;
-    engine->api = (struct engine_api){ENGINE_API_VERSION, engine_submit,      engine_find_order,
-                                      engine_set_sink,    engine_durable_seq, engine};
+    engine->api =
+        (struct engine_api){ENGINE_API_VERSION, engine_submit, engine_find_order, engine_set_sink, engine_durable_seq,
+                            engine_commit,      engine};
 }
 
 static void engine_free(struct engine *engine) {

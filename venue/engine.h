@@ -30,6 +30,7 @@ struct submission {
 
 enum submit_flag {
     SUBMIT_POSS_DUP = 1, /* FIX 43=Y or 97=Y: a ClOrdID already known is not an error, nothing is journaled */
+    SUBMIT_COMMIT_FOLLOWS = 2, /* more submissions follow at once, then `commit`: they are synced together */
 };
 
 enum submit_status {
@@ -79,8 +80,10 @@ struct engine_api {
     int (*find_order)(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status);
     void (*set_sink)(struct engine *engine, engine_sink sink, void *context);
     u64 (*durable_seq)(const struct engine *engine);
+    /* Begins the commit of what was submitted with SUBMIT_COMMIT_FOLLOWS; never waits. */
+    void (*commit)(struct engine *engine);
     struct engine *engine;
 };
-#define ENGINE_API_VERSION 1u
+#define ENGINE_API_VERSION 2u
 
 #endif

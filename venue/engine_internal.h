@@ -98,6 +98,7 @@ enum submit_status engine_call(struct engine *engine, const struct submission *s
 int engine_find_order(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status);
 void engine_set_sink(struct engine *engine, engine_sink sink, void *context);
 u64 engine_durable_seq(const struct engine *engine);
+void engine_commit(struct engine *engine);
 /* Waits until everything submitted is safe and handed to the sink; 0 when intake failed first. */
 int engine_drain(struct engine *engine);
 void engine_stop(struct engine *engine); /* intake ends; what was taken still becomes safe */

@@ -359,8 +359,13 @@ void journal_append(struct journal *journal, const struct command *command, cons
     journal->counters.records++;
 }
 
-void journal_mark(struct journal *journal, u64 mark) {
+void journal_mark(struct journal *journal, u64 mark, int wake) {
     journal->active.mark = mark;
+    if (wake)
+        journal_commit(journal);
+}
+
+void journal_commit(struct journal *journal) {
     if (journal->committer_waits && (journal->sync != SYNC_NONE || journal_full(journal)))
         pthread_cond_signal(&journal->work);
 }

@@ -195,7 +195,9 @@ enum journal_status journal_cut(const struct scan *scan, char text[TEXT_BYTES]);
 int journal_full(const struct journal *journal);
 /* Appends one entry; the salt is added here. Never blocks. `journal_mark` follows when its reports are queued. */
 void journal_append(struct journal *journal, const struct command *command, const uint8_t *body, u64 body_bytes);
-void journal_mark(struct journal *journal, u64 mark);
+void journal_mark(struct journal *journal, u64 mark, int wake);
+/* Begins the commit of what was marked without `wake`. */
+void journal_commit(struct journal *journal);
 
 /* Writes what is buffered, syncs, ends the threads, closes. Takes the lock itself. */
 void journal_close(struct journal *journal);

@@ -51,3 +51,4 @@ class SubmitStatus(IntEnum):
 
 class SubmitFlag(IntFlag):
     POSS_DUP = 1
+    COMMIT_FOLLOWS = 2
