@@ -399,7 +399,7 @@ void Gateway::tick() {
     m_next_tick_ms = now + TICK_MS;
     for (auto &party : m_parties)
         if (party->connection != nullptr)
-            party->session->next(FIX::UtcTimeStamp::now());
+            protect(party.get(), [&] { party->session->next(FIX::UtcTimeStamp::now()); });
     for (auto &[id, connection] : m_connections)
         if (connection->state != Connection::Open && now >= connection->deadline_ms)
             close(connection.get());

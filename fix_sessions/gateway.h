@@ -145,6 +145,7 @@ class Gateway : public FIX::Application {
     void let_in(Connection *connection);
     void refuse(Connection *connection, const std::string &text);
     void next(Party *party, const std::string &message);
+    void protect(Party *party, const std::function<void()> &serve);
     void resend_begin(Connection *connection);
     void resend_portion(Connection *connection);
     void flush_all();

@@ -81,10 +81,15 @@ bool Gateway::handle_frame(Connection *connection) {
 }
 
 void Gateway::next(Party *party, const std::string &message) {
+    protect(party, [&] { party->session->next(message, FIX::UtcTimeStamp::now()); });
+}
+
+// Whatever one broker's message makes QuickFIX throw ends at most that broker's session.
+void Gateway::protect(Party *party, const std::function<void()> &serve) {
     m_current = party;
     Connection *connection = party->connection;
     try {
-        party->session->next(message, FIX::UtcTimeStamp::now());
+        serve();
     } catch (const FIX::InvalidMessage &error) {
         if (party->connection != nullptr)
             handle_garbled(connection, printable(error.detail.empty() ? error.what() : error.detail));
@@ -234,17 +239,21 @@ void Gateway::resend_portion(Connection *connection) {
     Resend &resend = connection->resend;
     Party *party = connection->party;
     uint64_t last = std::min(resend.last, resend.next + RESEND_PORTION - 1);
-    FIX::Message request(resend.request, *m_dictionary, false);
-    request.setField(FIX::FieldBase(7, std::to_string(resend.next)));
-    request.setField(FIX::FieldBase(16, std::to_string(last)));
-    request.getHeader().setField(FIX::SendingTime(FIX::UtcTimeStamp::now(), 6));
     connection->resending = true;
-    party->session->next(request, FIX::UtcTimeStamp::now(), true);
+    bool served = false;
+    protect(party, [&] {
+        FIX::Message request(resend.request, *m_dictionary, false);
+        request.setField(FIX::FieldBase(7, std::to_string(resend.next)));
+        request.setField(FIX::FieldBase(16, std::to_string(last)));
+        request.getHeader().setField(FIX::SendingTime(FIX::UtcTimeStamp::now(), 6));
+        party->session->next(request, FIX::UtcTimeStamp::now(), true);
+        served = true;
+    });
     connection->resending = false;
     if (!resend.active) // it was shown out meanwhile
         return;
     resend.next = last + 1;
-    if (resend.next <= resend.last)
+    if (served && resend.next <= resend.last)
         return;
     resend.active = false;
     m_resends.erase(connection->id);

@@ -6,8 +6,8 @@ version than the one compiled against is refused, because a vtable that differs 
 
 from __future__ import annotations
 
+import ctypes
 import os
-import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -30,10 +30,7 @@ def load() -> ModuleType:
             f"quickfix {found} is installed, the native application was compiled against {QUICKFIX_VERSION}; "
             f"pip install quickfix=={QUICKFIX_VERSION}"
         )
-    flags = sys.getdlopenflags()
-    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
-    try:
-        import _quickfix  # noqa: F401
-    finally:
-        sys.setdlopenflags(flags)
+    library = import_module("_quickfix")
+    # Whoever imported it first, its symbols are for the native application too from here on.
+    ctypes.CDLL(str(library.__file__), os.RTLD_NOW | os.RTLD_GLOBAL)
     return import_module("fix_sessions._native")
