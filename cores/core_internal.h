@@ -2,7 +2,8 @@
  *
  *  struct core | supplies | directories | account regions | symbol regions
  *  account region: struct account, then one struct position an asset
- *  symbol region:  struct symbol, level bitmaps (bids, asks), bitmap of free slots, levels (bids, asks), orders
+ *  symbol region:  struct symbol, level bitmaps (bids, asks, stop buys, stop sells), bitmap of free slots, levels (the
+ *                  same four), orders, cold orders
  *
  * Levels and orders are written before they are read, so creating a symbol costs its bitmaps only. In a whole core the
  * region's index is the number of the symbol or account. A partial core (the guest's) has regions for some of them
@@ -27,6 +28,11 @@
 #define STAGE static __attribute__((noinline))
 
 enum { BID = 0, ASK = 1 }; /* index of a side: enum side less one */
+enum {
+    STOP_BUY = 2,
+    STOP_SELL = 3,
+    LADDERS = 4
+}; /* ladders of a symbol beside BID and ASK: waiting stops by stop price */
 
 enum restoring { RESTORE_NONE = 0, RESTORE_CONFIG_DONE = 1, RESTORE_FAILED = 2 };
 
@@ -51,23 +57,38 @@ struct core {
     u64 supply_offset, symbol_directory_offset, account_directory_offset, accounts_offset, symbols_offset;
     u64 account_stride, symbol_stride;
     /* bytes from the start of a symbol region */
-    u64 ladder_offset[2], slots_offset, levels_offset[2], orders_offset;
+    u64 ladder_offset[LADDERS], slots_offset, levels_offset[LADDERS], orders_offset, colds_offset;
+    u64 killed_count;
+    u64 killed[KILLED_SESSIONS_MAX]; /* ascending */
 };
 
 struct position { /* of one account in one asset */
     u64 balance;  /* two's complement: negative while credit is drawn */
     u64 hold;
     u64 credit;
-    u64 needed; /* scratch of core_check: what the open orders need */
+    u64 gross_max; /* 0: none */
+    u64 needed;    /* scratch of core_check: what the open orders need */
 };
 
 struct account {
     u64 number;
     u64 touched;
     u64 flags;
-    u64 maker_bp;
+    u64 maker_bp; /* two's complement: below zero a rebate */
     u64 taker_bp;
-    u64 spare[3];
+    u64 member;   /* number of the account with the member's limits, often its own */
+    u64 smp_group;
+    u64 smp_mode;
+    u64 guarded; /* derived: not 0 when NEW and REPLACE must go by all the rules: flags, limits, or another's member */
+    u64 open_orders;
+    u64 open_orders_max;
+    u64 messages_max;
+    u64 messages;
+    u64 messages_start_ns;
+    u64 restricted;
+    u64 duplicate_ns;
+    u64 last_time_ns, last_price, last_qty, last_symbol_side; /* the last accepted order, while duplicate_ns is set */
+    u64 needed_orders; /* scratch of core_check */
 };
 
 struct symbol {
@@ -79,32 +100,53 @@ struct symbol {
     u64 tick_value;
     u64 min_ticks;
     u64 max_ticks;
-    u64 order_count;
-    u64 best[2];    /* key of the best level of a side, or LEVEL_NONE */
+    u64 order_count; /* open orders: in the book, waiting and dormant */
+    u64 cold_count; /* of them with FACT_COLD */
+    u64 waiting_count; /* of them waiting stops */
+    u64 best[LADDERS]; /* key of the best level of a ladder, or LEVEL_NONE */
+    u64 dormant_head, dormant_tail;
     u64 slot_first; /* lowest free slot, or SLOT_NONE */
-    u64 lots_safe;  /* up to so many lots no amount of an order can pass AMOUNT_MAX, whatever its price and fee */
-    u64 spare[3];
+    u64 lots_safe; /* up to so many lots no amount of an order can pass AMOUNT_MAX, whatever its price and fee */
+    u64 lots_plain; /* up to so many an order may take the short way: lots_safe and the symbol's limits; 0 out of CONTINUOUS */
+    u64 phase;
+    u64 last_ticks; /* 0: no trade yet */
+    u64 reference_ticks; /* 0: none yet */
+    u64 dynamic_bp;
+    u64 static_bp;
+    u64 order_qty_max;
+    u64 order_value_max;
+    u64 band_low, band_high; /* derived: ticks between which trading goes on; the window when no collar binds */
+    u64 expiry_next; /* derived: not after the first expiry of a GTD order, ~0 without one */
 };
 
 struct level {
     u64 head;
     u64 tail;
-    u64 lots;  /* sum of the orders' leaves */
-    u64 spare; /* hidden quantity, once there is any */
+    u64 lots; /* sum of what the orders show */
+    u64 hidden; /* sum of what they hide */
 };
 
 struct order {
     u64 id;
-    u64 leaves;
+    u64 leaves; /* shown; all leaves are this and cold.hidden */
     u64 price;
     u64 cum;
     u64 owner;
-    u64 facts; /* side | ord_type << 8 | tif << 16 | flags << 24 */
+    u64 facts; /* side | ord_type << 8 | tif << 16 | flags << 24 | enum fact << 32 */
     u64 prev;
     u64 next;
 };
+
+struct cold { /* beside the order of the same slot, meaningful with FACT_COLD only */
+    u64 hidden;
+    u64 display; /* 0: no iceberg */
+    u64 stop; /* stop price of a STOP or STOP_LIMIT, also after it was triggered */
+    u64 expiry_ns;
+    u64 spare[4];
+};
 _Static_assert(sizeof(struct order) == 64, "a hot order is one cache line");
 _Static_assert(sizeof(struct level) == 32, "two levels a cache line");
+_Static_assert(sizeof(struct cold) == 64, "a cold order is one cache line");
 
 /* Where the next event goes, and what core_apply wants back after the command: kept here, it needs no saved registers. */
 struct output {
@@ -195,6 +237,9 @@ static inline struct level *levels_of(const struct core *core, const struct symb
 static inline struct order *orders_of(const struct core *core, const struct symbol *s) {
     return at(s, core->orders_offset);
 }
+static inline struct cold *colds_of(const struct core *core, const struct symbol *s) {
+    return at(s, core->colds_offset);
+}
 
 /* A directory entry is the offset of a region, 0 when empty; the region says its number, in its first word. Linear
  * probing, at most half full. */
@@ -276,6 +321,35 @@ u64 fees_are_valid(u64 maker_bp, u64 taker_bp);
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot);
 u64 position_is_valid(const struct position *p);
 
+/* phase.c, uncross.c */
+u64 phase_is_call(u64 phase);
+void symbol_derive(
+    struct symbol *s); /* lots_plain, band_low and band_high from the rest: after any change of phase, last,
+                                         reference, collars or limits */
+u64 uncross_find(const struct core *core, const struct symbol *s,
+                 struct indicative *found); /* 1: something would trade */
+/* Trades at found->price_ticks until found->qty_lots are used up; REASON_STOPPED when an account is missing. */
+u64 uncross_trade(struct core *core, struct symbol *s, const struct indicative *found, struct output *out);
+/* The book trips its collar: VOLATILITY and its event (rule C2). */
+void phase_trip(struct symbol *s, struct output *out);
+
+/* limits.c: rules N1 (killed), N7 and their like of REPLACE. price_ticks 0: the value is not checked. */
+u64 limits_killed(struct core *core, const struct account *account, u64 session); /* REASON_NONE, KILLED, STOPPED */
+u64 limits_new_reason(struct core *core, const struct symbol *s, struct account *account, const struct command *c,
+                      u64 price_ticks);
+u64 limits_replace_reason(struct core *core, const struct symbol *s, struct account *account, const struct command *c,
+                          u64 price_ticks, u64 leaves);
+/* An accepted NEW (remembered for duplicates) or REPLACE counts as a message of its member. */
+u64 limits_count(struct core *core, struct account *account, const struct command *c, u64 remember);
+void account_derive(struct account *account); /* guarded from the rest */
+
+/* trigger.c, entry.c, expiry.c: what the other parts need of the book */
+/* Stops due between the extremes are triggered until none is (S3..S5); the caller has emitted everything else. */
+u64 trigger_run(struct core *core, struct symbol *s, u64 low_ticks, u64 high_ticks, struct output *out);
+/* P6.3 for the book, then for the dormant with `dormant`: uncross_ticks 0 when nothing traded. */
+u64 expire_auction_orders(struct core *core, struct symbol *s, u64 uncross_ticks, u64 dormant, struct output *out);
+u64 dormant_enter(struct core *core, struct symbol *s); /* P6.4 */
+
 /* Each applies one kind of command and returns a reject reason or REASON_STOPPED; on REASON_NONE it has written its
  * events. */
 u64 book_new(struct core *core, const struct command *command, struct output *out);
@@ -283,9 +357,10 @@ u64 book_cancel(struct core *core, const struct command *command, struct output 
 u64 book_replace(struct core *core, const struct command *command, struct output *out);
 u64 book_mass_cancel(struct core *core, const struct command *command, struct output *out);
 u64 book_time(struct core *core, const struct command *command, struct output *out);
+u64 phase_set(struct core *core, const struct command *command, struct output *out);
 u64 instrument_set(struct core *core, const struct command *command, struct output *out);
 u64 account_set(struct core *core, const struct command *command, struct output *out);
-u64 account_limit(struct core *core, const struct command *command, struct output *out);
+u64 limit_set(struct core *core, const struct command *command, struct output *out);
 u64 account_deposit(struct core *core, const struct command *command, struct output *out);
 u64 account_withdraw(struct core *core, const struct command *command, struct output *out);
 

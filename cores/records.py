@@ -35,27 +35,78 @@ class Side(IntEnum):
 class OrdType(IntEnum):
     MARKET = 1
     LIMIT = 2
+    STOP = 3
+    STOP_LIMIT = 4
+    MARKET_TO_LIMIT = 5
 
 
 class Tif(IntEnum):
     DAY = 0
     GTC = 1
+    AT_OPEN = 2
     IOC = 3
     FOK = 4
+    GTD = 6
+    AT_CLOSE = 7
+
+
+class Phase(IntEnum):
+    CLOSED = 0
+    CONTINUOUS = 1
+    PRE_OPEN = 2
+    VOLATILITY = 3
+    CLOSE_CALL = 4
+    HALT = 5
+
+
+class Smp(IntEnum):
+    NONE = 0
+    CANCEL_AGGRESSOR = 1
+    CANCEL_RESTING = 2
+    CANCEL_BOTH = 3
+    DECREMENT = 4
+
+
+class Limit(IntEnum):
+    CREDIT = 0
+    GROSS = 1
+    OPEN_ORDERS = 2
+    MESSAGES = 3
+    DUPLICATE_NS = 4
+    RESTRICTED = 5
+    ORDER_QTY = 6
+    ORDER_VALUE = 7
+    COLLAR = 8
+    KILL_SESSION = 9
+    KILL_MEMBER = 10
+
+
+class Fact(IntFlag):
+    COLD = 1
+    WAITING = 2
+    DORMANT = 4
+    UNPRICED = 8
 
 
 class CommandFlag(IntFlag):
     """One bit, read by the kind of command that carries it."""
 
     POST_ONLY = 1
+    SLIDE = 2
+    ALL_OR_NONE = 4
     BY_SESSION = 1
     TIME_CLOSE = 1
+    TIME_EXPIRE = 2
+    TIME_INDICATIVE = 4
     ACCOUNT_FROZEN = 1
+    INSTRUMENT_CLOSED = 1
+    NO_UNCROSS = 1
 
 
 class EventFlag(IntFlag):
     AGGRESSOR = 2
     PRIORITY_KEPT = 4
+    AUCTION = 8
 
 
 class EventKind(IntEnum):
@@ -74,6 +125,11 @@ class EventKind(IntEnum):
     CLOCK = 13
     MASS_CANCELLED = 14
     COMMAND_REJECTED = 15
+    TRIGGERED = 16
+    REFRESHED = 17
+    RESTATED = 18
+    PHASE = 19
+    INDICATIVE = 20
 
 
 class Reason(IntEnum):
@@ -102,11 +158,28 @@ class Reason(IntEnum):
     REJECT_BAD_ASSET = 20
     REJECT_BAD_AMOUNT = 21
     REJECT_UNSUPPORTED = 22
+    REJECT_BAD_PHASE = 23
+    REJECT_BAD_STOP = 24
+    REJECT_BAD_DISPLAY = 25
+    REJECT_BAD_EXPIRY = 26
+    REJECT_ORDER_TOO_LARGE = 27
+    REJECT_VALUE_TOO_LARGE = 28
+    REJECT_OPEN_ORDERS = 29
+    REJECT_THROTTLED = 30
+    REJECT_DUPLICATE = 31
+    REJECT_RESTRICTED = 32
+    REJECT_KILLED = 33
+    REJECT_EXPOSURE = 34
     CANCEL_IOC = 64
     CANCEL_FOK = 65
     CANCEL_MIN_QTY = 66
     CANCEL_FUNDS = 67
     CANCEL_MASS = 68
+    CANCEL_SELF_MATCH = 69
+    CANCEL_ALL_OR_NONE = 70
+    CANCEL_NO_PRICE = 71
+    CANCEL_VOLATILITY = 72
+    CANCEL_AUCTION = 73
     REJECT_SESSION_UNKNOWN_SYMBOL = 128
     REJECT_SESSION_PRICE_OFF_TICK = 129
     REJECT_SESSION_QTY_OFF_LOT = 130
@@ -145,6 +218,7 @@ class Invariant(IntEnum):
     HOLDS = 12
     MONEY = 13
     CREDIT = 14
+    LIMITS = 15
 
 
 REJECT_SESSION_FIRST = 128
@@ -160,7 +234,11 @@ PRICE_TICKS_MAX = (1 << 40) - 1
 AMOUNT_MAX = (1 << 62) - 1
 FEE_BP_MAX = 10000
 SEQ_MAX = (1 << 40) - 1
-STATE_VERSION = 1
+COLLAR_BP_MAX = 10000
+ICEBERG_TRANCHES_MAX = 16
+KILLED_SESSIONS_MAX = 256
+FLAG_SMP_SHIFT = 4
+STATE_VERSION = 2
 
 COMMAND = np.dtype(
     [
@@ -249,6 +327,11 @@ class OrderView:
     ord_type: int
     tif: int
     flags: int
+    facts: int = 0
+    hidden_lots: int = 0
+    display_lots: int = 0
+    stop_ticks: int = 0
+    expiry_ns: int = 0
 
 
 class CoreError(Exception):
