@@ -42,9 +42,13 @@ struct account *account_create(struct core *core, u64 number) {
     return account;
 }
 
+u64 account_guards(const struct account *account) {
+    return account->flags | account->gross_count | account->open_orders_max | account->messages_max |
+           account->restricted | account->duplicate_ns | (account->member ^ account->number);
+}
+
 void account_derive(struct account *account) {
-    account->guarded = account->flags | account->gross_count | account->open_orders_max | account->messages_max |
-                       account->restricted | account->duplicate_ns | (account->member ^ account->number);
+    account->guarded = account_guards(account);
 }
 
 u64 fees_are_valid(u64 maker_bp, u64 taker_bp) {

@@ -345,7 +345,9 @@ u64 limits_replace_reason(struct core *core, const struct symbol *s, struct acco
                           u64 price_ticks, u64 leaves);
 /* An accepted NEW (remembered for duplicates) or REPLACE counts as a message of its member. */
 u64 limits_count(struct core *core, struct account *account, const struct command *c, u64 remember);
-void account_derive(struct account *account); /* guarded from the rest */
+u64 account_guards(const struct account *account); /* what `guarded` is to be */
+void account_derive(struct account *account);      /* and sets it: after any change of flags, member or limits */
+u64 account_broken(const struct core *core, const struct account *account); /* 0, or INVARIANT_* of its own words */
 /* Account and position of a command's (account, asset), or why not. */
 u64 account_position(struct core *core, const struct command *c, struct account **account, struct position **p);
 
