@@ -58,9 +58,9 @@ static u64 none_or_in_window(const struct symbol *s, u64 price) {
 }
 
 u64 symbol_market_is_valid(const struct symbol *s) {
-    return s->phase <= PHASE_HALT && none_or_in_window(s, s->last_ticks) &&
-           none_or_in_window(s, s->reference_ticks) && s->dynamic_bp <= COLLAR_BP_MAX &&
-           s->static_bp <= COLLAR_BP_MAX && s->order_qty_max <= QTY_LOTS_MAX && s->order_value_max <= AMOUNT_MAX;
+    return s->phase <= PHASE_HALT && none_or_in_window(s, s->last_ticks) && none_or_in_window(s, s->reference_ticks) &&
+           s->dynamic_bp <= COLLAR_BP_MAX && s->static_bp <= COLLAR_BP_MAX && s->order_qty_max <= QTY_LOTS_MAX &&
+           s->order_value_max <= AMOUNT_MAX;
 }
 
 u64 instrument_set(struct core *core, const struct command *c, struct output *out) {

@@ -229,7 +229,8 @@ static u64 symbol_limit_set(struct core *core, const struct command *c, u64 kind
 
 /* Killing what is killed and re-arming what is armed change nothing. */
 static u64 kill_session(struct core *core, const struct command *c) {
-    u64 session = c->owner >> 32 & 0xffff, place = killed_place(core, session), killed = session_is_killed(core, session);
+    u64 session = c->owner >> 32 & 0xffff, place = killed_place(core, session),
+        killed = session_is_killed(core, session);
     if (c->qty_lots > 1)
         return REJECT_BAD_AMOUNT;
     if (c->qty_lots == killed)

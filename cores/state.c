@@ -77,8 +77,8 @@ static void walk_account_words(const struct account *account, u64 rest, struct s
     write_slot(&slots[1], account->open_orders, account->open_orders_max, account->messages_max, account->messages,
                account->messages_start_ns, account->restricted, account->duplicate_ns);
     if (account->duplicate_ns != 0)
-        write_slot(&slots[2], account->last_time_ns, account->last_price, account->last_qty, account->last_symbol_side, 0,
-                   0, 0);
+        write_slot(&slots[2], account->last_time_ns, account->last_price, account->last_qty, account->last_symbol_side,
+                   0, 0, 0);
 }
 
 u64 core_walk_account(const struct core *core, u64 number, struct slot *slots) {
@@ -227,7 +227,8 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
 }
 
 /* The slots before the assets: two, or three with a window for duplicates. Returns how many, or 0. */
-static u64 restore_account_words(const struct core *core, struct account *account, const struct slot *slots, u64 count) {
+static u64 restore_account_words(const struct core *core, struct account *account, const struct slot *slots,
+                                 u64 count) {
     if (count < 2)
         return 0;
     const u64 *w = slots[0].word, *v = slots[1].word;

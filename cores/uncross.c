@@ -22,7 +22,8 @@ static u64 lots_up_to(const struct core *core, const struct symbol *s, u64 side,
     const u64 *ladder = ladder_of(core, s, side);
     const struct level *levels = levels_of(core, s, side);
     u64 lots = 0;
-    for (u64 key = s->best[side]; key <= key_max && key != LEVEL_NONE; key = bitmap_next(ladder, core->level_words, key))
+    for (u64 key = s->best[side]; key <= key_max && key != LEVEL_NONE;
+         key = bitmap_next(ladder, core->level_words, key))
         lots += level_lots(&levels[key]);
     return lots;
 }
@@ -170,7 +171,8 @@ static u64 take_lots(const struct core *core, struct symbol *s, struct account *
  * fees of both, which go to the venue, or SLOT_NONE when an account is missing. */
 static u64 settle_resting(struct core *core, struct symbol *s, const struct indicative *found, u64 lots,
                           struct output *out) {
-    u64 slots[2], leaves[2], notional = notional_of(s, found->price_ticks, lots), base_units = lots * s->lot_size, fees = 0;
+    u64 slots[2], leaves[2], notional = notional_of(s, found->price_ticks, lots), base_units = lots * s->lot_size,
+                             fees = 0;
     struct account *accounts[2];
     struct order *orders = orders_of(core, s);
     for (u64 side = BID; side <= ASK; side++) {
@@ -195,8 +197,8 @@ static u64 settle_resting(struct core *core, struct symbol *s, const struct indi
             quote->balance += notional - fee;
         }
         leaves[side] = take_lots(core, s, account, side, slots[side], lots);
-        emit(out, order_head(s, EVENT_FILL, 0, side + 1, FLAG_AUCTION), order->owner, order->id, found->price_ticks, lots,
-             leaves[side], fee);
+        emit(out, order_head(s, EVENT_FILL, 0, side + 1, FLAG_AUCTION), order->owner, order->id, found->price_ticks,
+             lots, leaves[side], fee);
         fees += fee;
     }
     return fees;
