@@ -39,7 +39,11 @@ class Story:
         record["time_ns"] = self.time_ns
         events, _ = self.core.apply(record)
         self.records.append(record)
+        self.see(events)
         return int(events["order_id"][0])
+
+    def see(self, events: np.ndarray[Any, Any]) -> None:
+        """What a command led to, for those who write on by it."""
 
     def new(self, *args: Any, **changes: Any) -> int:
         return self.do(**({"symbol": self.symbol} | new(*args) | changes))
