@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cores import CommandKind, Core, EventKind, OrdType, Side, Tif
+from cores import Core, EventKind, OrdType, Side, Tif
 from cores.batch import seal
 from cores.records import Limit, Phase, Smp
 from tests.cores.fix_cores import SMALL, account, deposit, instrument
