@@ -242,7 +242,9 @@ class Core:
         unpriced_types = (OrdType.MARKET, OrdType.STOP, OrdType.MARKET_TO_LIMIT)
         return (
             (symbol.terms.contains(order.stop_ticks) if stop else order.stop_ticks == 0)
-            and (not order.display or (order.ord_type == OrdType.LIMIT and order.shown <= order.display))
+            and (not order.display or order.ord_type == OrdType.LIMIT)
+            and (not order.display or order.dormant or order.shown <= order.display)
+            and (not order.dormant or order.hidden == 0)
             and (not order.display or order.display * ICEBERG_TRANCHES_MAX >= order.leaves)
             and (order.display > 0 or order.hidden == 0)
             and (order.tif == Tif.GTD) == (order.expiry_ns > 0)

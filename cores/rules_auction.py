@@ -167,4 +167,5 @@ class Auction(Matching):
         for order in list(symbol.dormant.values()):
             symbol.unlink(order)
             order.dormant = False
+            order.show()
             symbol.append(order)

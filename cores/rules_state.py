@@ -163,8 +163,8 @@ class Order:
         return 0 if self.unpriced or self.ord_type in (OrdType.MARKET, OrdType.STOP) else self.price_ticks
 
     def show(self) -> None:
-        """What it shows when it takes a place anew."""
-        self.shown = min(self.display, self.leaves) if self.display else self.leaves
+        """What it shows when it takes a place anew; before it is in the book, all."""
+        self.shown = min(self.display, self.leaves) if self.display and not self.dormant else self.leaves
 
 
 @dataclass
