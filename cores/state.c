@@ -49,6 +49,21 @@ u64 core_walk_config(const struct core *core, struct slot *slots) {
     return core_config_slots(config->assets, core->killed_count);
 }
 
+/* The orders of a level, or the dormant, from the first on. Returns where the next slot goes. */
+static struct slot *write_orders(const struct core *core, const struct symbol *s, u64 slot, struct slot *slots) {
+    const struct order *orders = orders_of(core, s);
+    while (slot != SLOT_NONE) {
+        const struct order *order = &orders[slot];
+        write_slot(slots++, order->id, order->leaves, order->price, order->cum, order->owner, order->facts, 0);
+        if (order_facts(order) & FACT_COLD) {
+            const struct cold *cold = &colds_of(core, s)[slot];
+            write_slot(slots++, cold->hidden, cold->display, cold->stop, cold->expiry_ns, 0, 0, 0);
+        }
+        slot = order->next;
+    }
+    return slots;
+}
+
 u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
     const struct symbol *s = number < core->symbol_count ? symbol_peek(core, number) : 0;
     if (s == 0)
@@ -59,13 +74,12 @@ u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
     write_slot(slots++, number, s->base | s->quote << 32, s->lot_size, s->tick_value, s->min_ticks, s->max_ticks, rest);
     write_slot(slots++, s->phase, s->last_ticks, s->reference_ticks, s->dynamic_bp | s->static_bp << 32,
                s->order_qty_max, s->order_value_max, 0);
-    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE; slot = orders_walk(core, s, slot)) {
-        const struct order *order = &orders_of(core, s)[slot];
-        const struct cold *cold = &colds_of(core, s)[slot];
-        write_slot(slots++, order->id, order->leaves, order->price, order->cum, order->owner, order->facts, 0);
-        if (order_facts(order) & FACT_COLD)
-            write_slot(slots++, cold->hidden, cold->display, cold->stop, cold->expiry_ns, 0, 0, 0);
+    for (u64 ladder = BID; ladder < LADDERS; ladder++) {
+        for (u64 key = s->best[ladder]; key != LEVEL_NONE;
+             key = bitmap_next(ladder_of(core, s, ladder), core->level_words, key))
+            slots = write_orders(core, s, levels_of(core, s, ladder)[key].head, slots);
     }
+    write_orders(core, s, s->dormant_head, slots);
     return 1 + rest;
 }
 
