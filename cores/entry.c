@@ -275,9 +275,10 @@ STAGE u64 new_by_the_rules(struct core *core, struct symbol *s, struct account *
     return after_trades(core, s, &trades, out);
 }
 
+/* By type, TimeInForce and flags. */
 HOT int new_is_plain(const struct command *c) {
     uint32_t facts = (uint32_t)(c->head >> 8), tif_or_side = TIF_GTC << 16 | 3;
-    return (facts & ~tif_or_side) == ORD_LIMIT << 8 && (facts & 3) - 1 <= 1 && (c->aux | c->order_id) == 0;
+    return (facts & ~tif_or_side) == ORD_LIMIT << 8 && (facts & 3) - 1 <= 1;
 }
 
 /* An immediate order is a limit order, IOC, or a market order, Day or IOC, else as plain as a plain one: it has a short
@@ -302,8 +303,8 @@ STAGE u64 new_special(struct core *core, struct symbol *s, struct account *accou
 
 STAGE u64 accept_plain(struct core *core, struct symbol *s, struct account *account, struct position *p,
                        const struct command *c, u64 hold, u64 key, struct output *out) {
-    u64 slot = s->slot_first;
-    emit_accepted(c, slot, c->price_ticks, out);
+    u64 slot = s->slot_first, head = EVENT_ACCEPTED | (c->head & 0xff00) << 8 | c->head >> 48 << 48; /* no flags */
+    emit(out, head, c->owner & OWNER_ORDER_MASK, c->seq << 24 | slot, c->price_ticks, c->qty_lots, c->qty_lots, 0);
     return rest_plain(core, s, account, p, c, slot, c->qty_lots, hold, key);
 }
 
@@ -316,8 +317,8 @@ u64 book_new(struct core *core, const struct command *c, struct output *out) {
     if (reason != REASON_NONE)
         return reason;
     u64 lots = c->qty_lots, window = s->max_ticks - s->min_ticks, other_key = c->price_ticks - s->min_ticks;
-    if (!new_is_plain(c) || (account->guarded | core->killed_count) != 0 || lots - 1 >= s->lots_plain ||
-        other_key > window)
+    if (!new_is_plain(c) || (c->aux | c->order_id | account->guarded | core->killed_count) != 0 ||
+        lots - 1 >= s->lots_plain || other_key > window)
         return new_special(core, s, account, c, out);
     u64 hold, best;
     struct position *p;
