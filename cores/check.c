@@ -285,7 +285,7 @@ static u64 sum_needed(const struct core *core, const struct symbol *s) {
         struct account *account = account_region(core, owner_account(order->owner));
         u64 side = order_side(order), all = order->leaves + order_hidden(core, s, slot);
         u64 needs = hold_of(s, side, order->price, all, account->taker_bp);
-        u64 *needed = &position_of(account, hold_asset(s, side))->needed;
+        u64 *needed = needed_of(core, account, hold_asset(s, side));
         if (needs > AMOUNT_MAX || *needed > AMOUNT_MAX)
             return INVARIANT_HOLDS;
         *needed += needs;
@@ -300,7 +300,7 @@ static u64 check_holds(struct core *core) {
     for (u64 i = 0; i < core->accounts_held; i++) {
         account_region(core, i)->needed_orders = 0;
         for (u64 asset = 0; asset < core->config.assets; asset++)
-            position_of(account_region(core, i), asset)->needed = 0;
+            *needed_of(core, account_region(core, i), asset) = 0;
     }
     for (u64 i = 0; broken == 0 && i < core->symbols_held; i++)
         broken = sum_needed(core, symbol_region(core, i));
@@ -308,8 +308,8 @@ static u64 check_holds(struct core *core) {
         return broken;
     for (u64 i = 0; i < core->accounts_held; i++) {
         for (u64 asset = 0; asset < core->config.assets; asset++) {
-            const struct position *p = position_of(account_region(core, i), asset);
-            if (p->hold != p->needed)
+            const struct account *account = account_region(core, i);
+            if (position_of(account, asset)->hold != *needed_of(core, account, asset))
                 return INVARIANT_HOLDS;
         }
         if (account_region(core, i)->open_orders != account_region(core, i)->needed_orders)

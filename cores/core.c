@@ -49,7 +49,8 @@ static u64 lay_out(struct core *core, const struct core_config *config, u64 symb
     core->orders_offset = end;
     core->colds_offset = end + config->orders * sizeof(struct order);
     core->symbol_stride = core->colds_offset + config->orders * sizeof(struct cold);
-    core->account_stride = sizeof(struct account) + (config->assets * sizeof(struct position) + 63) / 64 * 64;
+    core->account_stride =
+        sizeof(struct account) + (config->assets * (sizeof(struct position) + sizeof(u64)) + 63) / 64 * 64;
 
     core->supply_offset = sizeof(struct core);
     core->symbol_directory_offset = core->supply_offset + config->assets * SUPPLY_WORDS * sizeof(u64);

@@ -1,7 +1,7 @@
 /* How the core lays its state out in the caller's arena. Private to cores/: others use core.h.
  *
  *  struct core | supplies | directories | account regions | symbol regions
- *  account region: struct account, then one struct position an asset
+ *  account region: struct account, then one struct position an asset, then one word an asset
  *  symbol region:  struct symbol, level bitmaps (bids, asks, stop buys, stop sells), bitmap of free slots, levels (the
  *                  same four), orders, cold orders
  *
@@ -69,7 +69,6 @@ struct position { /* of one account in one asset */
     u64 hold;
     u64 credit;
     u64 gross_max; /* 0: none */
-    u64 needed;    /* scratch of core_check: what the open orders need */
 };
 
 struct account {
@@ -148,6 +147,7 @@ struct cold { /* beside the order of the same slot, meaningful with FACT_COLD on
     u64 spare[4];
 };
 _Static_assert(sizeof(struct order) == 64, "a hot order is one cache line");
+_Static_assert(sizeof(struct position) == 32, "two positions a cache line");
 _Static_assert(sizeof(struct level) == 32, "two levels a cache line");
 _Static_assert(sizeof(struct cold) == 64, "a cold order is one cache line");
 
@@ -228,6 +228,10 @@ static inline struct account *account_region(const struct core *core, u64 index)
 static inline struct position *position_of(const struct account *account, u64 asset) {
     return (struct position *)at(account, sizeof(struct account)) + asset;
 }
+/* Scratch of core_check, behind the positions: what the open orders need of an asset. */
+static inline u64 *needed_of(const struct core *core, const struct account *account, u64 asset) {
+    return (u64 *)position_of(account, core->config.assets) + asset;
+}
 static inline u64 *ladder_of(const struct core *core, const struct symbol *s, u64 side) {
     return at(s, core->ladder_offset[side]); /* NOLINT(clang-analyzer-security.ArrayBound): a side is 0 or 1 */
 }
@@ -264,51 +268,58 @@ static inline void directory_add(struct core *core, u64 directory_offset, u64 ma
     directory[i] = (u64)((const char *)region - (const char *)core);
 }
 
+/* A guest makes no other: there the question costs nothing. */
+HOT u64 is_partial(const struct core *core) {
+#ifdef VENUE_GUEST
+    (void)core;
+    return 1;
+#else
+    return core->partial;
+#endif
+}
+
 /* Region of a symbol that exists, or null when this partial core does not have it. Reads only. */
 HOT struct symbol *symbol_peek(const struct core *core, u64 number) {
-    if (core->partial)
+    if (is_partial(core))
         return directory_find(core, core->symbol_directory_offset, core->symbol_mask, number);
     return symbol_region(core, number);
 }
 
 HOT struct account *account_peek(const struct core *core, u64 number) {
-    if (core->partial)
+    if (is_partial(core))
         return directory_find(core, core->account_directory_offset, core->account_mask, number);
     return account_region(core, number);
 }
 
-/* The same for a command: what a command looked at is marked touched (core_dirty_*), and a region that is missing
- * stops the core. The caller has checked that the number exists, and gives up on null. */
+/* The same for a command: what a command looked at is marked touched (core_dirty_*; a whole core's only, nobody asks a
+ * partial one), and a region that is missing stops the core. The caller has checked that the number exists, and gives
+ * up on null. */
 HOT struct symbol *symbol_touch(struct core *core, u64 number) {
     struct symbol *s;
-    if (core->partial) {
+    if (is_partial(core)) {
         s = directory_find(core, core->symbol_directory_offset, core->symbol_mask, number);
-        if (s == 0) {
-            core->status = CORE_MISSING;
-            return 0;
-        }
-    } else {
-        s = symbol_region(core, number);
         if (s == 0)
-            __builtin_unreachable(); /* spares the caller's test for null */
+            core->status = CORE_MISSING;
+        return s;
     }
+    s = symbol_region(core, number);
+    if (s == 0)
+        __builtin_unreachable(); /* spares the caller's test for null */
     s->touched = 1;
     return s;
 }
 
 HOT struct account *account_touch(struct core *core, u64 number) {
     struct account *account;
-    if (core->partial) {
+    if (is_partial(core)) {
         account = directory_find(core, core->account_directory_offset, core->account_mask, number);
-        if (account == 0) {
-            core->status = CORE_MISSING;
-            return 0;
-        }
-    } else {
-        account = account_region(core, number);
         if (account == 0)
-            __builtin_unreachable();
+            core->status = CORE_MISSING;
+        return account;
     }
+    account = account_region(core, number);
+    if (account == 0)
+        __builtin_unreachable();
     account->touched = 1;
     return account;
 }
