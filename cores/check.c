@@ -126,8 +126,7 @@ static u64 check_list(const struct core *core, const struct symbol *s, u64 head,
             return INVARIANT_LINKS;
         if (ladder <= ASK && (order_side(order) != ladder || ladder_key(s, ladder, order->price) != key))
             return INVARIANT_LINKS;
-        if (place == FACT_WAITING &&
-            (order_side(order) + STOP_BUY != ladder || stop_key(s, ladder, cold->stop) != key))
+        if (place == FACT_WAITING && (order_side(order) + STOP_BUY != ladder || stop_key(s, ladder, cold->stop) != key))
             return INVARIANT_LINKS;
         if (order_tif(order) == TIF_GTD)
             seen->expiry_next = smaller_of(seen->expiry_next, cold->expiry_ns);

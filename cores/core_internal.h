@@ -332,7 +332,7 @@ struct account *account_create(struct core *core, u64 number);
 u64 instrument_reason(const struct core *core, const struct symbol *terms);
 u64 instrument_lots_safe(const struct symbol *s);
 u64 symbol_market_is_valid(const struct symbol *s); /* phase, last, reference, collars, limits: what terms are not */
-u64 fees_are_valid(u64 maker_bp, u64 taker_bp);     /* maker_bp in two's complement */
+u64 fees_are_valid(u64 maker_bp, u64 taker_bp); /* maker_bp in two's complement */
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot);
 u64 position_is_valid(const struct position *p);
 
@@ -357,7 +357,7 @@ u64 limits_replace_reason(struct core *core, const struct symbol *s, struct acco
 /* An accepted NEW (remembered for duplicates) or REPLACE counts as a message of its member. */
 u64 limits_count(struct core *core, struct account *account, const struct command *c, u64 remember);
 u64 account_guards(const struct account *account); /* what `guarded` is to be */
-void account_derive(struct account *account);      /* and sets it: after any change of flags, member or limits */
+void account_derive(struct account *account); /* and sets it: after any change of flags, member or limits */
 u64 account_broken(const struct core *core, const struct account *account); /* 0, or INVARIANT_* of its own words */
 /* Account and position of a command's (account, asset), or why not. */
 u64 account_position(struct core *core, const struct command *c, struct account **account, struct position **p);
