@@ -386,8 +386,8 @@ enum core_status core_restore_end(struct core *core);
 u64 core_snapshot(const struct core *core, struct slot *slots); /* number of slots; writes them when not null */
 enum core_status core_restore_snapshot(struct core *core, const struct slot *slots, u64 count);
 
-/* Symbols and accounts that commands read or changed since core_clear_dirty: a superset of the changed ones. Fills
- * numbers in ascending order (when not null), returns how many. */
+/* Whole cores only: symbols and accounts that commands read or changed since core_clear_dirty, a superset of the changed
+ * ones. Fills numbers in ascending order (when not null), returns how many. */
 u64 core_dirty_symbols(const struct core *core, u64 *symbols);
 u64 core_dirty_accounts(const struct core *core, u64 *accounts);
 void core_clear_dirty(struct core *core);
