@@ -26,7 +26,7 @@ struct file_head {
     u64 symbols, orders, setup_count, timed_count;
 };
 struct peer_record {
-    u64 op, symbol, order, account, price, lots, side, immediate;
+    u64 op, symbol, order, account, price, lots, side, last;
 };
 
 static void stop(const char *what) {
@@ -131,9 +131,10 @@ static void follow(struct book *book, const struct command *c, u64 count) {
     *live = (struct live){own, c->owner & 0xffffffff, c->price_ticks, c->qty_lots, side};
 }
 
+/* `last`: of a NEW, 1 when it is immediate; of a REDUCE, what is left. */
 static void write_peer(u64 op, u64 symbol, u64 order, const struct command *c, u64 price, u64 lots, u64 side,
-                       u64 immediate) {
-    struct peer_record record = {op, symbol, order, c->owner & 0xffffffff, price, lots, side, immediate};
+                       u64 last) {
+    struct peer_record record = {op, symbol, order, c->owner & 0xffffffff, price, lots, side, last};
     if (fwrite(&record, sizeof record, 1, g.peer) != 1)
         stop("cannot write the peer's file");
 }
@@ -185,7 +186,8 @@ static void make_change(u64 symbol, enum peer_op op) {
     if (op == PEER_MOVE && c.price_ticks == live.price)
         c.price_ticks += live.side == SIDE_BUY ? (u64)-1 : 1;
     u64 count = apply(&c);
-    write_peer(op, symbol, live.order_id >> 24, &c, c.price_ticks, less, live.side, 0);
+    u64 left = op == PEER_REDUCE ? view.leaves_lots - less : 0;
+    write_peer(op, symbol, live.order_id >> 24, &c, c.price_ticks, less, live.side, left);
     follow(book, &c, count);
 }
 

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / ".cache" / "fuzz"
 CORPUS = HERE / "corpus"
+Ended = subprocess.CompletedProcess[str]
 STEP_BYTES = 8
 LENGTH_MAX = 2400
 CORPUS_FILES_MAX, CORPUS_FILE_BYTES = 48, 1200
@@ -116,7 +117,7 @@ class Fuzzer:
         if done.returncode:
             raise FuzzError(f"{' '.join(command)}\n{done.stderr}")
 
-    def _run(self, arguments: Sequence[str], seconds: float, printing: bool = False) -> subprocess.CompletedProcess[str]:
+    def run(self, arguments: Sequence[str], seconds: float, printing: bool = False) -> Ended:
         environment = {name: value for name, value in os.environ.items() if name != "FUZZ_PRINT"}
         environment |= {"FUZZ_PRINT": "1"} if printing else {}
         return subprocess.run([str(self.program), *arguments], capture_output=True, text=True, errors="replace",
@@ -127,7 +128,7 @@ class Fuzzer:
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)
             file.flush()
-            done = self._run([file.name], INPUT_SECONDS_MAX)
+            done = self.run([file.name], INPUT_SECONDS_MAX)
         return message(done.stderr) if done.returncode else None
 
     def script(self, data: bytes) -> str:
@@ -135,13 +136,13 @@ class Fuzzer:
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)
             file.flush()
-            done = self._run([file.name], INPUT_SECONDS_MAX, printing=True)
+            done = self.run([file.name], INPUT_SECONDS_MAX, printing=True)
         lines = [line for line in done.stdout.splitlines() if not line.startswith(("fuzz_main:", "Done "))]
         return "\n".join([*lines, message(done.stderr) if done.returncode else ""]).rstrip()
 
     def run_files(self, files: Sequence[Path]) -> None:
         """Runs inputs once each. Raises with the script of the first that breaks something."""
-        done = self._run([str(path) for path in files], INPUT_SECONDS_MAX * max(1, len(files)))
+        done = self.run([str(path) for path in files], INPUT_SECONDS_MAX * max(1, len(files)))
         if done.returncode == 0:
             return
         for path in files:
@@ -156,7 +157,7 @@ class Fuzzer:
             kept.mkdir(exist_ok=True)
             options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={LENGTH_MAX}"]
             options += ["-len_control=0", f"-artifact_prefix={scratch}/"]
-            done = self._run([*options, str(kept), str(corpus)], seconds + 300)
+            done = self.run([*options, str(kept), str(corpus)], seconds + 300)
             if done.returncode == 0:
                 lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Done ")]
                 if not lines:
@@ -224,7 +225,7 @@ def renew_corpus(fuzzer: Fuzzer, seconds: int, seed: int) -> int:
             raise AssertionError(report(ended, keep(ended)))
         for path in pool.iterdir():
             path.write_bytes(path.read_bytes()[:CORPUS_FILE_BYTES])
-        done = fuzzer._run(["-set_cover_merge=1", str(merged), str(pool), str(CORPUS)], 1800)
+        done = fuzzer.run(["-set_cover_merge=1", str(merged), str(pool), str(CORPUS)], 1800)
         if done.returncode:
             raise FuzzError(done.stderr[-2000:])
         largest = sorted(merged.iterdir(), key=lambda path: (-path.stat().st_size, path.name))
