@@ -4,9 +4,9 @@ Why: a line of the core that no test runs is a line whose proofs nobody has seen
 built a second time, with counters and without optimisation, into .cache/coverage; the tests run against that build
 through PYTHONPATH, so the ordinary build stays as it is. It must never count what was run by anything but the tests.
 
-Left out of the bounds, though printed: poseidon2_lanes, whose lines depend on the CPU's instruction set (each set that
-a machine has is compared with the plain code by tests/cores/test_roots.py). Compiled elsewhere and not counted at all:
-the guest's variants under VENUE_GUEST, which the executor's tests run.
+Left out of the bounds, though printed: poseidon2_lanes and sha256, whose lines depend on the CPU's instruction set
+(each way that a machine has is compared with the plain one by tests/cores). A line that says __builtin_unreachable, and
+the way to it, are no line and no way. Compiled elsewhere and not counted at all: the guest's variants.
 
     python -m tests.cores.coverage [--missing] [PYTEST ARGUMENTS]     fails under 100% of lines or 98% of branches
 """
@@ -33,9 +33,10 @@ ROOT = HERE.parent.parent
 FOLDER = ROOT / ".cache" / "coverage"
 OBJECTS, PACKAGES = FOLDER / "objects", FOLDER / "packages"
 LINES_MIN, BRANCHES_MIN = 100.0, 98.0
-UNBOUND = ("poseidon2_lanes",)
+UNBOUND = ("poseidon2_lanes", "sha256")
+UNREACHABLE = "__builtin_unreachable"
 EXTENSIONS = {"cores._core": (), "cores._roots": (), "proving.guest._native": ("main.c", "native.c")}
-TESTS = ["tests/cores", "tests/proving/test_guest.py"]  # the latter run roots.c and sha256.c as the guest does
+TESTS = ["tests/cores", "tests/proving/test_guest.py"]  # the latter run roots.c as the guest does
 LAID = ("cores", "proving", "proving/guest")
 COPIED = {".py", ".pyi", ".pxd", ".pyx", ".c", ".h", ".ld", ".json", ".toml", ".elf"}
 CFLAGS = ["-std=gnu11", "-O0", "-g", "-fPIC", "-fno-strict-aliasing", "-fvisibility=hidden"]
@@ -120,6 +121,16 @@ def run_tests(arguments: Sequence[str]) -> None:
         raise SystemExit("coverage: a test failed; figures of a failing run mean nothing")
 
 
+def leave_out_unreachable(name: str, counted: Counted) -> None:
+    """The compiler is told that such a line is never reached: then no test can reach it."""
+    for number, text in enumerate((ROOT / "cores" / name).read_text().splitlines(), 1):
+        if UNREACHABLE in text:
+            counted.lines.pop(number, None)
+            for key in [key for key in counted.branches if key[0] in (number - 1, number)]:
+                if counted.branches[key] == 0:
+                    del counted.branches[key]
+
+
 def count() -> dict[str, Counted]:
     """Sums what gcov says of every object; a header's lines are summed over all files that include it."""
     files: dict[str, Counted] = defaultdict(Counted)
@@ -137,6 +148,8 @@ def count() -> dict[str, Counted]:
             counted = files[name.name]
             for line in entry["lines"]:
                 add(counted, line)
+    for name, counted in files.items():
+        leave_out_unreachable(name, counted)
     return dict(files)
 
 
