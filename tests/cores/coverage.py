@@ -47,15 +47,29 @@ EXAMPLES = "300"
 
 @dataclass
 class Counted:
-    """A source file: how often each line ran, and each way out of each of its branches."""
+    """A source file: how often each line ran, and each way out of each of its branches.
+
+    A function of a header is compiled into every file that includes it, and an inlined one into every caller: its
+    copies count as one. A line's ways are as many as its shortest copy has; what a caller holds twice is summed.
+    """
 
     lines: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    branches: dict[tuple[int, str, int], int] = field(default_factory=lambda: defaultdict(int))
+    copies: dict[int, list[list[int]]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def branches(self) -> dict[tuple[int, int], int]:
+        ways: dict[tuple[int, int], int] = defaultdict(int)
+        for number, copies in self.copies.items():
+            shortest = min(map(len, copies))
+            for copy in copies:
+                for way, count in enumerate(copy):
+                    ways[number, way % shortest] += count
+        return ways
 
     def missing(self) -> str:
         lines = sorted(number for number, count in self.lines.items() if count == 0)
         ways: dict[int, int] = defaultdict(int)
-        for (number, _, _), count in self.branches.items():
+        for (number, _), count in self.branches.items():
             ways[number] += count == 0 and self.lines[number] > 0
         partly = [f"{number} ({count})" for number, count in sorted(ways.items()) if count]
         return f"lines {lines or '-'}, lines with ways never taken: {', '.join(partly) or '-'}"
@@ -126,9 +140,10 @@ def leave_out_unreachable(name: str, counted: Counted) -> None:
     for number, text in enumerate((ROOT / "cores" / name).read_text().splitlines(), 1):
         if UNREACHABLE in text:
             counted.lines.pop(number, None)
-            for key in [key for key in counted.branches if key[0] in (number - 1, number)]:
-                if counted.branches[key] == 0:
-                    del counted.branches[key]
+            for beside in (number - 1, number):
+                taken = [[count for count in copy if count] for copy in counted.copies.pop(beside, [])]
+                if any(taken):
+                    counted.copies[beside] = [copy for copy in taken if copy]
 
 
 def count() -> dict[str, Counted]:
@@ -148,16 +163,15 @@ def count() -> dict[str, Counted]:
             counted = files[name.name]
             for line in entry["lines"]:
                 add(counted, line)
-    for name, counted in files.items():
-        leave_out_unreachable(name, counted)
+    for source, counted in files.items():
+        leave_out_unreachable(source, counted)
     return dict(files)
 
 
 def add(counted: Counted, line: dict[str, Any]) -> None:
-    number, function = line["line_number"], line.get("function_name", "")
-    counted.lines[number] += line["count"]
-    for way, branch in enumerate(line["branches"]):
-        counted.branches[number, function, way] += branch["count"]
+    counted.lines[line["line_number"]] += line["count"]
+    if line["branches"]:
+        counted.copies[line["line_number"]].append([branch["count"] for branch in line["branches"]])
 
 
 def report(files: dict[str, Counted], missing: bool) -> bool:

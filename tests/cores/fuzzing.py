@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / ".cache" / "fuzz"
 CORPUS = HERE / "corpus"
@@ -120,8 +120,9 @@ class Fuzzer:
     def run(self, arguments: Sequence[str], seconds: float, printing: bool = False) -> Ended:
         environment = {name: value for name, value in os.environ.items() if name != "FUZZ_PRINT"}
         environment |= {"FUZZ_PRINT": "1"} if printing else {}
-        return subprocess.run([str(self.program), *arguments], capture_output=True, text=True, errors="replace",
-                              timeout=seconds, env=environment)  # fmt: skip
+        with tempfile.TemporaryDirectory() as scratch:  # where an engine leaves what it is not told to put elsewhere
+            return subprocess.run([str(self.program), *arguments], capture_output=True, text=True, errors="replace",
+                                  timeout=seconds, env=environment, cwd=scratch)  # fmt: skip
 
     def message_of(self, data: bytes) -> str | None:
         """What the target says of one input: None when all promises are kept."""
@@ -142,7 +143,7 @@ class Fuzzer:
 
     def run_files(self, files: Sequence[Path]) -> None:
         """Runs inputs once each. Raises with the script of the first that breaks something."""
-        done = self.run([str(path) for path in files], INPUT_SECONDS_MAX * max(1, len(files)))
+        done = self.run([str(path.resolve()) for path in files], INPUT_SECONDS_MAX * max(1, len(files)))
         if done.returncode == 0:
             return
         for path in files:
