@@ -121,6 +121,7 @@ def run_tests(arguments: Sequence[str]) -> None:
     environment = os.environ | {
         "PYTHONPATH": f"{PACKAGES}{os.pathsep}{ROOT}",
         "CORE_EXAMPLES": os.environ.get("CORE_EXAMPLES", EXAMPLES),
+        "CORE_OBJECTS": str(OBJECTS),
     }
     probe = f"import sys, {', '.join(EXTENSIONS)}; print(*(sys.modules[n].__file__ for n in {list(EXTENSIONS)}))"
     used = subprocess.run(
