@@ -1,6 +1,6 @@
 """The functions of core.h as C calls them, at the ends of what they take, and the fuzzer's corpus without sanitizers.
 
-Why: the engine, the guest and the verifier call the core from C, past the checks of the Python object. With CORE_OBJECTS
+Why: the engine and the guest call the core from C, past the checks of the Python object. With CORE_OBJECTS
 in the environment (tests/cores/coverage.py) the programs link those objects, so that what they run is counted.
 """
 
