@@ -35,6 +35,20 @@ static void expect(u64 holds, const char *what, u64 number) {
         broken(what, number);
 }
 
+/* Says the first slot that differs, word by word. */
+static void same_slots(const struct slot *found, u64 found_count, const struct slot *wanted, u64 count,
+                       const char *what) {
+    for (u64 i = 0; i < found_count && i < count; i++) {
+        if (memcmp(&found[i], &wanted[i], sizeof *found) == 0)
+            continue;
+        for (int w = 0; w < 8; w++)
+            fprintf(stderr, "slot %llu word %d: %llx, not %llx\n", (unsigned long long)i, w,
+                    (unsigned long long)found[i].word[w], (unsigned long long)wanted[i].word[w]);
+        broken(what, i);
+    }
+    expect(found_count == count, what, found_count);
+}
+
 static void *garbage(u64 bytes) {
     void *memory = malloc(bytes ? bytes : 1);
     expect(memory != 0, "no memory", bytes);
@@ -165,7 +179,7 @@ static void same_walks(const struct core *a, const struct core *b, const u64 *nu
             core_walk_symbol(a, numbers[i], x);
             core_walk_symbol(b, numbers[i], y);
         }
-        expect(memcmp(x, y, n * sizeof *x) == 0, "a touched region of a partial core differs", numbers[i]);
+        same_slots(x, n, y, n, "a touched region of a partial core differs");
         free(x);
         free(y);
     }
@@ -214,8 +228,7 @@ static void restore_tampered(const struct script *script, const struct core_conf
         u64 invariant = core_check(core), count;
         expect(invariant == 0, "a restore took a state that breaks an invariant", invariant);
         struct slot *again = snapshot(core, &count);
-        expect(count == run.end_count && memcmp(again, run.end, count * sizeof *again) == 0,
-               "a restore took a state that it does not write back", count);
+        same_slots(again, count, run.end, run.end_count, "a restore took a state that it does not write back");
         free(again);
     } else {
         expect(core_apply(core, run.commands, run.one) == CORE_FATAL, "a core works after a refused restore", 0);
@@ -253,14 +266,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     expect(core_restore_snapshot(again, run.start, run.start_count) == CORE_OK, "a snapshot is refused", 0);
     u64 slots = 0;
     struct slot *repeated = snapshot(again, &slots);
-    expect(slots == run.start_count && memcmp(repeated, run.start, slots * sizeof *repeated) == 0,
-           "a restored core has other slots", slots);
+    same_slots(repeated, slots, run.start, run.start_count, "a restored core has other slots");
     free(repeated);
     repeat_partially(again, core, &config, count);
     repeat_in_batches(again, &config, count);
     repeated = snapshot(again, &slots);
-    expect(slots == run.end_count && memcmp(repeated, run.end, slots * sizeof *repeated) == 0,
-           "a restored core ends with other slots", slots);
+    same_slots(repeated, slots, run.end, run.end_count, "a restored core ends with other slots");
     restore_tampered(&script, &config);
 
     free(repeated);

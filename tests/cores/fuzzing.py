@@ -139,7 +139,8 @@ class Fuzzer:
             file.flush()
             done = self.run([file.name], INPUT_SECONDS_MAX, printing=True)
         lines = [line for line in done.stdout.splitlines() if not line.startswith(("fuzz_main:", "Done "))]
-        return "\n".join([*lines, message(done.stderr) if done.returncode else ""]).rstrip()
+        differing = [line for line in done.stderr.splitlines() if line.startswith("slot ")]
+        return "\n".join([*lines, *differing, message(done.stderr) if done.returncode else ""]).rstrip()
 
     def run_files(self, files: Sequence[Path]) -> None:
         """Runs inputs once each. Raises with the script of the first that breaks something."""
