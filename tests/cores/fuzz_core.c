@@ -253,6 +253,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct script script;
     struct core *core = fresh(&config);
     run.print = getenv("FUZZ_PRINT") != 0;
+    if (run.print)
+        setvbuf(stdout, 0, _IOLBF, 0); /* a sanitizer ends the program without a flush */
     run.commands = garbage(COMMANDS_MAX * sizeof *run.commands);
     run.one = garbage(core_events_max(&config) * sizeof *run.one);
     run.batch = garbage((core_events_max(&config) + BATCH_SPARE) * sizeof *run.batch);
