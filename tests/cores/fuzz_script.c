@@ -33,6 +33,7 @@ static const u64 EDGES[] = {0,
                             ORDERS_MAX};
 static const u64 ORD_TYPES[] = {2, 2, 2, 2, 1, 3, 4, 5};
 static const u64 TIFS[] = {0, 1, 0, 1, 3, 4, 0, 1, 3, 0, 2, 7, 6, 1, 0, 3};
+static const u64 PHASES[] = {1, 2, 1, 3, 1, 4, 1, 2, 1, 0, 5, 6}; /* trading mostly, and the ways to an auction */
 static const u64 NEW_FLAGS[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 4, 0x10, 0x20, 0x30, 0x40, 0xff};
 static const u64 LOT_SIZES[] = {10, 10, 10, 1, 0, AMOUNT_MAX, AMOUNT_MAX + 1, 1000};
 static const u64 TICK_VALUES[] = {5, 5, 1, 1000, 0, 1ull << 58, AMOUNT_MAX + 1, 1 << 20};
@@ -212,8 +213,8 @@ static void make_other(const uint8_t *b, struct command *c) {
     } else if (b[0] < 202) {
         c->head |= head(COMMAND_TIME, 0, 0, 0, b[6] & 7, 0);
     } else if (b[0] < 214) {
-        c->head |= head(COMMAND_PHASE, 0, b[3] % 7, 0, b[6] & 1, 0);
-        c->price_ticks = b[4] & 1 ? price_of(b[4]) : 0;
+        c->head |= head(COMMAND_PHASE, 0, PICK(PHASES, b[3]), 0, b[6] >= 232, 0);
+        c->price_ticks = b[4] >= 224 ? price_of(b[4]) : 0;
     } else if (b[0] < 218) {
         make_instrument(b, c);
     } else if (b[0] < 224) {
