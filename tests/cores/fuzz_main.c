@@ -146,10 +146,14 @@ static void read_folder(const char *folder) {
     qsort(names, count, sizeof names[0], by_name); /* the same order on every machine */
     for (uint64_t i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        if (read_file(path) && run_current() != 0)
+        if (!read_file(path))
+            continue;
+        current_size = current_size < max_len ? current_size : max_len;
+        if (run_current() != 0)
             keep_current();
-        free(names[i]);
     }
+    for (uint64_t i = 0; i < count; i++)
+        free(names[i]);
 }
 
 static uint64_t steps(void) {

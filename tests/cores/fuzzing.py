@@ -152,12 +152,14 @@ class Fuzzer:
                 raise AssertionError(report(self.finding(path.read_bytes()), path))
         raise FuzzError(f"the files break something only together: {message(done.stderr)}")
 
-    def fuzz(self, seconds: int, seed: int, corpus: Path = CORPUS, output: Path | None = None) -> Finding | str:
-        """Fuzzes for so long; a finding, or the engine's last line."""
+    def fuzz(
+        self, seconds: int, seed: int, corpus: Path = CORPUS, output: Path | None = None, length: int = LENGTH_MAX
+    ) -> Finding | str:
+        """Fuzzes for so long with inputs of at most `length`; a finding, or the engine's last line."""
         with tempfile.TemporaryDirectory() as scratch:
             kept = output or Path(scratch) / "kept"
             kept.mkdir(exist_ok=True)
-            options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={LENGTH_MAX}"]
+            options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={length}"]
             options += ["-len_control=0", f"-artifact_prefix={scratch}/"]
             done = self.run([*options, str(kept), str(corpus)], seconds + 300)
             if done.returncode == 0:

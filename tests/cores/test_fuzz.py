@@ -57,7 +57,7 @@ def test_the_other_engine_drives_the_same_target(fuzzer: Fuzzer) -> None:
 def test_a_fault_is_found_and_shrunk(engine: str | None) -> None:
     """A core that misreports a fill now and then: found, and told in a few commands."""
     spoiled = Fuzzer(engine, spoiled=True)
-    finding = spoiled.fuzz(60, 7)
+    finding = spoiled.fuzz(60, 7, length=400)
     assert isinstance(finding, Finding), finding
     assert "events of a" in finding.message
     assert len(finding.shrunk) <= len(finding.found)
