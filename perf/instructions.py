@@ -187,7 +187,10 @@ def measure() -> dict[str, float]:
                     elf_path, input_path = Path(scratch) / f"{parts}.elf", Path(scratch) / "batch.input"
                     elf_path.write_bytes(elf)
                     input_path.write_bytes(guest_input)
-                    cycles[parts] = backend.execute(Program(elf_path.stem, elf_path, b""), input_path).cycles
+                    run = backend.execute(Program(elf_path.stem, elf_path, b""), input_path)
+                    if run.exit_code != 0:
+                        raise RuntimeError(f"{kind}: the guest refused its own input with exit code {run.exit_code}")
+                    cycles[parts] = run.cycles
                 found[kind] = (cycles[MATCH] - cycles[NOTHING]) / count
     finally:
         backend.close()
