@@ -1,13 +1,16 @@
 # make demo   the main job end to end, on embedded defaults      make demo PROVER=replay   without the SP1 step
 # make test   every test but the slow ones                       make bench                the measurements in perf/
+# make fuzz   FUZZ_SECONDS of the core's fuzz target             make coverage             lines and branches of cores/*.c
 
 PROVER ?= sp1
 ORDERS ?= 2000
 SEED ?= 7
+FUZZ_SECONDS ?= 60
 PY := .venv/bin/python
 ANVIL := .cache/node/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
 
-.PHONY: demo test slow lint bench install prover anvil clean
+
+.PHONY: demo test slow fuzz coverage lint bench install prover anvil clean
 
 install:
 	@.ci/install
@@ -20,6 +23,12 @@ test: install prover anvil
 
 slow: install prover anvil
 	@$(PY) -m pytest -m slow
+
+fuzz: install
+	@$(PY) -m tests.cores.fuzzing --seconds $(FUZZ_SECONDS)
+
+coverage: install
+	@$(PY) -m tests.cores.coverage --missing
 
 prover: install
 	@$(PY) -m proving.sp1.build

@@ -33,13 +33,15 @@ struct symbol *symbol_create(struct core *core, u64 number) {
     return s;
 }
 
-/* A fee is at most the notional itself, so half of AMOUNT_MAX leaves room for it. */
+/* A fee is at most the notional itself, so half of AMOUNT_MAX leaves room for it. Never above QTY_LOTS_MAX: an order of
+ * so many lots takes the short way, where nothing else bounds it. */
 u64 instrument_lots_safe(const struct symbol *s) {
     u64 by_base = AMOUNT_MAX / s->lot_size;
     if (s->tick_value > AMOUNT_MAX / 2 / s->max_ticks)
         return 0;
     u64 by_quote = AMOUNT_MAX / 2 / (s->max_ticks * s->tick_value);
-    return by_base < by_quote ? by_base : by_quote;
+    u64 lots = by_base < by_quote ? by_base : by_quote;
+    return lots < QTY_LOTS_MAX ? lots : QTY_LOTS_MAX;
 }
 
 u64 instrument_reason(const struct core *core, const struct symbol *terms) {

@@ -1,7 +1,7 @@
 /* Drives the core without Python: makes the seeded workload, and measures it.
  *
  *   bench_core generate SYMBOLS OPEN_ORDERS COMMANDS SEED COMMANDS_FILE PEER_FILE
- *   bench_core run COMMANDS_FILE RUNS
+ *   bench_core run COMMANDS_FILE RUNS [COMMANDS]
  *
  * Workload: 48% limit, 41% cancel, 5% move, 2% reduce, 4% immediate (half of them at market), over a book held at
  * OPEN_ORDERS open orders in all; accounts with balances, holds and fees. The peer file has the same operations for
@@ -26,7 +26,7 @@ struct file_head {
     u64 symbols, orders, setup_count, timed_count;
 };
 struct peer_record {
-    u64 op, symbol, order, account, price, lots, side, immediate;
+    u64 op, symbol, order, account, price, lots, side, last;
 };
 
 static void stop(const char *what) {
@@ -131,9 +131,10 @@ static void follow(struct book *book, const struct command *c, u64 count) {
     *live = (struct live){own, c->owner & 0xffffffff, c->price_ticks, c->qty_lots, side};
 }
 
+/* `last`: of a NEW, 1 when it is immediate; of a REDUCE, what is left. */
 static void write_peer(u64 op, u64 symbol, u64 order, const struct command *c, u64 price, u64 lots, u64 side,
-                       u64 immediate) {
-    struct peer_record record = {op, symbol, order, c->owner & 0xffffffff, price, lots, side, immediate};
+                       u64 last) {
+    struct peer_record record = {op, symbol, order, c->owner & 0xffffffff, price, lots, side, last};
     if (fwrite(&record, sizeof record, 1, g.peer) != 1)
         stop("cannot write the peer's file");
 }
@@ -185,7 +186,8 @@ static void make_change(u64 symbol, enum peer_op op) {
     if (op == PEER_MOVE && c.price_ticks == live.price)
         c.price_ticks += live.side == SIDE_BUY ? (u64)-1 : 1;
     u64 count = apply(&c);
-    write_peer(op, symbol, live.order_id >> 24, &c, c.price_ticks, less, live.side, 0);
+    u64 left = op == PEER_REDUCE ? view.leaves_lots - less : 0;
+    write_peer(op, symbol, live.order_id >> 24, &c, c.price_ticks, less, live.side, left);
     follow(book, &c, count);
 }
 
@@ -308,7 +310,7 @@ static void fresh(struct core *core, const struct core_config *config, const str
     }
 }
 
-static void run(const char *path, u64 runs) {
+static void run(const char *path, u64 runs, u64 most) {
     FILE *file = fopen(path, "rb");
     struct file_head head;
     if (file == 0 || fread(&head, sizeof head, 1, file) != 1)
@@ -318,6 +320,7 @@ static void run(const char *path, u64 runs) {
     if (fread(commands, sizeof *commands, all, file) != all)
         stop("the workload is cut off");
     const struct command *timed = commands + head.setup_count;
+    head.timed_count = head.timed_count < most ? head.timed_count : most;
     struct core_config config = config_for(head.symbols, head.orders);
     struct core *core = memory(core_size(&config));
     struct event *events = memory(core_events_max(&config) * sizeof *events);
@@ -359,9 +362,9 @@ int main(int argc, char **argv) {
     if (argc == 8 && strcmp(argv[1], "generate") == 0)
         generate(strtoull(argv[2], 0, 10), strtoull(argv[3], 0, 10), strtoull(argv[4], 0, 10), strtoull(argv[5], 0, 10),
                  argv[6], argv[7]);
-    else if (argc == 4 && strcmp(argv[1], "run") == 0)
-        run(argv[2], strtoull(argv[3], 0, 10));
+    else if ((argc == 4 || argc == 5) && strcmp(argv[1], "run") == 0)
+        run(argv[2], strtoull(argv[3], 0, 10), argc == 5 ? strtoull(argv[4], 0, 10) : ~0ull);
     else
-        stop("generate SYMBOLS OPEN_ORDERS COMMANDS SEED COMMANDS_FILE PEER_FILE | run COMMANDS_FILE RUNS");
+        stop("generate SYMBOLS OPEN_ORDERS COMMANDS SEED COMMANDS_FILE PEER_FILE | run COMMANDS_FILE RUNS [COMMANDS]");
     return 0;
 }
