@@ -16,15 +16,14 @@ UNCROSS, PHASE, LIMITS = "uncross.c", "phase.c", "limits.c"
 
 @dataclass(frozen=True)
 class Mutant:
-    """In cores/`file` each old text becomes the new one."""
+    """In each of these files of cores/ an old text becomes a new one."""
 
     rule: str
-    file: str
-    changes: tuple[tuple[str, str], ...]
+    changes: tuple[tuple[str, str, str], ...]  # file, old, new
 
 
-def mutant(rule: str, file: str, *changes: tuple[str, str]) -> Mutant:
-    return Mutant(rule, file, changes)
+def mutant(rule: str, file: str, *changes: tuple[str, str], also: tuple[tuple[str, str, str], ...] = ()) -> Mutant:
+    return Mutant(rule, tuple((file, old, new) for old, new in changes) + also)
 
 
 MUTANTS = [
@@ -68,7 +67,12 @@ MUTANTS = [
         "a buyer pays", MATCH, ("taker_quote->balance -= notional + *taker_fee;", "taker_quote->balance -= *taker_fee;")
     ),
     mutant("a fill gives its hold back", MATCH, ("maker_base->hold -= base_units;", "")),
-    mutant("IOC does not rest", TRIGGER, ("!market && tif != TIF_IOC && tif", "!market && tif")),
+    mutant(
+        "IOC does not rest",
+        TRIGGER,
+        ("!market && tif != TIF_IOC && tif", "!market && tif"),
+        also=((ENTRY, "price != 0 && command_tif(c) != TIF_IOC", "price != 0"),),
+    ),
     mutant(
         "FOK is all or nothing",
         TRIGGER,
@@ -94,10 +98,16 @@ MUTANTS = [
         (" || owner_account(order->owner) != owner_account(c->owner)", ""),
     ),
     mutant(
-        "less quantity keeps the place", CHANGE, ("change.leaves <= change.all ?", "change.leaves < change.all - 1 ?")
+        "less quantity keeps the place",
+        CHANGE,
+        ("change.leaves <= change.all ?", "change.leaves < change.all - 1 ?"),
+        ("&& leaves <= order->leaves ?", "&& leaves < order->leaves - 1 ?"),
     ),
     mutant(
-        "more quantity loses the place", CHANGE, ("change.leaves <= change.all ?", "change.leaves <= change.all + 9 ?")
+        "more quantity loses the place",
+        CHANGE,
+        ("change.leaves <= change.all ?", "change.leaves <= change.all + 9 ?"),
+        ("&& leaves <= order->leaves ?", "&& leaves <= order->leaves + 9 ?"),
     ),
     mutant(
         "no REPLACE below the filled part", CHANGE, ("if (c->qty_lots <= order->cum)", "if (c->qty_lots < order->cum)")
@@ -243,6 +253,7 @@ MUTANTS = [
         "IOC does not wait for the auction",
         TRIGGER,
         ("(reason == CANCEL_VOLATILITY && may_rest)", "reason == CANCEL_VOLATILITY"),
+        also=((ENTRY, "(reason != CANCEL_VOLATILITY || !may_rest)", "reason != CANCEL_VOLATILITY"),),
     ),
     mutant("a stop is due at its price", BOOK, ("side == BID ? price >= stop :", "side == BID ? price > stop :")),
     mutant("a sell stop is due below", BOOK, (": price <= stop;", ": price < stop;")),

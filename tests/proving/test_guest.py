@@ -251,14 +251,15 @@ def test_the_unchanged_program_agrees(workbench: Workbench, story: Sealed) -> No
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
 def test_a_program_without_this_rule_gives_another_result(workbench: Workbench, story: Sealed, mutant: Mutant) -> None:
     """What a venue with that rule broken would claim is never what the published program proves."""
-    path = workbench.folder / "cores" / mutant.file
-    honest = changed = path.read_text()
-    for old, new in mutant.changes:
-        assert old in changed, f"{mutant.file} no longer says {old!r}: give this mutant its new words"
-        changed = changed.replace(old, new)
-    path.write_text(changed)
+    folder = workbench.folder / "cores"
+    honest = {folder / file: (folder / file).read_text() for file, _, _ in mutant.changes}
     try:
+        for file, old, new in mutant.changes:
+            text = (folder / file).read_text()
+            assert old in text, f"{file} no longer says {old!r}: give this mutant its new words"
+            (folder / file).write_text(text.replace(old, new))
         values = workbench.outcome(workbench.library(re.sub(r"\W+", "_", mutant.rule)), story.guest_input)
     finally:
-        path.write_text(honest)
+        for path, text in honest.items():
+            path.write_text(text)
     assert values != story.public_values
