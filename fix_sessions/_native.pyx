@@ -34,7 +34,7 @@ cdef extern from "terms.h":
     cdef struct report_s "report":
         uint64_t time_ns
     cdef struct order_status_s "order_status":
-        uint64_t order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id
+        uint64_t order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
         uint8_t side, ord_type, tif, order_flags, status
@@ -64,6 +64,7 @@ cdef extern from "terms.h":
         uint16_t session
         string comp_id
         vector[uint32_t] accounts
+        uint64_t smp_group
 
 
 cdef extern from *:
@@ -232,12 +233,13 @@ cdef class Gateway:
             with nogil:
                 del self.gateway
 
-    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path):
+    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0):
         """A session of a member; before `open`."""
         cdef Member member
         member.session = number
         member.comp_id = comp_id.encode()
         member.accounts = accounts
+        member.smp_group = smp_group
         self.gateway.add_session(member, cancel_on_disconnect, str(store_path).encode())
 
     def open(self):
@@ -338,6 +340,7 @@ cdef class Gateway:
             "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
             "last_exec_id": found.last_exec_id, "account": found.account, "symbol": found.symbol, "side": found.side,
             "ord_type": found.ord_type, "tif": found.tif, "order_flags": found.order_flags,
+            "order_detail": found.order_detail, "order_aux": found.order_aux,
             "status": bytes([found.status]), "clordid": <bytes>found.clordid,
         }
 

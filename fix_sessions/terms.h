@@ -41,6 +41,7 @@ struct Member { // one session's part of it
     uint16_t session = 0;
     std::string comp_id;
     std::vector<uint32_t> accounts; // the first is used when Account(1) is left out
+    uint64_t smp_group = 0; // of all its accounts, 0: no self-match prevention
     bool permits(uint32_t account) const {
         for (uint32_t own : accounts)
             if (own == account)

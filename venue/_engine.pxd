@@ -67,7 +67,7 @@ cdef extern from "engine_internal.h" nogil:
 
     struct report:
         event event
-        u64 time_ns, origin, order_qty_lots, order_price_ticks, cum_lots, value
+        u64 time_ns, origin, order_qty_lots, order_price_ticks, cum_lots, value, order_detail, order_aux
         uint16_t session, symbol
         uint8_t side, ord_type, tif, order_flags, command_kind, command_session_differs, status, pad
         uint32_t account
@@ -75,7 +75,7 @@ cdef extern from "engine_internal.h" nogil:
         char orig_clordid[40]
 
     struct order_status:
-        u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id
+        u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
         uint8_t side, ord_type, tif, order_flags, status

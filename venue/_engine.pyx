@@ -272,7 +272,8 @@ cdef class Engine:
             "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
             "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
             "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
-            "order_flags": found.order_flags, "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+            "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
+            "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
         }
 
     def depth(self, u64 symbol, int book_side, u64 levels_max=10):
