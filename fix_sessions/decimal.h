@@ -27,6 +27,11 @@ void print_average(std::string &out, uint64_t value, uint64_t count, uint64_t un
 
 void print_number(std::string &out, uint64_t number);
 
+// YYYYMMDD-HH:MM:SS with at most nine decimals, or YYYYMMDD, in UTC; years 1970 to 2261, no leap second. The second is the
+// end of that day. False when the text is neither; `*time_ns` is written only when true.
+bool parse_time(const std::string &text, uint64_t *time_ns);
+bool parse_day_end(const std::string &text, uint64_t *time_ns);
+
 // YYYYMMDD-HH:MM:SS. and 6 or 9 decimals, in UTC.
 void print_time(std::string &out, uint64_t time_ns, unsigned decimals);
 

@@ -49,24 +49,53 @@ class Request {
         m_side = static_cast<unsigned>(choice(54, "12", '0'));
     }
 
-    void ord_type(const char *allowed) {
-        m_ord_type = static_cast<unsigned>(choice(40, allowed, '0'));
+    void ord_type() {
+        unsigned value = static_cast<unsigned>(choice(40, "1234K", '0'));
+        m_ord_type = value == 'K' - '0' ? +ORD_MARKET_TO_LIMIT : value;
     }
 
     void tif() {
-        m_tif = static_cast<unsigned>(choice(59, "0134", '0'));
+        m_tif = static_cast<unsigned>(choice(59, "0123467", '0'));
     }
 
-    void instructions() { // ExecInst(18): post-only or nothing, once or more
+    void instructions() { // ExecInst(18): 6 post-only, G all-or-none, each once or more
         const std::string *text = field(18);
         if (text == nullptr)
             return;
-        bool good = !text->empty();
-        for (size_t i = 0; i < text->size(); i++)
-            good = good && (*text)[i] == (i % 2 == 0 ? '6' : ' ');
-        if (good && text->size() % 2 == 1)
-            m_flags |= FLAG_POST_ONLY;
+        bool good = text->size() % 2 == 1;
+        unsigned flags = 0;
+        for (size_t i = 0; i < text->size(); i++) {
+            char c = (*text)[i];
+            good = good && (i % 2 == 0 ? c == '6' || c == 'G' : c == ' ');
+            flags |= c == '6' ? FLAG_POST_ONLY : c == 'G' ? FLAG_ALL_OR_NONE : 0;
+        }
+        if (good)
+            m_flags |= flags;
         else
+            refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
+    }
+
+    void slide() { // DisplayIndicator(9479), of a post-only order that would trade: S slides it, R refuses it
+        const std::string *text = field(9479);
+        if (text != nullptr && *text == "S")
+            m_flags |= FLAG_SLIDE;
+        else if (text != nullptr && *text != "R")
+            refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
+    }
+
+    void self_match() { // SelfMatchPreventionID(2362) and -Instruction(2964)
+        const std::string *group = field(2362), *mode = field(2964);
+        if (group != nullptr && (m_member.smp_group == 0 || *group != std::to_string(m_member.smp_group)))
+            refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
+        if (mode == nullptr)
+            return;
+        unsigned smp = SMP_NONE; // FIX has 1, 2 and 3, and leaves 100 and above to the venues
+        if (mode->size() == 1 && (*mode)[0] >= '1' && (*mode)[0] <= '3')
+            smp = static_cast<unsigned>((*mode)[0] - '0');
+        else if (*mode == "100")
+            smp = SMP_DECREMENT;
+        m_flags |= smp << FLAG_SMP_SHIFT;
+        if (smp == SMP_NONE)
             refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
     }
 
@@ -83,11 +112,65 @@ class Request {
         return lots;
     }
 
-    uint64_t price() {
-        const std::string *text = field(44);
-        if (m_ord_type != ORD_LIMIT)
+    uint64_t minimum() {
+        return not_negative(110);
+    }
+
+    uint64_t price(bool replaced) {
+        bool optional = replaced && m_ord_type == ORD_MARKET_TO_LIMIT;
+        if (m_ord_type != ORD_LIMIT && m_ord_type != ORD_STOP_LIMIT && !optional)
             return 0;
-        if (text == nullptr)
+        return ticks(44, !optional);
+    }
+
+    uint64_t stop(bool replaced) {
+        bool present = field(99) != nullptr;
+        if (m_ord_type != ORD_STOP && m_ord_type != ORD_STOP_LIMIT) {
+            if (present)
+                refuse(REJECT_SESSION_BAD_COMBINATION);
+            return 0;
+        }
+        uint64_t found = ticks(99, !replaced);
+        if (replaced && present && found == 0) // 0 is "as it is" to the core
+            refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
+        return found;
+    }
+
+    uint64_t display(uint64_t qty_lots) { // MaxFloor(111): 0 or all of it is no iceberg
+        uint64_t lots = not_negative(111);
+        if (lots == qty_lots)
+            return 0;
+        if (lots != 0 && (m_ord_type == ORD_STOP || m_ord_type == ORD_STOP_LIMIT))
+            refuse(REJECT_SESSION_BAD_COMBINATION);
+        return lots;
+    }
+
+    // ExpireTime(126) or ExpireDate(432), one of them, with TimeInForce(59) 6 and only then; a replace may leave them out.
+    uint64_t expiry(bool replaced, uint64_t min_lots) {
+        const std::string *time = field(126), *day = field(432);
+        bool none = time == nullptr && day == nullptr, both = time != nullptr && day != nullptr;
+        bool wrong = m_tif == TIF_GTD ? none || min_lots != 0 : !none;
+        if (both || (wrong && !replaced))
+            refuse(REJECT_SESSION_BAD_COMBINATION);
+        uint64_t time_ns = 0;
+        bool good = time == nullptr || parse_time(*time, &time_ns);
+        good = (day == nullptr || parse_day_end(*day, &time_ns)) && good;
+        if (!good)
+            refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
+        return time_ns;
+    }
+
+    uint64_t not_negative(int tag) {
+        const std::string *text = field(tag);
+        uint64_t lots = quantity(tag, false);
+        if (text != nullptr && !text->empty() && (*text)[0] == '-' && text->find_first_of("123456789") != std::string::npos)
+            refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
+        return lots;
+    }
+
+    uint64_t ticks(int tag, bool required) {
+        const std::string *text = field(tag);
+        if (text == nullptr && required)
             refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
         if (text == nullptr || m_symbol == SYMBOL_NONE)
             return 0;
@@ -100,21 +183,46 @@ class Request {
 
     // What a cancel or replace may leave out, or must not change, is known from its order.
     void known(const struct engine_api *engine) {
-        bool account_open = m_member.accounts.size() > 1 && field(1) == nullptr;
-        if (!account_open && field(59) == nullptr && field(18) == nullptr)
+        bool account_open = m_member.accounts.size() > 1 && field(1) == nullptr, terms = false;
+        for (int tag : {18, 59, 110, 111, 126, 432, 2964, 9479})
+            terms = terms || field(tag) != nullptr;
+        if (!account_open && !terms)
             return;
         struct order_status order;
         if (!engine->find_order(engine->engine, m_member.session, m_submission->orig_clordid, &order))
             return;
         if (account_open && m_member.permits(order.account))
             m_account = order.account;
-        bool same =
-            (field(59) == nullptr || m_tif == order.tif) && (field(18) == nullptr || m_flags == order.order_flags);
-        if (!same)
+        bool same = (field(59) == nullptr || m_tif == order.tif) && same_flags(18, order, FLAG_POST_ONLY | FLAG_ALL_OR_NONE) &&
+                    same_flags(9479, order, FLAG_SLIDE) && same_flags(2964, order, 7u << FLAG_SMP_SHIFT);
+        if (!same || !same_amounts(order))
             refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
     }
 
-    void write(enum command_kind kind, uint64_t price_ticks, uint64_t qty_lots, uint64_t aux) {
+    bool same_flags(int tag, const struct order_status &order, unsigned mask) const {
+        return field(tag) == nullptr || ((m_flags ^ order.order_flags) & mask) == 0;
+    }
+
+    // A replace may repeat the displayed quantity, MinQty and expiry, but changes none of them.
+    bool same_amounts(const struct order_status &order) {
+        bool is_stop = order.ord_type == ORD_STOP || order.ord_type == ORD_STOP_LIMIT, is_gtd = order.tif == TIF_GTD;
+        uint64_t shown = field(111) == nullptr ? 0 : not_negative(111), min_lots = field(110) == nullptr ? 0 : minimum();
+        bool same = field(111) == nullptr || shown == (is_stop ? 0 : order.order_detail) ||
+                    (order.order_detail == 0 && shown == quantity(38, false));
+        same = same && (field(110) == nullptr || min_lots == (is_gtd ? 0 : order.order_aux));
+        bool dated = field(126) != nullptr || field(432) != nullptr;
+        return same && (!dated || (is_gtd && expiry(true, 0) == order.order_aux));
+    }
+
+    unsigned ord_type_read() const {
+        return m_ord_type;
+    }
+
+    unsigned tif_read() const {
+        return m_tif;
+    }
+
+    void write(enum command_kind kind, uint64_t price_ticks, uint64_t qty_lots, uint64_t aux, uint64_t detail = 0) {
         struct command *command = &m_submission->command;
         command->head = static_cast<uint64_t>(kind) | static_cast<uint64_t>(m_side) << 8 |
                         static_cast<uint64_t>(m_ord_type) << 16 | static_cast<uint64_t>(m_tif) << 24 |
@@ -124,6 +232,7 @@ class Request {
         command->price_ticks = price_ticks;
         command->qty_lots = qty_lots;
         command->aux = aux;
+        command->order_id = detail; // of a NEW; of the others the engine's to write
     }
 
     void plain() { // a cancel carries no terms of its own
@@ -182,13 +291,20 @@ void read_new(const FIX::Message &message, const Member &member, const Terms &te
     request.account();
     request.symbol();
     request.side();
-    request.ord_type("12");
+    request.ord_type();
     request.tif();
     request.instructions();
+    request.slide();
+    request.self_match();
     uint64_t qty_lots = request.quantity(38, true);
-    uint64_t min_lots = request.quantity(110, false);
-    uint64_t price_ticks = request.price();
-    request.write(COMMAND_NEW, price_ticks, qty_lots, min_lots);
+    uint64_t min_lots = request.minimum();
+    uint64_t price_ticks = request.price(false);
+    uint64_t stop_ticks = request.stop(false);
+    uint64_t shown_lots = request.display(qty_lots);
+    uint64_t expiry_ns = request.expiry(false, min_lots);
+    bool is_stop = request.ord_type_read() == ORD_STOP || request.ord_type_read() == ORD_STOP_LIMIT;
+    request.write(COMMAND_NEW, price_ticks, qty_lots, request.tif_read() == TIF_GTD ? expiry_ns : min_lots,
+                  is_stop ? stop_ticks : shown_lots);
 }
 
 void read_cancel(const FIX::Message &message, const Member &member, const Terms &terms, const struct engine_api *engine,
@@ -210,13 +326,16 @@ void read_replace(const FIX::Message &message, const Member &member, const Terms
     request.account();
     request.symbol();
     request.side();
-    request.ord_type("2");
+    request.ord_type();
     request.tif();
     request.instructions();
+    request.slide();
+    request.self_match();
     request.known(engine);
     uint64_t qty_lots = request.quantity(38, true);
-    uint64_t price_ticks = request.price();
-    request.write(COMMAND_REPLACE, price_ticks, qty_lots, 0);
+    uint64_t price_ticks = request.price(true);
+    uint64_t stop_ticks = request.stop(true);
+    request.write(COMMAND_REPLACE, price_ticks, qty_lots, stop_ticks);
 }
 
 } // namespace venue
