@@ -45,15 +45,15 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_BAD_TIF: Words(
         UNSUPPORTED,
         OTHER,
-        "TimeInForce(59) does not go with OrdType(40): a limit order takes 0 1 2 3 4 6 7, a market order 0 2 3 4 7, a stop, "
-        "stop-limit or market-to-limit order 0 1 6",
+        "TimeInForce(59) does not go with OrdType(40): a limit order takes 0 1 2 3 4 6 7, a market order 0 2 3 4 7, a"
+        " stop, stop-limit or market-to-limit order 0 1 6",
     ),
     Reason.REJECT_BAD_FLAGS: Words(
         UNSUPPORTED,
         OTHER,
-        "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0, 1 or 6 only, DisplayIndicator(9479)=S with"
-        " post-only only, ExecInst(18)=G (all-or-none) with a limit or market order that is neither post-only nor for an"
-        " auction",
+        "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0, 1 or 6 only, DisplayIndicator(9479)=S"
+        " with post-only only, ExecInst(18)=G (all-or-none) with a limit or market order that is neither post-only nor"
+        " for an auction",
     ),
     Reason.REJECT_BAD_QTY: Words(
         INCORRECT_QUANTITY, OTHER, "OrderQty(38) must be positive and not above the largest size; a lot is {lot}"
@@ -62,7 +62,9 @@ WORDS: dict[Reason, Words] = {
         EXCEEDS_LIMIT, OTHER, "Price(44) is outside the collar: it must be from {price_min} to {price_max}"
     ),
     Reason.REJECT_BAD_MIN_QTY: Words(
-        INCORRECT_QUANTITY, OTHER, "MinQty(110) must not be above OrderQty(38); it goes with limit and market orders that are not for an auction"
+        INCORRECT_QUANTITY,
+        OTHER,
+        "MinQty(110) must not be above OrderQty(38); it goes with limit and market orders that are not for an auction",
     ),
     Reason.REJECT_NOTIONAL_TOO_LARGE: Words(
         EXCEEDS_LIMIT, OTHER, "price times quantity is larger than the venue can settle; send a smaller order"
@@ -126,9 +128,7 @@ WORDS: dict[Reason, Words] = {
     Reason.CANCEL_FUNDS: Words(
         OTHER, OTHER, "cancelled by the venue: the account cannot pay the next fill of a market order"
     ),
-    Reason.CANCEL_SELF_MATCH: Words(
-        OTHER, OTHER, "self-match prevention: the order met another one of its own group"
-    ),
+    Reason.CANCEL_SELF_MATCH: Words(OTHER, OTHER, "self-match prevention: the order met another one of its own group"),
     Reason.CANCEL_ALL_OR_NONE: Words(
         OTHER, OTHER, "cancelled by the venue: all-or-none, could not be filled at once in full"
     ),
@@ -139,7 +139,9 @@ WORDS: dict[Reason, Words] = {
         OTHER, OTHER, "cancelled by the venue: trading went into a volatility call, for which the rest may not wait"
     ),
     Reason.CANCEL_AUCTION: Words(
-        OTHER, OTHER, "the auction is over: the rest of an order for the auction ended, or a market-to-limit got its price"
+        OTHER,
+        OTHER,
+        "the auction is over: the rest of an order for the auction ended, or a market-to-limit got its price",
     ),
     Reason.CANCEL_MASS: Words(OTHER, OTHER, "cancelled with others: mass cancel, disconnect or the venue's operator"),
     Reason.REJECT_SESSION_UNKNOWN_SYMBOL: Words(
@@ -149,7 +151,9 @@ WORDS: dict[Reason, Words] = {
         OTHER, OTHER, "Price(44) or StopPx(99) is not a multiple of the tick of {symbol}, {tick}"
     ),
     Reason.REJECT_SESSION_QTY_OFF_LOT: Words(
-        INCORRECT_QUANTITY, OTHER, "OrderQty(38), MinQty(110) or MaxFloor(111) is not a multiple of the lot of {symbol}, {lot}"
+        INCORRECT_QUANTITY,
+        OTHER,
+        "OrderQty(38), MinQty(110) or MaxFloor(111) is not a multiple of the lot of {symbol}, {lot}",
     ),
     Reason.REJECT_SESSION_DUPLICATE_CLORDID: Words(
         DUPLICATE_ORDER, DUPLICATE_CLORDID, "ClOrdID(11) was used before by this session; use each once"
@@ -170,8 +174,8 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,
         OTHER,
-        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), which go with nothing else, and"
-        " takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 and 4 only, MaxFloor(111) with neither",
+        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), which go with nothing else,"
+        " and takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 and 4 only, MaxFloor(111) with neither",
     ),
     Reason.REJECT_SESSION_PRICE_OVERFLOW: Words(
         EXCEEDS_LIMIT, OTHER, "Price(44) or StopPx(99) is larger than any price here: {price_max} is the highest"
