@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 from cores.records import (
     FLAG_SMP_SHIFT,
     CommandFlag,
-    CommandKind,
     EventFlag,
     EventKind,
     Limit,
@@ -324,6 +323,7 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
     lost_priority = (batch.kind == ACCEPTED) | ((batch.kind == REPLACED) & ((batch.flags & FLAG_PRIORITY_KEPT) == 0))
     lost_priority |= (batch.kind == TRIGGERED) | (batch.kind == REFRESHED)
     lost_priority |= (batch.kind == RESTATED) & (batch.reason == Reason.CANCEL_AUCTION.value)
+    aggressive = (batch.flags & FLAG_AGGRESSOR) != 0
     side = np.where(is_order & ((batch.side == 1) | (batch.side == 2)), batch.side - 1, -1)
     fill = batch.kind == FILL
     return {
@@ -338,9 +338,7 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
         "post_only": _bools(post_only, entered),
         "all_or_none": _bools((flags & CommandFlag.ALL_OR_NONE.value) != 0, entered),
         "self_match": _codes(np.where(entered & (mode > 0) & (mode < len(SMP_NAMES)), mode, -1), SMP_NAMES),
-        "liquidity": _codes(
-            np.where(fill & ~_auction(batch), (batch.flags & FLAG_AGGRESSOR) != 0, -1), ["PASV", "AGRE"]
-        ),
+        "liquidity": _codes(np.where(fill & ~_auction(batch), aggressive, -1), ["PASV", "AGRE"]),
         "trade_id": _trade_ids(batch, fill),
     }
 
@@ -378,20 +376,23 @@ def _phases(batch: _Batch) -> I64:
     start = np.array([i.phase if i.lot_size else -1 for i in instruments] + [-1], np.int64)
     start = np.where(start < len(PHASE_NAMES), start, -1)
     phases = np.where(number >= 0, start[number], -1)
+    existing = {i.number for i in instruments if i.lot_size}
     for row in np.flatnonzero((batch.kind == PHASE_SET) | (batch.kind == INSTRUMENT_SET)):
-        symbol, later = batch.symbol[row], slice(row, None)
-        phase = int(batch.leaves[row]) if batch.kind[row] == PHASE_SET else -1
-        if phase < 0:  # a new one; a redefined one keeps its phase
-            known = symbol < len(instruments) and instruments[symbol].lot_size
-            command = int(batch.records.commands[batch.rows[row], 0])
-            phase = -1 if known else Phase.CLOSED if command >> 32 & 1 else Phase.CONTINUOUS
-        if 0 <= phase < len(PHASE_NAMES):
+        symbol, later = int(batch.symbol[row]), slice(row, None)
+        phase = int(batch.leaves[row])
+        if batch.kind[row] == INSTRUMENT_SET:
+            if symbol in existing:  # redefined, it keeps its phase
+                continue
+            closed = int(batch.records.commands[batch.rows[row], 0]) >> 32 & CommandFlag.INSTRUMENT_CLOSED
+            phase = Phase.CLOSED if closed else Phase.CONTINUOUS
+            existing.add(symbol)
+        if phase < len(PHASE_NAMES):
             phases[later][about_symbol[later] & (batch.symbol[later] == symbol)] = phase
     return phases
 
 
 def _trade_ids(batch: _Batch, fill: Bool) -> pa.Array:
-    """`seq-index` of the trade's first event: the resting order's, in an auction the buy's; the other is the next row."""
+    """`seq-index` of the trade's first event: the resting order's, in an auction the buy's; then comes the other's."""
     second = fill & (((batch.flags & FLAG_AGGRESSOR) != 0) | (_auction(batch) & (batch.side == 2)))
     exec_id = batch.records.events[:, 1] - second.astype(np.uint64)
     texts = exec_id_texts(exec_id[fill])

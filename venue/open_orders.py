@@ -179,7 +179,7 @@ def _follow(
     result: npt.NDArray[Any],
     is_order: npt.NDArray[np.bool_],
 ) -> None:
-    """Writes into `result` at each of an order's rows the value of the last row so far, of that order, that sets one."""
+    """Writes into `result`, at each of an order's rows, the value of its last row so far that sets one."""
     setters = np.flatnonzero(sets)
     if len(setters) == 0:
         return

@@ -72,7 +72,7 @@ class StaticData:
 
     @classmethod
     def of(cls, config: Config, symbol_heads: Sequence[npt.NDArray[np.uint64]]) -> StaticData:
-        """Names from the configuration; sizes and phase from slots 0 and 1 of each symbol the core has, in number order."""
+        """Names from the configuration; sizes and phase from slots 0 and 1 of each symbol of the core, in order."""
         limits = config.limits
         names = {instrument.id: instrument for instrument in config.instruments}
         instruments = []

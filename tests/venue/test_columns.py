@@ -208,7 +208,7 @@ def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: 
     for start in range(0, len(made), batch_commands):
         part = made[start : start + batch_commands]
         piece = joined(part)
-        static = StaticData.of(venue, [core.walk_symbol(n)[0] for n in range(core.symbol_count)])
+        static = StaticData.of(venue, [core.walk_symbol(n)[:2] for n in range(core.symbol_count)])
         events, ends = core.apply(piece.commands)
         records = Records.of(piece.commands, piece.annex, piece.annex_ends, events, ends)
         projection = project(records, static, carried)
