@@ -322,6 +322,47 @@ cdef class Engine:
             engine_unlock(self.engine)
         return int(count)
 
+    def phases(self):
+        """The phase of every symbol, by number."""
+        self._alive()
+        cdef u64 symbol, count
+        found = np.empty(self.config.symbols, np.uint64)
+        cdef u64 *at = <u64 *><uintptr_t>address_of(found)
+        with nogil:
+            engine_lock(self.engine)
+            count = core_symbol_count(self.engine.core)
+            for symbol in range(count):
+                at[symbol] = core_phase(self.engine.core, symbol)
+            engine_unlock(self.engine)
+        return found[:count].tolist()
+
+    def prices(self, u64 symbol):
+        """(last price, reference price) in ticks, 0 where there is none."""
+        self._alive()
+        cdef u64 last = 0, reference = 0
+        with nogil:
+            engine_lock(self.engine)
+            if symbol < core_symbol_count(self.engine.core):
+                last = core_last_price(self.engine.core, symbol, &reference)
+            engine_unlock(self.engine)
+        return int(last), int(reference)
+
+    @property
+    def expiry_hint(self):
+        """No GTD order expires before this time in ns; 0 while that is not known. One word, read without the lock."""
+        self._alive()
+        return self.engine.expiry_hint
+
+    def expiries_due(self, u64 now_ns):
+        """Numbers of the symbols with GTD orders that have expired by now; brings `expiry_hint` up to date."""
+        self._alive()
+        cdef u64 count
+        found = np.empty(self.config.symbols, np.uint64)
+        cdef u64 *at = <u64 *><uintptr_t>address_of(found)
+        with nogil:
+            count = engine_expiries_due(self.engine, now_ns, at)
+        return found[:count].tolist()
+
     def state(self):
         """(seq, canonical state bytes as `cores.Core.snapshot` gives them)."""
         self._alive()
@@ -374,6 +415,12 @@ cdef class Engine:
     def last_seq(self):
         self._alive()
         return self.engine.last_seq
+
+    @property
+    def last_time_ns(self):
+        """Time of the last command."""
+        self._alive()
+        return self.engine.last_time_ns
 
     @property
     def epoch(self):
