@@ -285,6 +285,7 @@ def command_fault(command: np.void) -> str:
 
 
 OF_ORDERS = [EventKind.FILL, EventKind.CANCELLED, EventKind.EXPIRED, EventKind.TRIGGERED, EventKind.REFRESHED]
+OF_ORDERS += [EventKind.RESTATED]
 
 
 def reply_events(events: NDArray[np.void]) -> NDArray[np.void]:

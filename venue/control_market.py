@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from cores.records import Limit, Phase
+from cores.records import Limit, Phase, Reason
 from venue.config import Account, Config, ConfigError, Instrument, Member, Session
 from venue.opening import account_terms
 
@@ -122,8 +122,7 @@ class Market:
             account = min(self.member(name).accounts)
             return self.client.set_limit(Limit.KILL_MEMBER, int(on), account=account, **self.why)
         if what == "instrument":
-            target = Phase.HALT if on else Phase.CONTINUOUS
-            return self.client.phase(self.instrument(name).id, target, **self.why)[0]
+            return self._halt(self.instrument(name).id) if on else self._resume(self.instrument(name).id)
         account_found = self.account(name)
         terms = account_terms(self.config, account_found)
         return self.client.account(
@@ -136,6 +135,19 @@ class Market:
             smp=terms["price_ticks"],
             **self.why,
         )
+
+    def _halt(self, symbol: int) -> int:
+        from venue.control import CommandRefused
+
+        try:
+            return self.client.phase(symbol, Phase.HALT, **self.why)[0]
+        except CommandRefused as refused:
+            if refused.reason != Reason.REJECT_BAD_PHASE:
+                raise
+            return refused.seq  # halted already: what is open is cancelled all the same
+
+    def _resume(self, symbol: int) -> int:
+        return self.client.phase(symbol, Phase.CONTINUOUS, **self.why)[0]
 
     def _books(self, what: str, name: str) -> list[tuple[int, int, int]]:
         """(account, symbol, session or 0) of every book where the party may have open orders."""
