@@ -1,4 +1,4 @@
-"""The clock of the engine's process: what happens by time becomes commands, because nothing in the core happens by itself.
+"""The clock of the engine's process: what happens by time becomes commands, for nothing in the core happens by itself.
 
 It submits, like any operator: TIME for instruments with GTD orders that have expired, TIME for an indicative price each
 second while an instrument is in a call, PHASE at the end of a volatility call and at the times of the timetable, TIME
