@@ -24,6 +24,10 @@ static inline u64 lowest_bit(u64 word) {
     return (u64)__builtin_ctzll(word);
 }
 
+static inline u64 highest_bit(u64 word) {
+    return 63 - (u64)__builtin_clzll(word);
+}
+
 static inline void bitmap_clear_all(u64 *map, u64 capacity) {
     u64 words = bitmap_words(capacity);
     for (u64 i = 0; i < words; i++)
@@ -104,6 +108,24 @@ static inline u64 bitmap_next(const u64 *map, u64 words, u64 number) {
     }
     word = top << 6 | lowest_bit(rest);
     return word << 6 | lowest_bit(map[word]);
+}
+
+/* The highest member below `number`, or BITMAP_NONE. */
+static inline u64 bitmap_previous(const u64 *map, u64 words, u64 number) {
+    u64 word = number >> 6, top = number >> 12;
+    u64 rest = map[word] & ((1ull << (number & 63)) - 1);
+    if (rest != 0)
+        return word << 6 | highest_bit(rest);
+    rest = map[words + 1 + top] & ((1ull << (word & 63)) - 1);
+    if (rest == 0) {
+        rest = map[words] & ((1ull << top) - 1);
+        if (rest == 0)
+            return BITMAP_NONE;
+        top = highest_bit(rest);
+        rest = map[words + 1 + top];
+    }
+    word = top << 6 | highest_bit(rest);
+    return word << 6 | highest_bit(map[word]);
 }
 
 #endif

@@ -21,7 +21,7 @@ u64 order_is_valid(const struct core *core, const struct symbol *s, const struct
 
 u64 position_is_valid(const struct position *p) {
     int64_t balance = (int64_t)p->balance;
-    if (p->hold > AMOUNT_MAX || p->credit > AMOUNT_MAX)
+    if (p->hold > AMOUNT_MAX || p->credit > AMOUNT_MAX || p->gross_max > AMOUNT_MAX)
         return 0;
     if (balance > (int64_t)AMOUNT_MAX || balance < -(int64_t)AMOUNT_MAX)
         return 0;
@@ -107,9 +107,40 @@ static u64 check_symbol(const struct core *core, const struct symbol *s) {
     return 0;
 }
 
-static u64 check_account(const struct core *core, const struct account *account) {
-    if (account->flags > FLAG_ACCOUNT_FROZEN || !fees_are_valid(account->maker_bp, account->taker_bp))
+/* The last order is remembered only while there is a window for duplicates, and all zero before the first. */
+static u64 last_order_is_valid(const struct core *core, const struct account *account) {
+    u64 symbol = account->last_symbol_side & 0xffff, side = account->last_symbol_side >> 16;
+    if (account->last_qty == 0)
+        return (account->last_time_ns | account->last_price | account->last_symbol_side) == 0;
+    return account->duplicate_ns != 0 && account->last_qty <= QTY_LOTS_MAX && side - 1 <= 1 &&
+           symbol < core->symbol_count && account->last_time_ns <= core->last_time_ns;
+}
+
+static u64 account_limits_are_valid(const struct core *core, const struct account *account) {
+    if (account->open_orders > core->config.symbols * core->config.orders || account->open_orders_max > QTY_LOTS_MAX)
+        return 0;
+    if (account->messages_max > QTY_LOTS_MAX || account->messages > account->messages_max ||
+        account->messages_start_ns > core->last_time_ns || (account->messages == 0 && account->messages_start_ns != 0))
+        return 0;
+    return account->duplicate_ns <= AMOUNT_MAX && last_order_is_valid(core, account);
+}
+
+u64 account_broken(const struct core *core, const struct account *account) {
+    if (account->flags > (FLAG_ACCOUNT_FROZEN | ACCOUNT_KILLED) ||
+        !fees_are_valid(account->maker_bp, account->taker_bp) || account->member >= core->account_count ||
+        account->smp_group >> 32 != 0 || account->smp_mode > SMP_DECREMENT)
         return INVARIANT_ACCOUNT;
+    return account_limits_are_valid(core, account) ? 0 : INVARIANT_LIMITS;
+}
+
+static u64 check_account(const struct core *core, const struct account *account) {
+    u64 broken = account_broken(core, account), gross_count = 0;
+    if (broken != 0)
+        return broken;
+    for (u64 asset = 0; asset < core->config.assets; asset++)
+        gross_count += position_of(account, asset)->gross_max != 0;
+    if (gross_count != account->gross_count || account->guarded != account_guards(account))
+        return INVARIANT_LIMITS;
     for (u64 asset = 0; asset < core->config.assets; asset++) {
         if (!position_is_valid(position_of(account, asset)))
             return INVARIANT_FUNDS;
@@ -166,6 +197,17 @@ static u64 check_money(const struct core *core) {
     return 0;
 }
 
+static u64 killed_is_valid(const struct core *core) {
+    if (core->killed_count > KILLED_SESSIONS_MAX)
+        return 0;
+    for (u64 i = 0, next = 0; i < core->killed_count; i++) {
+        if (core->killed[i] < next || core->killed[i] > 0xffff)
+            return 0;
+        next = core->killed[i] + 1;
+    }
+    return 1;
+}
+
 static u64 check_counts(const struct core *core) {
     if (core->symbols_held > core->symbol_regions || core->accounts_held > core->account_regions ||
         core->symbol_count > core->config.symbols || core->account_count > core->config.accounts)
@@ -189,6 +231,8 @@ static u64 check_counts(const struct core *core) {
 
 u64 core_check(struct core *core) {
     u64 broken = check_counts(core);
+    if (broken == 0 && !killed_is_valid(core))
+        broken = INVARIANT_LIMITS;
     for (u64 i = 0; broken == 0 && i < core->symbols_held; i++)
         broken = check_symbol(core, symbol_region(core, i));
     for (u64 i = 0; broken == 0 && i < core->accounts_held; i++)

@@ -346,8 +346,9 @@ u64 core_account_count(const struct core *core);
  *           facts: side | ord_type << 8 | tif << 16 | flags << 24 | enum fact << 32
  *           and after an order with FACT_COLD: hidden lots, display_lots, stop_ticks, expiry_ns, 0, 0, 0
  *  account  slot 0: account, flags, maker_bp | taker_bp << 32, number of slots that follow, member, smp group, enum smp
- *           slot 1: open orders, open_orders_max, messages_max, messages in this second, its start ns, restricted mask, 0
- *           slot 2: duplicate_ns, time, price, qty, symbol | side << 16 of the last order, 0, 0; only if duplicate_ns != 0
+ *           slot 1: open orders, open_orders_max, messages_max, messages in this second, its start ns, restricted mask,
+ *           duplicate_ns
+ *           slot 2: time, price, qty, symbol | side << 16 of the last order, 0, 0, 0; only if duplicate_ns != 0
  *           then, by asset number, one slot for each asset with a non-zero word:
  *           asset, balance (two's complement), hold, credit, gross_max */
 enum fact {
@@ -363,6 +364,9 @@ struct slot {
 _Static_assert(sizeof(struct slot) == 64, "a state slot is one 64-byte record");
 
 #define STATE_VERSION 2u
+
+/* Slots of the configuration with so many assets and killed sessions. */
+u64 core_config_slots(u64 assets, u64 killed_count);
 
 /* Each returns the number of slots; writes them when `slots` is not null. */
 u64 core_walk_config(const struct core *core, struct slot *slots);

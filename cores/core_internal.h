@@ -21,6 +21,8 @@
 #define OWNER_ORDER_MASK 0x0000ffffffffffffull /* account and session; an order has no asset of its own */
 #define SUPPLY_WORDS 2u                        /* supply, sum of the credit lines */
 #define FEE_DENOMINATOR 10000u
+#define MESSAGES_SECOND_NS 1000000000u
+#define ACCOUNT_KILLED 2u /* beside FLAG_ACCOUNT_FROZEN in an account's flags: LIMIT_KILL_MEMBER */
 
 /* In a zkVM every instruction is proved, and saving registers is a good part of a small function. HOT code is inlined
  * into its few callers; a STAGE is never inlined and called last, so that neither it nor its caller saves registers. */
@@ -80,6 +82,7 @@ struct account {
     u64 smp_group;
     u64 smp_mode;
     u64 guarded; /* derived: not 0 when NEW and REPLACE must go by all the rules: flags, limits, or another's member */
+    u64 gross_count; /* derived: positions with a gross limit */
     u64 open_orders;
     u64 open_orders_max;
     u64 messages_max;
@@ -317,7 +320,8 @@ struct account *account_create(struct core *core, u64 number);
 /* REASON_NONE, or why these are no terms of an instrument (number, touched and the book's words are not looked at). */
 u64 instrument_reason(const struct core *core, const struct symbol *terms);
 u64 instrument_lots_safe(const struct symbol *s);
-u64 fees_are_valid(u64 maker_bp, u64 taker_bp);
+u64 symbol_market_is_valid(const struct symbol *s); /* phase, last, reference, collars, limits: what terms are not */
+u64 fees_are_valid(u64 maker_bp, u64 taker_bp);     /* maker_bp in two's complement */
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot);
 u64 position_is_valid(const struct position *p);
 
@@ -341,7 +345,11 @@ u64 limits_replace_reason(struct core *core, const struct symbol *s, struct acco
                           u64 price_ticks, u64 leaves);
 /* An accepted NEW (remembered for duplicates) or REPLACE counts as a message of its member. */
 u64 limits_count(struct core *core, struct account *account, const struct command *c, u64 remember);
-void account_derive(struct account *account); /* guarded from the rest */
+u64 account_guards(const struct account *account); /* what `guarded` is to be */
+void account_derive(struct account *account);      /* and sets it: after any change of flags, member or limits */
+u64 account_broken(const struct core *core, const struct account *account); /* 0, or INVARIANT_* of its own words */
+/* Account and position of a command's (account, asset), or why not. */
+u64 account_position(struct core *core, const struct command *c, struct account **account, struct position **p);
 
 /* trigger.c, entry.c, expiry.c: what the other parts need of the book */
 /* Stops due between the extremes are triggered until none is (S3..S5); the caller has emitted everything else. */

@@ -22,6 +22,15 @@ HOT u64 fee_of(u64 amount, u64 bp) {
     return amount / FEE_DENOMINATOR * bp + amount % FEE_DENOMINATOR * bp / FEE_DENOMINATOR;
 }
 
+/* What the resting order pays on a fill: its maker fee, or below zero (two's complement) a rebate, which is part of the
+ * aggressor's fee of that fill: so the venue never pays. */
+HOT u64 maker_fee_of(u64 notional, u64 maker_bp, u64 taker_fee) {
+    if ((int64_t)maker_bp >= 0)
+        return fee_of(notional, maker_bp);
+    u64 rebate = fee_of(notional, -maker_bp);
+    return -(rebate < taker_fee ? rebate : taker_fee);
+}
+
 /* Of an accepted order or of a fill: bounded by AMOUNT_MAX. */
 HOT u64 notional_of(const struct symbol *s, u64 price, u64 lots) {
     return price * lots * s->tick_value;

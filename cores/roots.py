@@ -26,6 +26,7 @@ from cores._roots import tree_root as _tree_root_words
 
 Words = npt.NDArray[np.uint64]
 
+KILLED_A_SLOT = 7  # killed sessions that a slot of the configuration holds
 DOMAIN_CONFIG = int.from_bytes(b"cfg", "little")
 DOMAIN_SYMBOL = int.from_bytes(b"sym", "little")
 DOMAIN_ACCOUNT = int.from_bytes(b"acc", "little")
@@ -262,7 +263,7 @@ def snapshot_root(snapshot: bytes) -> bytes:
     if len(snapshot) % 64 or len(snapshot) < 128:
         raise ValueError(f"snapshot: {len(snapshot)} bytes are no state")
     slots = np.frombuffer(snapshot, "<u8").astype(np.uint64).reshape(-1, 8)
-    done = 2 + int(slots[0, 3])
+    done = 2 + int(slots[0, 3]) + -(-int(slots[1, 4]) // KILLED_A_SLOT)
     config, tables = slots[:done], []
     counts = [int(slots[1, 2]), int(slots[1, 3])]
     for count, word in zip(counts, (6, 3), strict=True):

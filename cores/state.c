@@ -16,16 +16,38 @@ static void write_slot(struct slot *slot, u64 a, u64 b, u64 c, u64 d, u64 e, u64
 
 /* ---- out ---- */
 
+#define KILLED_A_SLOT 7u
+
+static u64 killed_slots(u64 killed_count) {
+    return (killed_count + KILLED_A_SLOT - 1) / KILLED_A_SLOT;
+}
+
+u64 core_config_slots(u64 assets, u64 killed_count) {
+    return 2 + assets + killed_slots(killed_count);
+}
+
+/* The `index`-th seven of the killed sessions; zeros behind the last. */
+static void write_killed(const struct core *core, u64 index, struct slot *slot) {
+    for (u64 i = 0; i < KILLED_A_SLOT; i++) {
+        u64 place = index * KILLED_A_SLOT + i;
+        slot->word[i] = place < core->killed_count ? core->killed[place] : 0;
+    }
+    slot->word[7] = 0;
+}
+
 u64 core_walk_config(const struct core *core, struct slot *slots) {
     const struct core_config *config = &core->config;
     if (slots != 0) {
         write_slot(&slots[0], STATE_VERSION, config->symbols, config->accounts, config->assets, config->orders,
                    config->levels, 0);
-        write_slot(&slots[1], core->last_seq, core->last_time_ns, core->symbol_count, core->account_count, 0, 0, 0);
+        write_slot(&slots[1], core->last_seq, core->last_time_ns, core->symbol_count, core->account_count,
+                   core->killed_count, 0, 0);
         for (u64 asset = 0; asset < config->assets; asset++)
             write_slot(&slots[2 + asset], asset, supply_of(core, asset)[0], supply_of(core, asset)[1], 0, 0, 0, 0);
+        for (u64 i = 0; i < killed_slots(core->killed_count); i++)
+            write_killed(core, i, &slots[2 + config->assets + i]);
     }
-    return 2 + config->assets;
+    return core_config_slots(config->assets, core->killed_count);
 }
 
 u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
@@ -47,22 +69,34 @@ u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
     return 1 + s->order_count;
 }
 
+/* The slots before the assets. */
+static void walk_account_words(const struct account *account, u64 rest, struct slot *slots) {
+    u64 fees = (account->maker_bp & 0xffffffff) | account->taker_bp << 32;
+    write_slot(&slots[0], account->number, account->flags, fees, rest, account->member, account->smp_group,
+               account->smp_mode);
+    write_slot(&slots[1], account->open_orders, account->open_orders_max, account->messages_max, account->messages,
+               account->messages_start_ns, account->restricted, account->duplicate_ns);
+    if (account->duplicate_ns != 0)
+        write_slot(&slots[2], account->last_time_ns, account->last_price, account->last_qty, account->last_symbol_side,
+                   0, 0, 0);
+}
+
 u64 core_walk_account(const struct core *core, u64 number, struct slot *slots) {
     const struct account *account = number < core->account_count ? account_peek(core, number) : 0;
     if (account == 0)
         return 0;
-    u64 count = 0;
+    u64 count = account->duplicate_ns == 0 ? 2 : 3;
     for (u64 asset = 0; asset < core->config.assets; asset++) {
         const struct position *p = position_of(account, asset);
-        if ((p->balance | p->hold | p->credit) == 0)
+        if ((p->balance | p->hold | p->credit | p->gross_max) == 0)
             continue;
-        count++;
         if (slots != 0)
-            write_slot(&slots[count], asset, p->balance, p->hold, p->credit, 0, 0, 0);
+            write_slot(&slots[count], asset, p->balance, p->hold, p->credit, p->gross_max, 0, 0);
+        count++;
     }
     if (slots != 0)
-        write_slot(&slots[0], number, account->flags, account->maker_bp | account->taker_bp << 32, count, 0, 0, 0);
-    return 1 + count;
+        walk_account_words(account, count - 1, slots);
+    return count;
 }
 
 u64 core_snapshot(const struct core *core, struct slot *slots) {
@@ -82,17 +116,34 @@ static enum core_status restore_failed(struct core *core) {
     return CORE_BAD_STATE;
 }
 
+/* The killed sessions, ascending, and zeros behind the last. */
+static u64 restore_killed(struct core *core, const struct slot *slots, u64 count) {
+    u64 next = 0;
+    for (u64 place = 0; place < killed_slots(count) * KILLED_A_SLOT; place++) {
+        const u64 *word = slots[place / KILLED_A_SLOT].word;
+        u64 session = word[place % KILLED_A_SLOT];
+        if (word[7] != 0 || (place < count ? session < next || session > 0xffff : session != 0))
+            return 0;
+        if (place < count)
+            core->killed[place] = session;
+        next = session + 1;
+    }
+    core->killed_count = count;
+    return 1;
+}
+
 enum core_status core_restore_config(struct core *core, const struct slot *slots, u64 count) {
     const struct core_config *config = &core->config;
     core->status = CORE_BAD_STATE; /* until core_restore_end */
-    if (core->restoring != RESTORE_NONE || core->last_seq != 0 || count != 2 + config->assets)
+    if (core->restoring != RESTORE_NONE || core->last_seq != 0 || count < 2)
         return restore_failed(core);
     const u64 *w = slots[0].word, *counts = slots[1].word;
     if (w[0] != STATE_VERSION || w[1] != config->symbols || w[2] != config->accounts || w[3] != config->assets ||
         w[4] != config->orders || w[5] != config->levels || (w[6] | w[7]) != 0)
         return restore_failed(core);
     if (counts[0] > SEQ_MAX || counts[2] > config->symbols || counts[3] - 1 >= config->accounts ||
-        (counts[4] | counts[5] | counts[6] | counts[7]) != 0)
+        counts[4] > KILLED_SESSIONS_MAX || (counts[5] | counts[6] | counts[7]) != 0 ||
+        count != core_config_slots(config->assets, counts[4]))
         return restore_failed(core);
     core->last_seq = counts[0];
     core->last_time_ns = counts[1];
@@ -108,6 +159,8 @@ enum core_status core_restore_config(struct core *core, const struct slot *slots
         supply_of(core, asset)[0] = words[1];
         supply_of(core, asset)[1] = words[2];
     }
+    if (!restore_killed(core, slots + 2 + config->assets, counts[4]))
+        return restore_failed(core);
     core->restoring = RESTORE_CONFIG_DONE;
     return CORE_OK;
 }
@@ -173,33 +226,69 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
     return CORE_OK;
 }
 
+/* The slots before the assets: two, or three with a window for duplicates. Returns how many, or 0. */
+static u64 restore_account_words(const struct core *core, struct account *account, const struct slot *slots,
+                                 u64 count) {
+    if (count < 2)
+        return 0;
+    const u64 *w = slots[0].word, *v = slots[1].word;
+    account->flags = w[1];
+    account->maker_bp = (u64)(int64_t)(int32_t)(uint32_t)w[2];
+    account->taker_bp = w[2] >> 32;
+    account->member = w[4];
+    account->smp_group = w[5];
+    account->smp_mode = w[6];
+    account->open_orders = v[0];
+    account->open_orders_max = v[1];
+    account->messages_max = v[2];
+    account->messages = v[3];
+    account->messages_start_ns = v[4];
+    account->restricted = v[5];
+    account->duplicate_ns = v[6];
+    u64 used = 2;
+    if (account->duplicate_ns != 0) {
+        if (count < 3)
+            return 0;
+        const u64 *last = slots[2].word;
+        if ((last[4] | last[5] | last[6] | last[7]) != 0)
+            return 0;
+        account->last_time_ns = last[0];
+        account->last_price = last[1];
+        account->last_qty = last[2];
+        account->last_symbol_side = last[3];
+        used = 3;
+    }
+    return (w[7] | v[7]) == 0 && account_broken(core, account) == 0 ? used : 0;
+}
+
 enum core_status core_restore_account(struct core *core, const struct slot *slots, u64 count) {
     if (count == 0)
         return restore_failed(core);
     const u64 *w = slots[0].word;
     u64 last = core->accounts_held != 0 ? account_region(core, core->accounts_held - 1)->number : 0;
     if (!may_restore(core, w[0], core->account_count, core->accounts_held, core->account_regions, last) ||
-        w[1] > FLAG_ACCOUNT_FROZEN || !fees_are_valid(w[2] & 0xffffffff, w[2] >> 32) || w[3] != count - 1 ||
-        (w[4] | w[5] | w[6] | w[7]) != 0)
+        w[3] != count - 1)
         return restore_failed(core);
     struct account *account = account_create(core, w[0]);
-    account->flags = w[1];
-    account->maker_bp = w[2] & 0xffffffff;
-    account->taker_bp = w[2] >> 32;
-    u64 next_asset = 0;
-    for (u64 i = 1; i < count; i++) {
+    u64 used = restore_account_words(core, account, slots, count), next_asset = 0;
+    if (used == 0)
+        return restore_failed(core);
+    for (u64 i = used; i < count; i++) {
         w = slots[i].word;
-        if (w[0] < next_asset || w[0] >= core->config.assets || (w[1] | w[2] | w[3]) == 0 ||
-            (w[4] | w[5] | w[6] | w[7]) != 0)
+        if (w[0] < next_asset || w[0] >= core->config.assets || (w[1] | w[2] | w[3] | w[4]) == 0 ||
+            (w[5] | w[6] | w[7]) != 0)
             return restore_failed(core);
         struct position *p = position_of(account, w[0]);
         p->balance = w[1];
         p->hold = w[2];
         p->credit = w[3];
+        p->gross_max = w[4];
         if (!position_is_valid(p))
             return restore_failed(core);
+        account->gross_count += p->gross_max != 0;
         next_asset = w[0] + 1;
     }
+    account_derive(account);
     return CORE_OK;
 }
 
@@ -217,7 +306,10 @@ enum core_status core_restore_end(struct core *core) {
 }
 
 enum core_status core_restore_snapshot(struct core *core, const struct slot *slots, u64 count) {
-    u64 done = 2 + core->config.assets;
+    u64 killed = count < 2 ? 0 : slots[1].word[4], done;
+    if (killed > KILLED_SESSIONS_MAX)
+        return restore_failed(core);
+    done = core_config_slots(core->config.assets, killed);
     if (count < done || core_restore_config(core, slots, done) != CORE_OK)
         return restore_failed(core);
     for (u64 number = 0; number < core->symbol_count; number++) {

@@ -37,7 +37,6 @@ from cores.reference import Core as ReferenceCore  # noqa: E402
 
 CACHE = ROOT / ".cache" / "peers"
 PEER = Path(__file__).parent / "peers" / "exchange_core"
-SOURCES = ["account", "book", "check", "core", "instrument", "ladder", "query", "state"]
 CFLAGS = ["-std=gnu11", "-O3", "-fno-strict-aliasing"]
 JAVA = ["-Xms2g", "-Xmx2g", "-XX:+UseSerialGC"]
 SEED = 7
@@ -59,7 +58,8 @@ def build_driver() -> Path:
     """Compiles bench_core.c with the core's sources into the cache."""
     CACHE.mkdir(parents=True, exist_ok=True)
     driver = CACHE / "bench_core"
-    sources = [str(Path(__file__).with_suffix(".c")), *(str(ROOT / "cores" / f"{name}.c") for name in SOURCES)]
+    core = sorted(path for path in (ROOT / "cores").glob("*.c") if path.name[0] != "_")
+    sources = [str(Path(__file__).with_suffix(".c")), *(str(path) for path in core)]
     compiler = os.environ.get("CC", "cc")
     subprocess.run([compiler, *CFLAGS, "-I", str(ROOT / "cores"), *sources, "-o", str(driver)], check=True)
     return driver

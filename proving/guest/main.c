@@ -144,15 +144,19 @@ static enum guest_status restore_state(struct core **made, const struct input *i
     config.orders = slots->word[4];
     config.levels = slots->word[5];
     u64 size = core_size_partial(&config, input->symbol_regions, input->account_regions);
-    if (size == 0 || config.assets > slot_count - 2)
+    u64 killed = slots[1].word[4], config_slots;
+    if (size == 0 || killed > KILLED_SESSIONS_MAX)
+        return GUEST_BAD_CONFIG;
+    config_slots = core_config_slots(config.assets, killed);
+    if (config_slots > slot_count)
         return GUEST_BAD_CONFIG;
     if (size > memory->core_size_max || core_events_max(&config) > memory->events_max)
         return GUEST_NO_MEMORY;
     if (core_init_partial(core, &config, input->symbol_regions, input->account_regions) != CORE_OK ||
-        core_restore_config(core, slots, 2 + config.assets) != CORE_OK)
+        core_restore_config(core, slots, config_slots) != CORE_OK)
         return GUEST_BAD_CONFIG;
-    slots_digest(config_digest, DOMAIN_CONFIG, slots, 2 + config.assets);
-    slots += 2 + config.assets;
+    slots_digest(config_digest, DOMAIN_CONFIG, slots, config_slots);
+    slots += config_slots;
     slots = show_tables(core, &SYMBOL, input->symbol_numbers, input->symbol_count, core_symbol_count(core),
                         input->symbol_blocks, input->symbol_blocks_end, slots, input->slots_end, symbols_root);
     if (slots == 0)
@@ -256,7 +260,9 @@ static enum guest_status walk_state(const struct core *core, const struct input 
                              accounts_root);
     if (status != GUEST_OK)
         return status;
-    core_walk_config(core, input->slots); /* as many slots as were given: it fits */
+    if (count > (u64)(input->slots_max - input->slots)) /* more than were given, once sessions have been killed */
+        return GUEST_NO_MEMORY;
+    core_walk_config(core, input->slots);
     slots_digest(config_digest, DOMAIN_CONFIG, input->slots, count);
     join_state_root(symbols_root, accounts_root, config_digest, root);
     return GUEST_OK;

@@ -24,8 +24,9 @@ static void *reserve(size_t size) {
 int venue_guest_run(const uint8_t *input, size_t size, uint8_t *out) {
     struct guest_memory memory;
     enum guest_status status = GUEST_NO_MEMORY;
-    size_t input_size = size + (1ull << 32), events_size = (2ull * ORDERS_MAX + 2) * sizeof(struct event);
-    size_t core_size = 1ull << 38;
+    struct core_config largest = {.orders = ORDERS_MAX}; /* the number of orders alone bounds the events */
+    size_t input_size = size + (1ull << 32), events_size = core_events_max(&largest) * sizeof(struct event);
+    size_t core_size = 1ull << 39;
     if (size % 8 != 0 || size > INPUT_WORDS_MAX * 8)
         return GUEST_BAD_INPUT;
     memory.input = reserve(input_size);

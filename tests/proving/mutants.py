@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BOOK, MONEY, LADDER, ACCOUNT, CORE, INSTRUMENT = "book.c", "money.h", "ladder.h", "account.c", "core.c", "instrument.c"
+UNCROSS, PHASE, LIMITS = "uncross.c", "phase.c", "limits.c"
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,84 @@ MUTANTS = [
     mutant("fees stay under open orders", ACCOUNT, ("&& has_hold(core, account))", "&& 0)")),
     mutant("terms stay under open orders", INSTRUMENT, ("if (s->order_count != 0)", "if (0)")),
     mutant("the lowest free slot", BOOK, ("if (slot < s->slot_first)", "if (slot < s->slot_first && slot > 3)")),
+    # The uncross.
+    mutant("the uncross trades most", UNCROSS, ("volume < best->volume ||", "0 ||")),
+    mutant("the uncross leaves least", UNCROSS, ("&& surplus > best->surplus)", "&& 0)")),
+    mutant("buyers press the price up", UNCROSS, ("if (best->all_buy)", "if (0)")),
+    mutant("sellers press the price down", UNCROSS, ("if (best->all_sell)", "if (0)")),
+    mutant(
+        "without pressure the reference decides",
+        UNCROSS,
+        ("if (s->reference_ticks == 0)", "if (s->reference_ticks != 1)"),
+    ),
+    mutant(
+        "the reference is held in",
+        UNCROSS,
+        ("return smaller(best->high, s->reference_ticks);", "return s->reference_ticks;"),
+    ),
+    mutant("without a reference the middle", UNCROSS, ("(best->low + best->high) / 2", "best->low")),
+    mutant("orders without a price are no candidates", UNCROSS, ("if (key != 0)\n        return 1;", "return 1;")),
+    mutant("hidden lots count in the uncross", UNCROSS, ("return level->lots + level->hidden;", "return level->lots;")),
+    mutant("an iceberg keeps its place in the uncross", UNCROSS, ("colds_of(core, s)[slot].hidden : 0)", "0 : 0)")),
+    mutant(
+        "both pay the taker's fee in the uncross",
+        UNCROSS,
+        ("fee_of(notional, account->taker_bp);", "fee_of(notional, account->maker_bp);"),
+    ),
+    mutant(
+        "the uncross trades at one price",
+        UNCROSS,
+        ("order->id, found->price_ticks,", "order->id, order->price,"),
+    ),
+    mutant("the uncross makes the last price", UNCROSS, ("    s->last_ticks = found->price_ticks;\n", "")),
+    mutant("the uncross makes the reference price", UNCROSS, ("    s->reference_ticks = found->price_ticks;\n", "")),
+    # Phases.
+    mutant("the same phase is no way", PHASE, (" || target == s->phase)", ")")),
+    mutant("a crossed book does not go on", PHASE, ("&& is_crossed(s))", "&& 0)")),
+    mutant("closing without an uncross", PHASE, ("|| command_flags(c) || (target", "|| (target")),
+    mutant("the dormant wait for the closing call", PHASE, ("if (target == PHASE_CLOSE_CALL &&", "if (0 &&")),
+    mutant(
+        "auction orders end with it",
+        PHASE,
+        ("if ((target == PHASE_CONTINUOUS || target == PHASE_CLOSED) &&", "if (0 &&"),
+    ),
+    mutant(
+        "stops are triggered by the opening", PHASE, ("if (target == PHASE_CONTINUOUS && s->last_ticks != 0)", "if (0)")
+    ),
+    mutant("the dynamic band", PHASE, ("narrow_band(s, s->last_ticks, s->dynamic_bp);", "")),
+    mutant("the static band", PHASE, ("narrow_band(s, s->reference_ticks, s->static_bp);", "")),
+    mutant(
+        "an instrument may begin closed",
+        INSTRUMENT,
+        ("command_flags(c) ? PHASE_CLOSED : PHASE_CONTINUOUS", "PHASE_CONTINUOUS"),
+    ),
+    mutant(
+        "other terms forget the prices",
+        INSTRUMENT,
+        ("    s->reference_ticks = 0;\n    s->lots_safe", "    s->lots_safe"),
+    ),
+    # Limits.
+    mutant("most lots of an order", LIMITS, ("&& qty > s->order_qty_max)", "&& qty >= s->order_qty_max)")),
+    mutant("most value of an order", LIMITS, ("0) > s->order_value_max)", "0) > s->order_value_max + 1000)")),
+    mutant("restricted assets", LIMITS, ("return account->restricted >> s->base & 1;", "return 0;")),
+    mutant("most open orders", LIMITS, ("account->open_orders >= account->open_orders_max)", "0)")),
+    mutant("messages a second", LIMITS, ("|| member->messages < member->messages_max)", "|| 1)")),
+    mutant("a second ends", LIMITS, (">= MESSAGES_SECOND_NS;", ">= 2 * MESSAGES_SECOND_NS;")),
+    mutant(
+        "messages count for the member",
+        LIMITS,
+        ("return account->member == account->number ? account :", "return 1 ? account :"),
+    ),
+    mutant("no order twice", LIMITS, ("return account->duplicate_ns != 0 &&", "return 0 &&")),
+    mutant(
+        "the window for duplicates ends", LIMITS, ("c->time_ns - account->last_time_ns < account->duplicate_ns", "1")
+    ),
+    mutant("a killed session", LIMITS, ("if (session_is_killed(core, session & 0xffff))", "if (0)")),
+    mutant("a killed member", LIMITS, ("member->flags & ACCOUNT_KILLED ?", "0 ?")),
+    mutant(
+        "ACCOUNT does not re-arm", ACCOUNT, ("command_flags(c) | (account->flags & ACCOUNT_KILLED)", "command_flags(c)")
+    ),
+    # Fees.
+    mutant("a rebate is no fee", MONEY, ("return -(rebate < taker_fee ? rebate : taker_fee);", "return 0;")),
+    mutant("a rebate is at most the aggressor's fee", MONEY, ("-(rebate < taker_fee ? rebate : taker_fee)", "-rebate")),
 ]

@@ -1,0 +1,437 @@
+"""One batch that walks through every rule of the core: each of them decides something in it.
+
+Why: a program with any single rule broken must give other public values over this batch. So whoever adds a rule adds
+the commands here that show it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from cores._core import Core
+
+from cores import CommandKind, OrdType, Side, Tif
+from cores.records import COMMAND, Limit, Phase, Smp
+from tests.cores.fix_cores import SMALL, account, deposit, instrument, market, new
+
+BUY, SELL = Side.BUY, Side.SELL
+FEES = {"maker_bp": 11, "taker_bp": 27}
+SECOND_NS = 1_000_000_000
+
+
+class Story:
+    """Commands one after the other, applied at once, so that later ones can name the orders of earlier ones."""
+
+    def __init__(self) -> None:
+        self.core = Core(SMALL)
+        self.records: list[np.ndarray[Any, Any]] = []
+        self.time_ns = 0
+        self.symbol = 0
+
+    def do(self, **fields: Any) -> int:
+        """Applies a command; returns the id of the order it made or named."""
+        record = np.zeros(1, COMMAND)
+        for name, value in fields.items():
+            record[name] = value
+        record["seq"] = self.core.last_seq + 1
+        self.time_ns += len(self.records) % 2
+        record["time_ns"] = self.time_ns
+        events, _ = self.core.apply(record)
+        self.records.append(record)
+        self.see(events)
+        return int(events["order_id"][0])
+
+    def see(self, events: np.ndarray[Any, Any]) -> None:
+        """What a command led to, for those who write on by it."""
+
+    def new(self, *args: Any, **changes: Any) -> int:
+        return self.do(**({"symbol": self.symbol} | new(*args) | changes))
+
+    def market(self, number: int, side: Side, lots: int, **changes: Any) -> int:
+        return self.do(**({"symbol": self.symbol} | market(number, side, lots, tif=Tif.DAY) | changes))
+
+    def stop(self, number: int, side: Side, stop: int, lots: int, limit: int = 0, **changes: Any) -> int:
+        """A STOP, or with `limit` a STOP_LIMIT."""
+        ord_type = OrdType.STOP_LIMIT if limit else OrdType.STOP
+        return self.new(number, side, limit, lots, ord_type=ord_type, order_id=stop, **changes)
+
+    def replace(self, number: int, order_id: int, price: int, lots: int, **changes: Any) -> None:
+        fields = {"order_id": order_id, "price_ticks": price, "qty_lots": lots, "account": number} | changes
+        self.do(kind=CommandKind.REPLACE, symbol=self.symbol, **fields)
+
+    def cancel(self, number: int, order_id: int) -> None:
+        self.do(kind=CommandKind.CANCEL, symbol=self.symbol, account=number, order_id=order_id)
+
+    def phase(self, target: int, **changes: Any) -> None:
+        self.do(**({"kind": CommandKind.PHASE, "symbol": self.symbol, "ord_type": target} | changes))
+
+    def time(self, flags: int) -> None:
+        self.do(kind=CommandKind.TIME, symbol=self.symbol, flags=flags)
+
+    def limit(self, kind: int, amount: int, **changes: Any) -> None:
+        self.do(**({"kind": CommandKind.LIMIT, "symbol": self.symbol, "ord_type": kind, "qty_lots": amount} | changes))
+
+    def group(self, number: int, group: int, mode: Smp = Smp.NONE, member: int = 0, **changes: Any) -> None:
+        """Self-match group and mode, and the member of an account; its fees stay."""
+        fields = {"order_id": group, "price_ticks": mode, "qty_lots": member} | changes
+        self.do(**(account(number, **FEES) | fields))
+
+    def clear(self) -> None:
+        """Everybody's orders in the symbol go."""
+        for number in range(SMALL.accounts):
+            self.do(kind=CommandKind.MASS_CANCEL, symbol=self.symbol, account=number)
+
+
+def story_of_every_rule() -> np.ndarray[Any, Any]:
+    """Each rule of matching, money and refusal decides something in here."""
+    s = Story()
+    s.do(**instrument())
+    for number in (1, 2, 3, 4):
+        s.do(**account(number, **FEES))
+        for asset in (0, 1):
+            s.do(**deposit(number, asset, 3_000_003 if number < 4 else 900))
+    _trading(s)
+    _conditions(s)
+    _refusals(s)
+    for number in (1, 2, 3):
+        s.do(**instrument(number, flags=1 if number == 1 else 0))
+    _auctions(s)
+    _calls(s)
+    _stops(s)
+    _icebergs(s)
+    _self_matches(s)
+    _collars(s)
+    _limits(s)
+    _rebates(s)
+    _ends(s)
+    return np.concatenate(s.records)
+
+
+def _trading(s: Story) -> None:
+    """Price, time, the resting order's price, priority after changes, fees with a remainder."""
+    first = s.new(1, SELL, 120, 7)
+    s.new(2, SELL, 120, 9)
+    s.new(3, SELL, 119, 4)
+    s.new(4, BUY, 120, 1)
+    s.new(3, BUY, 121, 5)
+    s.replace(1, first, 120, 6)
+    s.new(3, BUY, 120, 3)
+    s.replace(2, s.new(2, SELL, 121, 2), 121, 3)
+    s.new(3, BUY, 121, 30)
+    s.new(1, BUY, 119, 5)
+    s.new(2, BUY, 119, 5)
+    s.new(4, SELL, 118, 6)
+    s.do(**market(3, SELL, 2))
+    s.do(**market(1, BUY, 3))
+
+
+def _conditions(s: Story) -> None:
+    """IOC, FOK, MinQty, post-only, a market buy beyond its money."""
+    s.new(1, SELL, 125, 5)
+    s.new(2, BUY, 125, 9, tif=Tif.IOC)
+    s.new(1, SELL, 126, 5)
+    s.new(2, BUY, 126, 6, tif=Tif.FOK)
+    s.new(2, BUY, 126, 5, tif=Tif.FOK)
+    s.new(1, SELL, 127, 5)
+    s.new(2, BUY, 127, 9, aux=6)
+    s.new(2, BUY, 127, 4, aux=4)
+    s.new(2, BUY, 127, 1, flags=1)
+    s.new(2, BUY, 127, 3, flags=4)
+    s.new(2, BUY, 130, 2, flags=3)
+    s.new(1, SELL, 160, 5)
+    s.do(**market(4, BUY, 90))
+
+
+def _refusals(s: Story) -> None:
+    """Every limit, just reached and just passed."""
+    own = s.new(1, BUY, 110, 4)
+    s.cancel(2, own)
+    s.new(1, BUY, 100, 1)
+    s.new(1, BUY, 99, 1)
+    s.new(1, SELL, 163, 1)
+    s.new(1, SELL, 164, 1)
+    s.new(1, BUY, 110, 0)
+    s.new(1, BUY, 110, 1, symbol=3)
+    s.new(1, BUY, 110, 1, account=7)
+    s.new(1, BUY, 110, 1, side=3)
+    s.new(1, BUY, 110, 1, ord_type=7)
+    s.new(1, BUY, 110, 1, tif=5)
+    s.new(1, BUY, 110, 2, aux=3)
+    s.new(1, BUY, 110, 1, flags=8)
+    s.new(1, BUY, 110, 4, order_id=5)
+    s.new(1, BUY, 110, 17, order_id=1)
+    s.new(1, BUY, 110, 1, tif=Tif.GTD, aux=1)
+    s.stop(1, BUY, 164, 1)
+    s.new(1, BUY, 110, 1, precheck=131)
+    s.new(4, SELL, 150, 10_000)
+    s.do(**account(4, **FEES, flags=1))
+    s.new(4, BUY, 101, 1)
+    s.do(**account(1, maker_bp=1, taker_bp=2))
+    partly = s.new(2, BUY, 122, 8)
+    s.new(3, SELL, 122, 3)
+    s.replace(2, partly, 122, 3)
+    s.do(**instrument(aux=9))
+    s.limit(11, 0)
+    s.limit(Limit.CREDIT, 77_000, account=3, asset=1)
+
+
+def _uncross(s: Story, orders: list[tuple[int, Side, int, int]], reference: int = 0, **changes: Any) -> None:
+    """An opening with these limit orders, then an empty book again."""
+    s.phase(Phase.PRE_OPEN, price_ticks=reference)
+    for number, side, price, lots in orders:
+        s.new(number, side, price, lots)
+    s.time(4)
+    s.phase(Phase.CONTINUOUS, **changes)
+    s.clear()
+
+
+def _auctions(s: Story) -> None:
+    """Each of the four rules for the price, fees of both sides, first in first, all of an iceberg."""
+    s.symbol = 1
+    s.new(1, BUY, 110, 1)
+    s.phase(Phase.PRE_OPEN, price_ticks=99)
+    s.phase(Phase.PRE_OPEN, flags=2)
+    s.phase(Phase.CONTINUOUS, flags=1)
+    s.phase(6)
+    s.phase(Phase.CLOSED)
+    _uncross(s, [(1, BUY, 130, 10), (2, SELL, 120, 4), (3, SELL, 125, 5), (2, BUY, 122, 3)])
+    _uncross(s, [(1, BUY, 130, 10), (2, SELL, 120, 5)])
+    _uncross(s, [(1, BUY, 130, 5), (2, SELL, 120, 10)])
+    _uncross(s, [(1, BUY, 130, 5), (2, SELL, 120, 5)], reference=123)
+    _uncross(s, [(1, BUY, 130, 5), (2, SELL, 120, 5)], reference=140)
+    _uncross(s, [(1, BUY, 130, 6), (2, SELL, 120, 5), (3, SELL, 121, 3)])
+    _uncross(s, [(1, BUY, 126, 6), (2, SELL, 127, 5)])
+    s.phase(Phase.PRE_OPEN)
+    s.new(1, SELL, 121, 20, order_id=5)
+    s.new(2, SELL, 121, 10)
+    s.new(3, BUY, 121, 15)
+    s.time(4)
+    s.phase(Phase.CONTINUOUS)
+    s.new(3, BUY, 121, 3)
+    s.clear()
+    s.do(**instrument(1))
+    _uncross(s, [(1, BUY, 131, 5), (2, SELL, 120, 5)])
+
+
+def _calls(s: Story) -> None:
+    """What each phase takes; orders without a price; the ends of at-open and at-close orders."""
+    s.symbol = 1
+    s.market(1, BUY, 2, tif=Tif.AT_OPEN)
+    dormant = s.market(1, BUY, 4, tif=Tif.AT_CLOSE)
+    s.new(2, SELL, 124, 3, tif=Tif.AT_CLOSE)
+    s.new(3, SELL, 160, 3, tif=Tif.AT_CLOSE)
+    s.replace(1, dormant, 0, 3)
+    s.phase(Phase.PRE_OPEN)
+    s.new(1, BUY, 124, 3, tif=Tif.IOC)
+    s.new(1, BUY, 124, 3, flags=1)
+    s.new(1, BUY, 124, 3, aux=1)
+    s.market(1, BUY, 5)
+    s.market(2, SELL, 2, tif=Tif.AT_OPEN)
+    s.market(3, SELL, 7)
+    s.new(2, BUY, 0, 6, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.new(3, SELL, 125, 1)
+    s.new(2, BUY, 163, 1)
+    s.time(4)
+    s.phase(Phase.CONTINUOUS)
+    s.new(1, BUY, 0, 2, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.phase(Phase.CLOSE_CALL)
+    s.new(2, BUY, 126, 2, tif=Tif.AT_CLOSE)
+    s.time(4)
+    s.phase(Phase.CLOSED)
+    s.phase(Phase.PRE_OPEN)
+    s.new(1, BUY, 126, 2)
+    s.new(2, SELL, 126, 1)
+    s.phase(Phase.CLOSED, flags=1)
+    s.phase(Phase.CONTINUOUS)
+    s.phase(Phase.HALT)
+    s.new(2, SELL, 126, 1)
+    s.phase(Phase.CONTINUOUS)
+    s.clear()
+    s.phase(Phase.CONTINUOUS)
+    s.new(1, BUY, 0, 2, ord_type=OrdType.MARKET_TO_LIMIT)
+
+
+def _stops(s: Story) -> None:
+    """Due and not yet due; first in first; a cascade; what is left; a stop that is due at once; REPLACE of one."""
+    s.symbol = 2
+    s.new(1, SELL, 120, 1)
+    s.new(2, BUY, 120, 1)
+    s.stop(1, BUY, 122, 2)
+    s.stop(2, BUY, 122, 3, limit=126)
+    s.stop(3, BUY, 125, 2)
+    s.stop(1, SELL, 118, 2)
+    moved = s.stop(2, SELL, 110, 2, limit=109)
+    s.replace(2, moved, 109, 2, aux=117)
+    for price in (121, 122, 124, 125, 126, 128):
+        s.new(3, SELL, price, 2)
+    s.new(2, BUY, 116, 1)
+    s.new(2, BUY, 121, 1)
+    s.new(2, BUY, 122, 3)
+    s.stop(1, BUY, 121, 1)
+    s.new(1, SELL, 110, 3)
+    s.new(1, BUY, 0, 9, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.stop(3, SELL, 101, 2)
+    s.phase(Phase.PRE_OPEN)
+    s.new(1, BUY, 101, 2)
+    s.new(2, SELL, 101, 2)
+    s.phase(Phase.CONTINUOUS)
+    s.clear()
+
+
+def _icebergs(s: Story) -> None:
+    """The shown part alone trades first; a refresh loses the place; less quantity goes off what is hidden."""
+    s.symbol = 2
+    iceberg = s.new(1, SELL, 130, 20, order_id=5)
+    s.new(2, SELL, 130, 5)
+    s.new(3, BUY, 130, 7)
+    s.replace(1, iceberg, 130, 16)
+    s.new(3, BUY, 130, 13)
+    s.new(3, BUY, 130, 3, tif=Tif.FOK)
+    s.replace(1, iceberg, 130, 200)
+    s.replace(1, iceberg, 130, 30)
+    s.new(3, BUY, 130, 19, tif=Tif.FOK)
+    expiring = s.new(1, SELL, 131, 4, tif=Tif.GTD, aux=s.time_ns + 100)
+    s.new(1, SELL, 132, 4, tif=Tif.GTD, aux=s.time_ns + 200)
+    s.time_ns += 150
+    s.time(2)
+    s.cancel(1, expiring)
+    s.clear()
+
+
+def _self_matches(s: Story) -> None:
+    """The four modes, the account's own, other groups, and counting FOK around them."""
+    s.symbol = 2
+    for number in (1, 2):
+        s.group(number, 7, Smp.CANCEL_RESTING)
+    for mode in Smp:
+        s.new(1, SELL, 125, 4)
+        s.new(3, SELL, 125, 4)
+        s.new(2, BUY, 125, 6, flags=mode << 4)
+        s.clear()
+    s.new(1, SELL, 125, 9, order_id=2)
+    s.new(2, BUY, 125, 3, flags=Smp.DECREMENT << 4)
+    s.new(3, SELL, 125, 4)
+    s.new(2, BUY, 125, 5, tif=Tif.FOK)
+    s.new(2, BUY, 125, 4, tif=Tif.FOK)
+    s.clear()
+    s.group(1, 1 << 32)
+    s.group(1, 0, member=9)
+    s.group(1, 0, mode=5)
+    s.group(1, 0)
+    s.group(2, 0)
+
+
+def _collars(s: Story) -> None:
+    """A band around the last price and around the reference; what is left rests or goes; stops in the call."""
+    s.symbol = 3
+    s.new(1, SELL, 120, 1)
+    s.new(2, BUY, 120, 1)
+    s.limit(Limit.COLLAR, 10_001)
+    s.limit(Limit.COLLAR, 200)
+    s.stop(3, BUY, 122, 2)
+    for price in (121, 122, 124):
+        s.new(1, SELL, price, 2)
+    s.new(2, BUY, 125, 9)
+    s.phase(Phase.CONTINUOUS)
+    s.limit(Limit.COLLAR, 0, aux=300)
+    s.new(1, BUY, 115, 2)
+    s.new(2, SELL, 110, 3, tif=Tif.IOC)
+    s.phase(Phase.CONTINUOUS, price_ticks=116)
+    s.new(2, SELL, 110, 3)
+    s.clear()
+    s.phase(Phase.CONTINUOUS)
+    s.limit(Limit.COLLAR, 0)
+
+
+def _limits(s: Story) -> None:
+    """Each limit reached and passed, and taken away again."""
+    s.symbol = 3
+    s.clear()
+    s.limit(Limit.ORDER_QTY, 10)
+    s.new(1, BUY, 110, 10)
+    s.new(1, BUY, 110, 11)
+    s.limit(Limit.ORDER_QTY, 0)
+    s.limit(Limit.ORDER_VALUE, 110 * 5 * 8)
+    s.new(1, BUY, 110, 8)
+    s.new(1, BUY, 110, 9)
+    s.new(1, BUY, 111, 8)
+    s.limit(Limit.ORDER_VALUE, 0)
+    s.limit(Limit.RESTRICTED, 1, account=1)
+    s.new(1, BUY, 110, 1)
+    s.limit(Limit.RESTRICTED, 2, account=1)
+    s.new(1, BUY, 110, 1)
+    s.limit(Limit.RESTRICTED, 0, account=1)
+    s.clear()
+    s.limit(Limit.OPEN_ORDERS, 2, account=3)
+    for price in (110, 111, 112):
+        s.new(3, BUY, price, 1)
+    s.limit(Limit.OPEN_ORDERS, 0, account=3)
+    s.limit(Limit.GROSS, 3_000, account=2, asset=1)
+    s.new(2, BUY, 100, 5)
+    s.new(2, BUY, 100, 1)
+    s.limit(Limit.GROSS, 0, account=2, asset=1)
+    s.limit(Limit.DUPLICATE_NS, 50, account=2)
+    for pause in (0, 0, 60):
+        s.time_ns += pause
+        s.new(2, BUY, 101, 2)
+    s.new(2, BUY, 101, 3)
+    _members(s)
+
+
+def _members(s: Story) -> None:
+    """Messages of a second over the accounts of a member; sessions and members that are killed and re-armed."""
+    s.group(2, 0, member=3)
+    s.limit(Limit.MESSAGES, 2, account=3)
+    kept = s.new(2, BUY, 102, 4)
+    s.replace(2, kept, 102, 3)
+    s.new(3, BUY, 103, 1)
+    s.replace(2, kept, 102, 2)
+    s.time_ns += SECOND_NS
+    s.replace(2, kept, 102, 2)
+    s.limit(Limit.MESSAGES, 0, account=3)
+    s.limit(Limit.KILL_MEMBER, 1, account=3)
+    s.new(2, BUY, 104, 1)
+    s.group(3, 0)
+    s.replace(2, kept, 102, 1)
+    s.cancel(2, kept)
+    s.limit(Limit.KILL_MEMBER, 0, account=3)
+    for session in (5, 1, 9):
+        s.limit(Limit.KILL_SESSION, 1, session=session)
+    s.new(1, BUY, 105, 1)
+    s.new(1, BUY, 105, 1, session=6)
+    s.limit(Limit.KILL_SESSION, 0, session=1)
+    s.new(1, BUY, 105, 2)
+    s.group(2, 0)
+    s.limit(Limit.DUPLICATE_NS, 0, account=2)
+    s.clear()
+
+
+def _rebates(s: Story) -> None:
+    """A maker that is paid: its own rate, and at most the aggressor's fee."""
+    for symbol in range(4):
+        s.symbol = symbol
+        s.clear()
+    s.symbol = 3
+    for maker_bp in (-10, -60):
+        s.do(**(account(3, maker_bp=0) | {"aux": (maker_bp & 0xFFFFFFFF) | 27 << 32}))
+        s.new(3, SELL, 120, 7)
+        s.new(1, BUY, 120, 7)
+    s.do(**(account(3) | {"aux": (-10_001 & 0xFFFFFFFF) | 27 << 32}))
+    s.do(**account(3, **FEES))
+    s.symbol = 0
+
+
+def _ends(s: Story) -> None:
+    """Mass cancels by account and by session, expiry, money going out, the same slot used again."""
+    s.new(3, SELL, 130, 1, session=1)
+    s.new(3, SELL, 131, 1, session=2)
+    s.new(2, SELL, 131, 1, session=2, tif=Tif.GTC)
+    s.do(kind=CommandKind.MASS_CANCEL, account=3, session=2, flags=1)
+    s.do(kind=CommandKind.MASS_CANCEL, account=1, session=9, side=BUY)
+    s.new(1, BUY, 105, 2, tif=Tif.GTC, ord_type=OrdType.LIMIT)
+    s.do(kind=CommandKind.TIME, flags=1)
+    address = {"order_id": 0x8877665544332211, "price_ticks": 0xFFEEDDCCBBAA9988, "aux": 0x44332211}
+    for amount in (500, 10**9):
+        s.do(kind=CommandKind.WITHDRAW, account=1, asset=0, qty_lots=amount, **address)
+    s.do(kind=CommandKind.WITHDRAW, account=2, asset=1, qty_lots=7, **address)
