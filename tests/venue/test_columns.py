@@ -91,7 +91,7 @@ def test_the_schema_says_where_rts_24_is() -> None:
         and numbers[21] == "event"
         and numbers[48] == "trade_id"
     )
-    assert len(numbers) == 34 and len({field.name for field in FIELDS}) == len(FIELDS)
+    assert len(numbers) == 41 and len({field.name for field in FIELDS}) == len(FIELDS)
 
 
 # ---- against a naive reading, order by order ----
