@@ -373,8 +373,8 @@ def _phases(batch: _Batch) -> I64:
     instruments = batch.static.instruments
     about_symbol = batch.is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
     number = np.where(about_symbol & (batch.symbol < len(instruments)), batch.symbol, -1)
-    start = np.array([i.phase if i.lot_size else -1 for i in instruments] + [-1], np.int64)
-    start = np.where(start < len(PHASE_NAMES), start, -1)
+    known = [i.phase if i.lot_size and i.phase < len(PHASE_NAMES) else -1 for i in instruments]
+    start = np.array([*known, -1], np.int64)
     phases = np.where(number >= 0, start[number], -1)
     existing = {i.number for i in instruments if i.lot_size}
     for row in np.flatnonzero((batch.kind == PHASE_SET) | (batch.kind == INSTRUMENT_SET)):
