@@ -143,7 +143,7 @@ class Brokers:
         return [broker.broker for broker in self.brokers.values()]
 
     def log_out(self, settle: Callable[[], int]) -> int:
-        """Reads what is still on its way, logs everybody out. `settle` gives the last sequence number before the log-outs.
+        """Reads what is still on its way, logs everybody out. `settle` gives the last sequence number before that.
 
         Returns that number: up to it every execution must have reached its broker.
         """

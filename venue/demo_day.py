@@ -1,9 +1,10 @@
 """The demo's played day around its random flow: what an exchange's day has and a random flow meets only by chance.
 
-Opening: every instrument collects orders in a call and opens with an auction. Morning: an iceberg is refreshed, a stop is
-triggered, a collar turns a bad trade into a volatility call that the clock ends with an auction, an instrument is halted
-and resumed. Evening: a closing call and auction, then the Day orders expire. Real orders over the brokers' own sessions,
-real operator's commands over the control socket; nothing here looks into the engine. Every step waits for its reports.
+Opening: every instrument collects orders in a call and opens with an auction. Morning: an iceberg is refreshed, a stop
+is triggered, a collar turns a bad trade into a volatility call that the clock ends with an auction, an instrument is
+halted and resumed. Evening: a closing call and auction, then the Day orders expire. Real orders over the brokers' own
+sessions, real operator's commands over the control socket; nothing here looks into the engine. Every step waits for its
+reports.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS_MAX = 30.0
 COLLAR_BP = 100
-ORDERS = 3 * 4 + 12 + 3 * 3  # opening and closing of three instruments, and the morning's
-
+ORDERS = 3 * 4 + 10 + 3 * 3  # the opening of three instruments, the morning, the closing
 OPENING_TICKS = 2
 
 
