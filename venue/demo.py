@@ -1,10 +1,10 @@
 """`venue demo`: the main job end to end, on embedded defaults, nothing staged.
 
 Starts the venue as `venue run` does, connects three brokers over real FIX sessions, plays a day (opening auction, an
-iceberg, a stop, a volatility call, a halt, a seeded order flow, closing auction), kills the engine with SIGKILL
-half-way through the flow and lets the supervisor start it again, then archives, verifies, commits to the embedded chain and says
-what came of it. Only then, with --prover sp1, it turns to the prover. Whatever does not fit (an execution a broker did
-not get, a root that differs, a batch that is not committed) is listed as a problem, and the exit code is 1.
+iceberg, a stop, a volatility call, a halt, a seeded order flow, closing auction), kills the engine with SIGKILL in the
+middle of the flow and lets the supervisor start it again, then archives, verifies, commits to the embedded chain and
+says what came of it. Only then, with --prover sp1, it turns to the prover. Whatever does not fit (an execution a broker
+did not get, a root that differs, a batch that is not committed) is listed as a problem, and the exit code is 1.
 """
 
 from __future__ import annotations
