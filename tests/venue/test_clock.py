@@ -57,7 +57,7 @@ def test_an_expiry_is_sent_when_it_is_due_and_only_for_its_symbol(engine: Engine
     since = engine.last_seq
     clock.tick(due - 1)
     assert engine.last_seq == since and engine.expiry_hint == due
-    # The engine stamps its own time: the order is not expired yet by the core's clock, so it stays and is asked for again.
+    # The engine stamps its own time, by which the order has not expired: it stays, and is asked for again.
     clock.tick(due)
     assert sent(engine, tmp_path, since) == [(CommandKind.TIME, 0, 0, 2)]
     assert engine.open_orders(0) == 2

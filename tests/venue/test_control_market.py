@@ -1,4 +1,4 @@
-"""Phases, limits and kill switches as an operator types them: through the command line, into the journal, on the core."""
+"""Phases, limits and kill switches as an operator types them: from the command line into the journal and the core."""
 
 from __future__ import annotations
 
