@@ -19,17 +19,24 @@ void print_wide(std::string &out, u128 number, unsigned decimals) {
         digits[count++] = static_cast<char>('0' + static_cast<int>(number % 10));
         number /= 10;
     }
+    char text[sizeof digits + 1];
+    size_t used = 0;
     while (count > 0) {
-        out.push_back(digits[--count]);
+        text[used++] = digits[--count];
         if (count == decimals && decimals != 0)
-            out.push_back('.');
+            text[used++] = '.';
     }
+    out.append(text, used);
+}
+
+void write_padded(char *digits, uint64_t number, unsigned width) {
+    for (unsigned i = width; i-- > 0; number /= 10)
+        digits[i] = static_cast<char>('0' + number % 10);
 }
 
 void print_padded(std::string &out, uint64_t number, unsigned width) {
     char digits[20];
-    for (unsigned i = width; i-- > 0; number /= 10)
-        digits[i] = static_cast<char>('0' + number % 10);
+    write_padded(digits, number, width);
     out.append(digits, width);
 }
 
@@ -49,7 +56,7 @@ void print_day(std::string &out, uint64_t days) {
 
 } // namespace
 
-Parsed parse_count(const std::string &text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count) {
+Parsed parse_count(std::string_view text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count) {
     size_t at = 0, digits = 0;
     bool negative = !text.empty() && text[0] == '-';
     at += negative ? 1 : 0;
@@ -112,7 +119,13 @@ void print_average(std::string &out, uint64_t value, uint64_t count, uint64_t un
 }
 
 void print_number(std::string &out, uint64_t number) {
-    print_wide(out, number, 0);
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = static_cast<char>('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    out.append(digits + at, sizeof digits - at);
 }
 
 void print_time(std::string &out, uint64_t time_ns, unsigned decimals) {
@@ -125,14 +138,13 @@ void print_time(std::string &out, uint64_t time_ns, unsigned decimals) {
         print_day(day_text, day);
         day_printed = day;
     }
+    char text[] = "hh:mm:ss.nnnnnnnnn";
+    write_padded(text, of_day / 3600, 2);
+    write_padded(text + 3, of_day / 60 % 60, 2);
+    write_padded(text + 6, of_day % 60, 2);
+    write_padded(text + 9, decimals == 9 ? part : part / 1000, decimals);
     out += day_text;
-    print_padded(out, of_day / 3600, 2);
-    out.push_back(':');
-    print_padded(out, of_day / 60 % 60, 2);
-    out.push_back(':');
-    print_padded(out, of_day % 60, 2);
-    out.push_back('.');
-    print_padded(out, decimals == 9 ? part : part / 1000, decimals);
+    out.append(text, 9 + decimals);
 }
 
 } // namespace venue

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace venue {
 
@@ -17,7 +18,7 @@ enum class Parsed {
 };
 
 // `unit` x 10^-scale is the size of one count. `*count` is written only when Good.
-Parsed parse_count(const std::string &text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count);
+Parsed parse_count(std::string_view text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count);
 
 // count x unit x 10^-scale with exactly `scale` decimals, appended to `out`.
 void print_count(std::string &out, uint64_t count, uint64_t unit, unsigned scale);

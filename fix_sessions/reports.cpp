@@ -204,7 +204,8 @@ char write_report(const struct report &report, const Terms &terms, std::string *
 void write_message(const Envelope &envelope, const std::string &body, std::string *message) {
     timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    std::string head = "35=";
+    static thread_local std::string head; // keeps its room
+    head.assign("35=");
     head += envelope.type;
     head += "\00134=";
     print_number(head, envelope.number);
