@@ -140,6 +140,7 @@ class Acceptor:
             port=config.fix.port,
             dictionary_path=dictionary_path(),
             native=self.application_name == "native",
+            hot_lane=os.environ.get("VENUE_FIX_HOT_LANE") != "off",
             queue_bytes_max=config.fix.queue_bytes_max,
             logon_ms_max=self.logon_ms_max,
             instruments=instruments,

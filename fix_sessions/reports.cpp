@@ -177,7 +177,8 @@ void write_execution(const struct report &report, const Terms &terms, char type,
         writer.quantity("38=", report.order_qty_lots);
     writer.character("39=", static_cast<char>(report.status));
     if (report.ord_type != 0)
-        writer.character("40=", report.ord_type == ORD_MARKET_TO_LIMIT ? 'K' : static_cast<char>('0' + report.ord_type));
+        writer.character("40=",
+                         report.ord_type == ORD_MARKET_TO_LIMIT ? 'K' : static_cast<char>('0' + report.ord_type));
     writer.text("41=", report.orig_clordid);
     if (report.order_price_ticks != 0)
         writer.price("44=", report.order_price_ticks);
@@ -240,7 +241,8 @@ char write_report(const struct report &report, const Terms &terms, std::string *
 void write_message(const Envelope &envelope, const std::string &body, std::string *message) {
     timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    std::string head = "35=";
+    static thread_local std::string head; // keeps its room
+    head.assign("35=");
     head += envelope.type;
     head += "\00134=";
     print_number(head, envelope.number);

@@ -5,8 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #define _Static_assert static_assert
@@ -27,7 +27,7 @@ struct Instrument {
 
 struct Terms {
     std::vector<Instrument> instruments;
-    std::unordered_map<std::string, uint16_t> symbols;
+    std::map<std::string, uint16_t, std::less<>> symbols;
     std::array<std::string, 256> texts; // for reports without a known instrument
     std::array<int, 256> order_codes{}; // OrdRejReason(103) by reason
     std::array<int, 256> cancel_codes{}; // CxlRejReason(102) by reason

@@ -142,7 +142,7 @@ enum submit_status engine_submit(struct engine *engine, const struct submission 
 
 void engine_commit(struct engine *engine) {
     engine_lock(engine);
-    journal_commit(&engine->journal);
+    journal_commit_here(&engine->journal);
     engine_unlock(engine);
 }
 

@@ -83,7 +83,8 @@ struct engine_api {
     int (*find_order)(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status);
     void (*set_sink)(struct engine *engine, engine_sink sink, void *context);
     u64 (*durable_seq)(const struct engine *engine);
-    /* Begins the commit of what was submitted with SUBMIT_COMMIT_FOLLOWS; never waits. */
+    /* Commits what was submitted with SUBMIT_COMMIT_FOLLOWS: at once, the reports then come to the sink on this thread;
+     * or, when it is much or the disk is slow, by the committer's thread. */
     void (*commit)(struct engine *engine);
     struct engine *engine;
 };
