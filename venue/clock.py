@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from datetime import time as clock_time
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -150,8 +151,7 @@ class Clock:
             for order, (name, text) in enumerate(times):
                 if name != "day_end" and day.isoweekday() not in table.weekdays:
                     continue
-                hours, minutes, *seconds = map(int, text.split(":"))
-                at = datetime(day.year, day.month, day.day, hours, minutes, *seconds, tzinfo=zone)
+                at = datetime.combine(day, clock_time.fromisoformat(text), zone)
                 at_ns = int(at.timestamp()) * NS
                 if after_ns < at_ns <= until_ns:
                     found.append((at_ns, order, name))

@@ -351,7 +351,8 @@ _TYPE_CODES[[MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT]] = 0, 1, 3, 4, 5
 def _dated(facts: OrderFacts, entered: Bool, tif: I64) -> Bool:
     """GTD orders whose expiry a timestamp can hold; what was refused may carry anything."""
     expiry = _spread(facts.commands[:, 7], facts.entry, np.uint64(0))
-    return entered & (tif == Tif.GTD.value) & (expiry > 0) & (expiry < np.uint64(1 << 63))
+    dated: Bool = entered & (tif == Tif.GTD.value) & (expiry > 0) & (expiry < np.uint64(1 << 63))
+    return dated
 
 
 def _auction(batch: _Batch) -> Bool:

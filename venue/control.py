@@ -323,7 +323,7 @@ class ControlClient:
     def deposit(self, account: int, asset: int, amount: int, ref: str = "") -> int:
         """Credits an account; returns the command's number."""
         fields = {"account": account, "asset": asset, "qty_lots": amount}
-        return self._verb("deposit", CommandKind.DEPOSIT, ref, **fields)[0]
+        return self._verb("deposit", CommandKind.DEPOSIT, (ref, ""), **fields)[0]
 
     def withdraw(self, account: int, asset: int, amount: int, address: bytes, ref: str = "") -> int:
         """Takes money out, to a 20-byte address; returns the command's number."""
@@ -331,7 +331,7 @@ class ControlClient:
             raise ControlError(f"an address has 20 bytes, not {len(address)}")
         words = struct.unpack("<QQI", address)
         fields = {"order_id": words[0], "price_ticks": words[1], "aux": words[2], "qty_lots": amount}
-        return self._verb("withdraw", CommandKind.WITHDRAW, ref, account=account, asset=asset, **fields)[0]
+        return self._verb("withdraw", CommandKind.WITHDRAW, (ref, ""), account=account, asset=asset, **fields)[0]
 
     def instrument(
         self,
@@ -348,7 +348,7 @@ class ControlClient:
         """Creates the next symbol, or redefines one whose book is empty; returns the command's number."""
         terms = {"order_id": lot_size, "price_ticks": min_ticks, "qty_lots": max_ticks, "aux": tick_value}
         fields = {"symbol": symbol, "account": base, "session": quote, **terms}
-        return self._verb("instrument", CommandKind.INSTRUMENT, ref, **fields)[0]
+        return self._verb("instrument", CommandKind.INSTRUMENT, (ref, ""), **fields)[0]
 
     def account(
         self,
@@ -367,7 +367,7 @@ class ControlClient:
         flags = CommandFlag.ACCOUNT_FROZEN if frozen else 0
         fields = {"account": account, "aux": maker_bp & 0xFFFFFFFF | taker_bp << 32, "flags": flags}
         fields |= {"order_id": smp_group, "price_ticks": smp, "qty_lots": member}
-        return self._verb("account", CommandKind.ACCOUNT, ref, approver, **fields)[0]
+        return self._verb("account", CommandKind.ACCOUNT, (ref, approver), **fields)[0]
 
     def limit(self, account: int, asset: int, amount: int, ref: str = "") -> int:
         """Sets a credit line; returns the command's number."""
@@ -389,7 +389,7 @@ class ControlClient:
         """Sets any limit, in the units of the record (core.h, enum limit); returns the command's number."""
         fields = {"account": account, "asset": asset, "symbol": symbol, "session": session}
         fields |= {"ord_type": kind, "qty_lots": amount, "aux": aux}
-        return self._verb("limit", CommandKind.LIMIT, ref, approver, **fields)[0]
+        return self._verb("limit", CommandKind.LIMIT, (ref, approver), **fields)[0]
 
     def phase(
         self,
@@ -404,7 +404,7 @@ class ControlClient:
         """Moves a symbol into a phase; returns the command's number, and price and volume of the uncross (0: none)."""
         flags = 0 if uncross else CommandFlag.NO_UNCROSS
         fields = {"symbol": symbol, "ord_type": phase, "price_ticks": reference_ticks, "flags": flags}
-        seq, events = self._verb("phase", CommandKind.PHASE, ref, approver, **fields)
+        seq, events = self._verb("phase", CommandKind.PHASE, (ref, approver), **fields)
         done = events[events["kind"] == EventKind.PHASE][0]  # a stop of its cascade may make a second one
         return seq, int(done["price_ticks"]), int(done["qty_lots"])
 
@@ -414,14 +414,14 @@ class ControlClient:
         """Cancels an account's orders in one symbol, with a session only those it entered; returns how many."""
         fields = {"account": account, "symbol": symbol, "side": side, "session": session}
         fields["flags"] = CommandFlag.BY_SESSION if session else 0
-        _, events = self._verb("mass_cancel", CommandKind.MASS_CANCEL, ref, approver, **fields)
+        _, events = self._verb("mass_cancel", CommandKind.MASS_CANCEL, (ref, approver), **fields)
         return int(events["qty_lots"][-1])
 
     def time(self, close_symbol: int | None = None, ref: str = "") -> int:
         """Advances the core's clock; with a symbol, its Day orders expire. Returns how many did."""
         fields = {"symbol": SYMBOL_NONE if close_symbol is None else close_symbol}
         fields["flags"] = 0 if close_symbol is None else CommandFlag.TIME_CLOSE
-        return int(self._verb("time", CommandKind.TIME, ref, **fields)[1]["qty_lots"][-1])
+        return int(self._verb("time", CommandKind.TIME, (ref, ""), **fields)[1]["qty_lots"][-1])
 
     def status(self) -> dict[str, Any]:
         """The engine's counters and what its host adds."""
@@ -445,9 +445,8 @@ class ControlClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _verb(
-        self, verb: str, kind: CommandKind, ref: str, approver: str = "", **fields: int
-    ) -> tuple[int, NDArray[np.void]]:
+    def _verb(self, verb: str, kind: CommandKind, why: tuple[str, str], **fields: int) -> tuple[int, NDArray[np.void]]:
+        ref, approver = why
         for name, text in (("actor", self._actor), ("ref", ref), ("approver", approver)):
             if "\x01" in text:
                 raise ControlError(f"{name}: must not hold the character SOH")

@@ -29,7 +29,7 @@ class Market:
 
     def __init__(self, config: Config, client: ControlClient, *, approver: str = "", reason: str = "") -> None:
         self.config, self.client = config, client
-        self.why = {"ref": reason, "approver": approver}
+        self.approver, self.reason = approver, reason
 
     # ---- verbs ----
 
@@ -39,7 +39,12 @@ class Market:
         reference = 0 if arguments.reference is None else count(arguments.reference, instrument.tick, "--reference")
         target = Phase[arguments.phase.upper().replace("-", "_")]
         seq, ticks, lots = self.client.phase(
-            instrument.id, target, reference_ticks=reference, uncross=not arguments.no_uncross, **self.why
+            instrument.id,
+            target,
+            reference_ticks=reference,
+            uncross=not arguments.no_uncross,
+            ref=self.reason,
+            approver=self.approver,
         )
         traded = {"price": f"{ticks * instrument.tick:f}", "quantity": f"{lots * instrument.lot:f}"} if lots else None
         return {"seq": seq, "phase": target.name, "uncross": traded}
@@ -50,8 +55,7 @@ class Market:
         if kind in MONEY:
             asset = self.asset(arguments.asset)
             units = count(amount, Decimal(1).scaleb(-asset.scale), "amount")
-            target = {"account": self.account(arguments.target).id, "asset": asset.id}
-            return self._set(MONEY[kind], units, **target)
+            return self._set(MONEY[kind], units, account=self.account(arguments.target).id, asset=asset.id)
         if kind == "messages":
             return self._set(Limit.MESSAGES, whole(amount), account=min(self.member(arguments.target).accounts))
         if kind in COUNTS:
@@ -74,7 +78,7 @@ class Market:
         """Stops a session, member, account or instrument and cancels what is open; says how many orders that were."""
         seq = self._switch(what, name, on=True)
         cancelled = sum(
-            self.client.mass_cancel(account, symbol, session=session, **self.why)
+            self.client.mass_cancel(account, symbol, session=session, ref=self.reason, approver=self.approver)
             for account, symbol, session in self._books(what, name)
         )
         return {"seq": seq, "killed": f"{what} {name}", "cancelled": cancelled}
@@ -86,7 +90,8 @@ class Market:
     # ---- names ----
 
     def instrument(self, symbol: str) -> Instrument:
-        return named(self.config.instruments, "symbol", symbol)
+        found: Instrument = named(self.config.instruments, "symbol", symbol)
+        return found
 
     def asset(self, code: str) -> Any:
         return named(self.config.assets, "code", code)
@@ -109,18 +114,34 @@ class Market:
 
     # ---- parts ----
 
-    def _set(self, kind: Limit, amount: int, **target: int) -> dict[str, Any]:
+    def _set(
+        self, kind: Limit, amount: int, *, account: int = 0, asset: int = 0, symbol: int = 0, aux: int = 0
+    ) -> dict[str, Any]:
         if amount >= 1 << 64:
             raise ConfigError("the amount is too large for a record")
-        return {"seq": self.client.set_limit(kind, amount, **target, **self.why), "limit": kind.name, "amount": amount}
+        seq = self.client.set_limit(
+            kind,
+            amount,
+            account=account,
+            asset=asset,
+            symbol=symbol,
+            aux=aux,
+            ref=self.reason,
+            approver=self.approver,
+        )
+        return {"seq": seq, "limit": kind.name, "amount": amount}
 
     def _switch(self, what: str, name: str, *, on: bool) -> int:
         if what == "session":
             session = self.session(name)[1].id
-            return self.client.set_limit(Limit.KILL_SESSION, int(on), session=session, **self.why)
+            return self.client.set_limit(
+                Limit.KILL_SESSION, int(on), session=session, ref=self.reason, approver=self.approver
+            )
         if what == "member":
             account = min(self.member(name).accounts)
-            return self.client.set_limit(Limit.KILL_MEMBER, int(on), account=account, **self.why)
+            return self.client.set_limit(
+                Limit.KILL_MEMBER, int(on), account=account, ref=self.reason, approver=self.approver
+            )
         if what == "instrument":
             return self._halt(self.instrument(name).id) if on else self._resume(self.instrument(name).id)
         account_found = self.account(name)
@@ -133,21 +154,22 @@ class Market:
             member=terms["qty_lots"],
             smp_group=terms["order_id"],
             smp=terms["price_ticks"],
-            **self.why,
+            ref=self.reason,
+            approver=self.approver,
         )
 
     def _halt(self, symbol: int) -> int:
         from venue.control import CommandRefused
 
         try:
-            return self.client.phase(symbol, Phase.HALT, **self.why)[0]
+            return self.client.phase(symbol, Phase.HALT, ref=self.reason, approver=self.approver)[0]
         except CommandRefused as refused:
             if refused.reason != Reason.REJECT_BAD_PHASE:
                 raise
             return refused.seq  # halted already: what is open is cancelled all the same
 
     def _resume(self, symbol: int) -> int:
-        return self.client.phase(symbol, Phase.CONTINUOUS, **self.why)[0]
+        return self.client.phase(symbol, Phase.CONTINUOUS, ref=self.reason, approver=self.approver)[0]
 
     def _books(self, what: str, name: str) -> list[tuple[int, int, int]]:
         """(account, symbol, session or 0) of every book where the party may have open orders."""

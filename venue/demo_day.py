@@ -105,13 +105,12 @@ class DemoDay:
         alpha, bravo, _ = self.brokers
         middle, tick, lot = self._sizes(instrument)
         far = (middle * (1 + Decimal(3 * COLLAR_BP) / 10_000) / tick).to_integral_value() * tick
-        why = {"ref": "demo: collar", "approver": "demo"}
         with self.control() as client:
-            client.set_limit(Limit.COLLAR, COLLAR_BP, symbol=instrument.id, **why)
+            client.set_limit(Limit.COLLAR, COLLAR_BP, symbol=instrument.id, ref="demo: collar", approver="demo")
             self._order(alpha, instrument, "sell", 10 * lot, far)
             buyer = self._order(bravo, instrument, "buy", 10 * lot, far)
             self._reported(bravo, buyer, b"F", 851, b"4")
-            client.set_limit(Limit.COLLAR, 0, symbol=instrument.id, **why)
+            client.set_limit(Limit.COLLAR, 0, symbol=instrument.id, ref="demo: collar", approver="demo")
 
     def _halt(self, instrument: Instrument) -> None:
         """Halted, an instrument takes no order; resumed, it trades."""
