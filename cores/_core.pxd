@@ -46,6 +46,16 @@ cdef extern from "core.h" nogil:
         u64 cum_lots
         u64 owner
         u64 flags
+        u64 hidden_lots
+        u64 display_lots
+        u64 stop_ticks
+        u64 expiry_ns
+
+    struct indicative:
+        u64 price_ticks
+        u64 qty_lots
+        u64 surplus_lots
+        u64 surplus_side
 
     enum core_status:
         CORE_OK
@@ -90,6 +100,10 @@ cdef extern from "core.h" nogil:
     u64 core_best_price(const core *c, u64 symbol, side s, u64 *price_ticks, u64 *qty_lots)
     u64 core_depth(const core *c, u64 symbol, side s, u64 levels_max, u64 *price_ticks, u64 *qty_lots)
     u64 core_open_orders(const core *c, u64 symbol)
+    u64 core_phase(const core *c, u64 symbol)
+    u64 core_last_price(const core *c, u64 symbol, u64 *reference_ticks)
+    u64 core_expiry_next(const core *c, u64 symbol)
+    u64 core_indicative(const core *c, u64 symbol, indicative *found)
     u64 core_supply(const core *c, u64 asset)
     u64 core_balance(const core *c, u64 account, u64 asset, u64 *hold, u64 *credit)
 

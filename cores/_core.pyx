@@ -270,7 +270,12 @@ cdef class Core:
             side=view.flags & 0xff,
             ord_type=view.flags >> 8 & 0xff,
             tif=view.flags >> 16 & 0xff,
-            flags=view.flags >> 24,
+            flags=view.flags >> 24 & 0xff,
+            facts=view.flags >> 32,
+            hidden_lots=view.hidden_lots,
+            display_lots=view.display_lots,
+            stop_ticks=view.stop_ticks,
+            expiry_ns=view.expiry_ns,
         )
 
     def depth(self, u64 symbol, int book_side, u64 levels_max=10):
@@ -284,6 +289,28 @@ cdef class Core:
 
     def open_orders(self, u64 symbol):
         return core_open_orders(self.arena, symbol)
+
+    def phase(self, u64 symbol):
+        """enum phase; CLOSED when there is no such symbol."""
+        return core_phase(self.arena, symbol)
+
+    def last_price(self, u64 symbol):
+        """(last price, reference price) in ticks; 0: none yet."""
+        cdef u64 reference
+        cdef u64 last = core_last_price(self.arena, symbol, &reference)
+        return last, reference
+
+    def expiry_next(self, u64 symbol):
+        """Time in ns that is not after the first expiry of a GTD order; None: no such order."""
+        cdef u64 expiry_ns = core_expiry_next(self.arena, symbol)
+        return None if expiry_ns == ~<u64>0 else expiry_ns
+
+    def indicative(self, u64 symbol):
+        """(price, volume, surplus, side of the surplus) of a call; None when nothing would trade."""
+        cdef indicative found
+        if not core_indicative(self.arena, symbol, &found):
+            return None
+        return found.price_ticks, found.qty_lots, found.surplus_lots, found.surplus_side
 
     def balance(self, u64 account, u64 asset):
         """(balance, hold, credit) of an account in an asset; zeros when there is none."""

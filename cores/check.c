@@ -1,22 +1,57 @@
 /* Every invariant of the state, looked at from outside: run after each command in tests, and on every restored state.
  * It trusts no link or count: a broken book ends the walk with a number, never with a loop or a wild read. */
-#include "ladder.h"
-#include "money.h"
+#include "book.h"
+
+/* Facts and price say where the order is, and its type allows that. */
+static u64 place_is_valid(const struct symbol *s, const struct order *order) {
+    u64 facts = order_facts(order), ord_type = order_ord_type(order), unpriced = facts & FACT_UNPRICED;
+    if (facts >> 4 != 0)
+        return 0;
+    if (facts & FACT_WAITING) {
+        if (!is_stop(ord_type) || facts & (FACT_DORMANT | FACT_UNPRICED))
+            return 0;
+        return ord_type == ORD_STOP ? order->price == 0 : price_is_valid(s, order->price);
+    }
+    if (facts & FACT_DORMANT && (order_tif(order) != TIF_AT_CLOSE || s->phase == PHASE_CLOSE_CALL))
+        return 0;
+    if (unpriced ? ord_type == ORD_LIMIT || ord_type == ORD_STOP_LIMIT : ord_type == ORD_MARKET || ord_type == ORD_STOP)
+        return 0;
+    return unpriced ? order->price == collar_end(s, order_side(order)) : price_is_valid(s, order->price);
+}
+
+/* The cold part is there exactly when it says something. An iceberg has at most ICEBERG_TRANCHES_MAX portions left to
+ * show, which bounds the events of a command. */
+static u64 cold_is_valid(const struct symbol *s, const struct order *order, const struct cold *cold) {
+    u64 stops = is_stop(order_ord_type(order)), gtd = order_tif(order) == TIF_GTD;
+    if (!(order_facts(order) & FACT_COLD))
+        return !stops && !gtd;
+    if (!stops && !gtd && cold->display == 0)
+        return 0;
+    if ((cold->expiry_ns != 0) != gtd || (stops ? !price_is_valid(s, cold->stop) : cold->stop != 0))
+        return 0;
+    if (cold->display == 0)
+        return cold->hidden == 0;
+    if (order_ord_type(order) != ORD_LIMIT || cold->display > QTY_LOTS_MAX)
+        return 0;
+    if (order_facts(order) & FACT_DORMANT) /* shows and hides nothing before it is in the book */
+        return cold->hidden == 0 && order->leaves <= cold->display * ICEBERG_TRANCHES_MAX; /* below 2^44 */
+    return order->leaves <= cold->display && cold->hidden <= cold->display * (ICEBERG_TRANCHES_MAX - 1);
+}
 
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot) {
-    u64 side = order->facts & 0xff, ord_type = order->facts >> 8 & 0xff, tif = order->facts >> 16 & 0xff;
+    u64 side = order->facts & 0xff, tif = order_tif(order), flags = order->facts >> 24 & 0xff;
     if ((order->id & ORDER_SLOT_NONE) != slot || order->id >> 24 == 0 || order->id >> 24 > core->last_seq)
         return 0;
-    if (side - 1 > 1 || ord_type != ORD_LIMIT || tif > TIF_GTC || order->facts >> 24 > FLAG_POST_ONLY)
+    if (side - 1 > 1 || order_form_reason(order_ord_type(order), tif, flags) != REASON_NONE || tif == TIF_IOC ||
+        tif == TIF_FOK || !place_is_valid(s, order) || !cold_is_valid(s, order, &colds_of(core, s)[slot]))
         return 0;
-    if (order->leaves == 0 || order->cum > QTY_LOTS_MAX || order->leaves > QTY_LOTS_MAX - order->cum)
-        return 0;
-    if (order->price < s->min_ticks || order->price > s->max_ticks)
+    u64 all = order->leaves + order_hidden(core, s, slot); /* hidden is below 2^44 */
+    if (order->leaves == 0 || order->leaves > QTY_LOTS_MAX || order->cum > QTY_LOTS_MAX ||
+        all > QTY_LOTS_MAX - order->cum)
         return 0;
     if ((order->owner & ~OWNER_ORDER_MASK) != 0 || owner_account(order->owner) >= core->account_count)
         return 0;
-    return cost_checked(s, order->price, order->leaves, 0) != SLOT_NONE &&
-           (u128)order->leaves * s->lot_size <= AMOUNT_MAX;
+    return cost_checked(s, order->price, all, 0) != SLOT_NONE && (u128)all * s->lot_size <= AMOUNT_MAX;
 }
 
 u64 position_is_valid(const struct position *p) {
@@ -53,37 +88,106 @@ static u64 bitmap_members(const u64 *map, u64 capacity) {
     return members;
 }
 
-/* One level: *orders_seen counts on, so that a ring of links cannot hold the walk. */
-static u64 check_level(const struct core *core, const struct symbol *s, u64 side, u64 key, u64 *orders_seen) {
-    const struct level *level = &levels_of(core, s, side)[key];
-    u64 lots = 0, prev = SLOT_NONE, slot = level->head;
-    if (slot == SLOT_NONE)
-        return INVARIANT_LINKS;
-    while (slot != SLOT_NONE) {
-        if (slot >= core->config.orders || *orders_seen == s->order_count || bitmap_has(slots_of(core, s), slot))
+/* What the walk of a symbol's orders has seen so far. */
+struct seen {
+    u64 orders, cold, waiting;
+    u64 expiry_next;
+    u64 lots, hidden; /* of one list */
+};
+
+/* The orders of one list: a level, or the dormant. seen->orders counts on, so that a ring of links cannot hold the
+ * walk. */
+static u64 check_list(const struct core *core, const struct symbol *s, u64 head, u64 tail, u64 ladder, u64 key,
+                      struct seen *seen) {
+    u64 prev = SLOT_NONE, place = ladder == LADDERS ? FACT_DORMANT : ladder > ASK ? FACT_WAITING : 0;
+    seen->lots = 0;
+    seen->hidden = 0;
+    for (u64 slot = head; slot != SLOT_NONE; slot = orders_of(core, s)[slot].next) {
+        if (slot >= core->config.orders || seen->orders == s->order_count || bitmap_has(slots_of(core, s), slot))
             return INVARIANT_SLOTS;
         const struct order *order = &orders_of(core, s)[slot];
+        const struct cold *cold = &colds_of(core, s)[slot];
+        u64 facts = order_facts(order);
         if (!order_is_valid(core, s, order, slot))
             return INVARIANT_ORDER;
-        if (order->prev != prev || order_side(order) != side || ladder_key(s, side, order->price) != key)
+        if (order->prev != prev || (facts & (FACT_DORMANT | FACT_WAITING)) != place)
             return INVARIANT_LINKS;
-        lots += order->leaves;
-        *orders_seen += 1;
+        if (ladder <= ASK && (order_side(order) != ladder || ladder_key(s, ladder, order->price) != key))
+            return INVARIANT_LINKS;
+        if (place == FACT_WAITING &&
+            (order_side(order) + STOP_BUY != ladder || stop_key(s, ladder, cold->stop) != key))
+            return INVARIANT_LINKS;
+        if (order_tif(order) == TIF_GTD)
+            seen->expiry_next = smaller_of(seen->expiry_next, cold->expiry_ns);
+        seen->lots += order->leaves;
+        seen->hidden += order_hidden(core, s, slot);
+        seen->orders++;
+        seen->cold += facts & FACT_COLD;
+        seen->waiting += place == FACT_WAITING;
         prev = slot;
-        slot = order->next;
     }
-    if (level->tail != prev)
-        return INVARIANT_LINKS;
-    return level->lots == lots ? 0 : INVARIANT_AGGREGATE;
+    return tail == prev ? 0 : INVARIANT_LINKS;
 }
 
-static u64 check_symbol(const struct core *core, const struct symbol *s) {
-    u64 seen = 0, broken = 0;
-    if (instrument_reason(core, s) != REASON_NONE || s->lots_safe != instrument_lots_safe(s))
-        return INVARIANT_INSTRUMENT;
-    if (!bitmap_agrees(slots_of(core, s), core->config.orders))
-        return INVARIANT_BITMAP;
+static u64 check_level(const struct core *core, const struct symbol *s, u64 ladder, u64 key, struct seen *seen) {
+    const struct level *level = &levels_of(core, s, ladder)[key];
+    if (level->head == SLOT_NONE)
+        return INVARIANT_LINKS;
+    u64 broken = check_list(core, s, level->head, level->tail, ladder, key, seen);
+    if (broken != 0)
+        return broken;
+    return level->lots == seen->lots && level->hidden == seen->hidden ? 0 : INVARIANT_AGGREGATE;
+}
+
+/* Only at a collar's end can orders be unpriced. */
+static u64 has_unpriced(const struct core *core, const struct symbol *s, u64 side) {
+    const struct order *orders = orders_of(core, s);
+    if (s->best[side] != 0)
+        return 0;
+    for (u64 slot = levels_of(core, s, side)[0].head; slot != SLOT_NONE; slot = orders[slot].next) {
+        if (order_facts(&orders[slot]) & FACT_UNPRICED)
+            return 1;
+    }
+    return 0;
+}
+
+u64 symbol_is_continuous(const struct core *core, const struct symbol *s) {
+    if (s->phase != PHASE_CONTINUOUS)
+        return 1;
+    if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&
+        ladder_price(s, BID, s->best[BID]) >= ladder_price(s, ASK, s->best[ASK]))
+        return 0;
     for (u64 side = BID; side <= ASK; side++) {
+        u64 ladder = side + STOP_BUY, key = s->best[ladder];
+        if (has_unpriced(core, s, side))
+            return 0;
+        if (s->last_ticks != 0 && key != LEVEL_NONE && stop_is_due(side, stop_price(s, ladder, key), s->last_ticks))
+            return 0;
+    }
+    return 1;
+}
+
+/* The words that follow from the others. */
+static u64 derived_are_right(const struct symbol *s) {
+    struct symbol derived;
+    derived.lots_safe = s->lots_safe;
+    derived.phase = s->phase;
+    derived.tick_value = s->tick_value;
+    derived.min_ticks = s->min_ticks;
+    derived.max_ticks = s->max_ticks;
+    derived.last_ticks = s->last_ticks;
+    derived.reference_ticks = s->reference_ticks;
+    derived.dynamic_bp = s->dynamic_bp;
+    derived.static_bp = s->static_bp;
+    derived.order_qty_max = s->order_qty_max;
+    derived.order_value_max = s->order_value_max;
+    symbol_derive(&derived);
+    return derived.lots_plain == s->lots_plain && derived.band_low == s->band_low && derived.band_high == s->band_high;
+}
+
+static u64 check_ladders(const struct core *core, const struct symbol *s, struct seen *seen) {
+    u64 broken = 0;
+    for (u64 side = BID; side < LADDERS; side++) {
         const u64 *ladder = ladder_of(core, s, side);
         if (!bitmap_agrees(ladder, core->config.levels))
             return INVARIANT_BITMAP;
@@ -93,18 +197,31 @@ static u64 check_symbol(const struct core *core, const struct symbol *s) {
         for (; key != LEVEL_NONE && broken == 0; key = bitmap_next(ladder, core->level_words, key)) {
             if (key > s->max_ticks - s->min_ticks)
                 return INVARIANT_LINKS;
-            broken = check_level(core, s, side, key, &seen);
+            broken = check_level(core, s, side, key, seen);
         }
     }
+    return broken;
+}
+
+static u64 check_symbol(const struct core *core, const struct symbol *s) {
+    struct seen seen = {.orders = 0, .cold = 0, .waiting = 0, .expiry_next = ~0ull};
+    if (instrument_reason(core, s) != REASON_NONE || s->lots_safe != instrument_lots_safe(s))
+        return INVARIANT_INSTRUMENT;
+    if (!symbol_market_is_valid(s) || !derived_are_right(s))
+        return INVARIANT_LIMITS;
+    if (!bitmap_agrees(slots_of(core, s), core->config.orders))
+        return INVARIANT_BITMAP;
+    u64 broken = check_ladders(core, s, &seen);
+    if (broken == 0)
+        broken = check_list(core, s, s->dormant_head, s->dormant_tail, LADDERS, 0, &seen);
     if (broken != 0)
         return broken;
-    if (seen != s->order_count || s->slot_first != bitmap_first(slots_of(core, s), core->slot_words) ||
+    if (seen.cold != s->cold_count || seen.waiting != s->waiting_count || seen.expiry_next < s->expiry_next)
+        return INVARIANT_AGGREGATE;
+    if (seen.orders != s->order_count || s->slot_first != bitmap_first(slots_of(core, s), core->slot_words) ||
         bitmap_members(slots_of(core, s), core->config.orders) != core->config.orders - s->order_count)
         return INVARIANT_SLOTS;
-    if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&
-        ladder_price(s, BID, s->best[BID]) >= ladder_price(s, ASK, s->best[ASK]))
-        return INVARIANT_CROSSED;
-    return 0;
+    return symbol_is_continuous(core, s) ? 0 : INVARIANT_CROSSED;
 }
 
 /* The last order is remembered only while there is a window for duplicates, and all zero before the first. */
@@ -148,34 +265,43 @@ static u64 check_account(const struct core *core, const struct account *account)
     return 0;
 }
 
-/* Sums what the open orders need into the positions' scratch words, then compares. */
+/* What the open orders of a symbol need, added to the scratch words. */
+static u64 sum_needed(const struct core *core, const struct symbol *s) {
+    const struct order *orders = orders_of(core, s);
+    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE; slot = orders_walk(core, s, slot)) {
+        const struct order *order = &orders[slot];
+        struct account *account = account_region(core, owner_account(order->owner));
+        u64 side = order_side(order), all = order->leaves + order_hidden(core, s, slot);
+        u64 needs = hold_of(s, side, order->price, all, account->taker_bp);
+        u64 *needed = &position_of(account, hold_asset(s, side))->needed;
+        if (needs > AMOUNT_MAX || *needed > AMOUNT_MAX)
+            return INVARIANT_HOLDS;
+        *needed += needs;
+        account->needed_orders++;
+    }
+    return 0;
+}
+
+/* Sums what all open orders need into the scratch words, then compares. */
 static u64 check_holds(struct core *core) {
+    u64 broken = 0;
     for (u64 i = 0; i < core->accounts_held; i++) {
+        account_region(core, i)->needed_orders = 0;
         for (u64 asset = 0; asset < core->config.assets; asset++)
             position_of(account_region(core, i), asset)->needed = 0;
     }
-    for (u64 i = 0; i < core->symbols_held; i++) {
-        const struct symbol *s = symbol_region(core, i);
-        const struct order *orders = orders_of(core, s);
-        for (u64 side = BID; side <= ASK; side++) {
-            for (u64 slot = ladder_walk(core, s, side, SLOT_NONE); slot != SLOT_NONE;
-                 slot = ladder_walk(core, s, side, slot)) {
-                const struct order *order = &orders[slot];
-                const struct account *account = account_region(core, owner_account(order->owner));
-                u64 needs = hold_of(s, side, order->price, order->leaves, account->taker_bp);
-                u64 *needed = &position_of(account, hold_asset(s, side))->needed;
-                if (needs > AMOUNT_MAX || *needed > AMOUNT_MAX)
-                    return INVARIANT_HOLDS;
-                *needed += needs;
-            }
-        }
-    }
+    for (u64 i = 0; broken == 0 && i < core->symbols_held; i++)
+        broken = sum_needed(core, symbol_region(core, i));
+    if (broken != 0)
+        return broken;
     for (u64 i = 0; i < core->accounts_held; i++) {
         for (u64 asset = 0; asset < core->config.assets; asset++) {
             const struct position *p = position_of(account_region(core, i), asset);
             if (p->hold != p->needed)
                 return INVARIANT_HOLDS;
         }
+        if (account_region(core, i)->open_orders != account_region(core, i)->needed_orders)
+            return INVARIANT_LIMITS;
     }
     return 0;
 }

@@ -20,7 +20,7 @@ static u64 directory_entries(u64 held) {
 }
 
 /* Fills in every offset; returns the arena's size. All sizes are multiples of 8; the largest, 4,096 symbols of
- * 2^18 orders and 2 * 2^18 levels, is 2^37 + 2^36 bytes and a little. */
+ * 2^18 orders with their cold parts and 4 * 2^18 levels, is 2^38 bytes and a little. */
 static u64 lay_out(struct core *core, const struct core_config *config, u64 symbols, u64 accounts, u64 partial) {
     u64 end = sizeof(struct symbol);
     core->config.symbols = config->symbols; /* word by word: a copy of the whole may become a call to memcpy */
@@ -35,19 +35,20 @@ static u64 lay_out(struct core *core, const struct core_config *config, u64 symb
     core->account_mask = partial ? directory_entries(accounts) - 1 : 0;
     core->level_words = config->levels >> 6;
     core->slot_words = config->orders >> 6;
-    for (u64 side = BID; side <= ASK; side++) {
+    for (u64 side = BID; side < LADDERS; side++) {
         core->ladder_offset[side] = end;
         end += bitmap_words(config->levels) * sizeof(u64);
     }
     core->slots_offset = end;
     end += bitmap_words(config->orders) * sizeof(u64);
     end = (end + 63) / 64 * 64;
-    for (u64 side = BID; side <= ASK; side++) {
+    for (u64 side = BID; side < LADDERS; side++) {
         core->levels_offset[side] = end;
         end += config->levels * sizeof(struct level);
     }
     core->orders_offset = end;
-    core->symbol_stride = end + config->orders * sizeof(struct order);
+    core->colds_offset = end + config->orders * sizeof(struct order);
+    core->symbol_stride = core->colds_offset + config->orders * sizeof(struct cold);
     core->account_stride = sizeof(struct account) + (config->assets * sizeof(struct position) + 63) / 64 * 64;
 
     core->supply_offset = sizeof(struct core);
@@ -73,6 +74,7 @@ static enum core_status init(struct core *core, const struct core_config *config
     core->symbols_held = 0;
     core->accounts_held = 0;
     core->restoring = RESTORE_NONE;
+    core->killed_count = 0;
     for (u64 asset = 0; asset < config->assets; asset++) {
         supply_of(core, asset)[0] = 0;
         supply_of(core, asset)[1] = 0;
@@ -112,8 +114,19 @@ enum core_status core_init_partial(struct core *core, const struct core_config *
     return init(core, config, symbols, accounts, 1);
 }
 
+/* What one command can make of `orders` open orders, its own among them. An order makes at most
+ *  - 2 as it is used up in the uncross (each trade there uses up one, or is the last), 1 as it ends with the auction;
+ *  - at rest, 3 for each portion it shows, at most ICEBERG_TRANCHES_MAX of them: two FILLs (or two of self-match
+ *    prevention), and REFRESHED: 48. A stop, which shows one portion and is triggered once, makes fewer: TRIGGERED,
+ *    the two of its last trade as an aggressor, its end, and the two that use it up at rest;
+ * so 51. Beside that come, once: ACCEPTED or REPLACED, TRIGGERED, the two of the last trade of the command's own order or
+ * of the uncross, its end, PHASE, and what answers the command: 8 with one to spare. */
+static u64 events_of(u64 orders) {
+    return 51 * orders + 8;
+}
+
 u64 core_events_max(const struct core_config *config) {
-    return 2 * config->orders + 2; /* ACCEPTED, two FILL events for each resting order, CANCELLED */
+    return events_of(config->orders);
 }
 
 static u64 apply_rare(struct core *core, const struct command *c, struct output *out) {
@@ -122,12 +135,14 @@ static u64 apply_rare(struct core *core, const struct command *c, struct output 
         return book_mass_cancel(core, c, out);
     case COMMAND_TIME:
         return book_time(core, c, out);
+    case COMMAND_PHASE:
+        return phase_set(core, c, out);
     case COMMAND_INSTRUMENT:
         return instrument_set(core, c, out);
     case COMMAND_ACCOUNT:
         return account_set(core, c, out);
     case COMMAND_LIMIT:
-        return account_limit(core, c, out);
+        return limit_set(core, c, out);
     case COMMAND_DEPOSIT:
         return account_deposit(core, c, out);
     case COMMAND_WITHDRAW:
@@ -188,17 +203,24 @@ enum core_status core_status_last(const struct core *core) {
     return (enum core_status)core->status;
 }
 
-/* Most events that this command can make in the state as it is: a fill takes a lot and a resting order. */
+/* Most events that this command can make in the state as it is. Where nothing waits and nothing is hidden, a NEW or
+ * REPLACE meets each resting order at most once, with two events; it takes a lot of each, unless self-match prevention
+ * only takes them off. */
 static u64 events_bound(const struct core *core, const struct command *c) {
     const struct symbol *s = command_symbol(c) < core->symbol_count ? symbol_peek(core, command_symbol(c)) : 0;
     if (s == 0)
         return 1;
     u64 kind = command_kind_of(c);
     if (kind == COMMAND_MASS_CANCEL || kind == COMMAND_TIME)
-        return 1 + s->order_count;
-    if (kind != COMMAND_NEW && kind != COMMAND_REPLACE)
+        return 2 + s->order_count;
+    if (kind != COMMAND_NEW && kind != COMMAND_REPLACE && kind != COMMAND_PHASE)
         return 1;
-    return 2 + 2 * (c->qty_lots < s->order_count ? c->qty_lots : s->order_count);
+    if (kind == COMMAND_PHASE || s->cold_count != 0) /* waiting stops are cold, too */
+        return events_of(s->order_count < core->config.orders ? s->order_count + 1 : s->order_count);
+    const struct account *account =
+        owner_account(c->owner) < core->account_count ? account_peek(core, owner_account(c->owner)) : 0;
+    u64 met = account == 0 || account->smp_group != 0 || c->qty_lots > s->order_count ? s->order_count : c->qty_lots;
+    return 5 + 2 * met; /* ACCEPTED or REPLACED, TRIGGERED, PHASE, its end */
 }
 
 u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,

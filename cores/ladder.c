@@ -1,4 +1,4 @@
-/* Walks over a price ladder: for mass cancels, the state walk, and the quantity that FOK and MinQty need. */
+/* Walks over the price ladders: for mass cancels, the state walk, and the quantity that FOK and MinQty need. */
 #include "ladder.h"
 
 u64 bitmap_climb(u64 *map, u64 words, u64 number) {
@@ -34,24 +34,45 @@ u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 k
     return 0;
 }
 
-u64 ladder_walk(const struct core *core, const struct symbol *s, u64 side, u64 slot) {
-    u64 key = s->best[side];
+static u64 key_of(const struct core *core, const struct symbol *s, u64 ladder, u64 slot) {
+    return ladder <= ASK ? ladder_key(s, ladder, orders_of(core, s)[slot].price)
+                         : stop_key(s, ladder, colds_of(core, s)[slot].stop);
+}
+
+u64 ladder_walk(const struct core *core, const struct symbol *s, u64 ladder, u64 slot) {
+    u64 key = s->best[ladder];
     if (slot != SLOT_NONE) {
         const struct order *order = &orders_of(core, s)[slot];
         if (order->next != SLOT_NONE)
             return order->next;
-        key = bitmap_next(ladder_of(core, s, side), core->level_words, ladder_key(s, side, order->price));
+        key = bitmap_next(ladder_of(core, s, ladder), core->level_words, key_of(core, s, ladder, slot));
     }
-    return key == LEVEL_NONE ? SLOT_NONE : levels_of(core, s, side)[key].head;
+    return key == LEVEL_NONE ? SLOT_NONE : levels_of(core, s, ladder)[key].head;
 }
 
-u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 key_max, u64 enough) {
+u64 orders_walk(const struct core *core, const struct symbol *s, u64 slot) {
+    u64 ladder = BID;
+    if (slot != SLOT_NONE) {
+        const struct order *order = &orders_of(core, s)[slot];
+        u64 facts = order->facts >> 32;
+        if (facts & FACT_DORMANT)
+            return order->next;
+        ladder = order_side(order) + (facts & FACT_WAITING ? STOP_BUY : 0);
+        slot = ladder_walk(core, s, ladder++, slot);
+    }
+    for (; slot == SLOT_NONE && ladder < LADDERS; ladder++)
+        slot = ladder_walk(core, s, ladder, SLOT_NONE);
+    return slot != SLOT_NONE ? slot : s->dormant_head;
+}
+
+u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 key_min, u64 key_max, u64 enough) {
     const u64 *ladder = ladder_of(core, s, side);
     const struct level *levels = levels_of(core, s, side);
-    u64 lots = 0;
-    u64 key = s->best[side];
+    u64 lots = 0, key = s->best[side];
+    if (key < key_min)
+        return 0;
     while (key <= key_max && key != LEVEL_NONE && lots < enough) {
-        lots += levels[key].lots; /* below 2^58: a symbol has at most 2^18 orders of 2^40 lots */
+        lots += levels[key].lots + levels[key].hidden; /* below 2^58: a symbol has at most 2^18 orders of 2^40 lots */
         key = bitmap_next(ladder, core->level_words, key);
     }
     return lots;

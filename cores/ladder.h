@@ -1,8 +1,9 @@
-/* The price ladder of one symbol: two sides of FIFO levels.
+/* The price ladders of one symbol: two sides of FIFO levels, and two more of waiting stops by their stop price.
  *
  * A level's key is mirrored per side so that better is lower on both: bids count down from max_ticks, asks up from
  * min_ticks. An incoming order may trade with the other side's levels whose key is at most its own price's key on that
- * side. The best key of a side is kept in the symbol; the bitmap finds the next one when a level empties.
+ * side. The best key of a side is kept in the symbol; the bitmap finds the next one when a level empties. Of the stops
+ * the first to come due has the lowest key: buys count up like asks, sells down like bids.
  */
 #ifndef FIX_VENUE_LADDER_H
 #define FIX_VENUE_LADDER_H
@@ -17,11 +18,20 @@ static inline u64 ladder_price(const struct symbol *s, u64 side, u64 key) {
     return side == BID ? s->max_ticks - key : s->min_ticks + key;
 }
 
+/* Key of a stop price on STOP_BUY or STOP_SELL, and back. */
+static inline u64 stop_key(const struct symbol *s, u64 ladder, u64 stop) {
+    return ladder_key(s, STOP_SELL - ladder, stop);
+}
+static inline u64 stop_price(const struct symbol *s, u64 ladder, u64 key) {
+    return ladder_price(s, STOP_SELL - ladder, key);
+}
+
 static inline u64 order_side(const struct order *order) {
     return (order->facts & 0xff) - 1;
 }
 
-/* Appends the order in `slot` (its words but the links are written) to the level of `key`, making it if need be. */
+/* Appends the order in `slot` (its words but the links are written) to the level of `key`, making it if need be. What the
+ * order hides, the caller adds. */
 HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
     u64 *ladder = ladder_of(core, s, side);
@@ -38,6 +48,7 @@ HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 
     level->head = slot;
     level->tail = slot;
     level->lots = order->leaves;
+    level->hidden = 0;
     bitmap_set(ladder, core->level_words, key);
     if (key < s->best[side]) /* LEVEL_NONE is the largest number */
         s->best[side] = key;
@@ -46,10 +57,10 @@ HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 
 /* Clears the bit of a level that has emptied and finds the best one again. Returns 0, so that it can be a last call. */
 u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key);
 
-/* Takes the order out of its level; its words stay as they are. Returns 0, so that it can be a last call. */
-HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+/* Takes the order out of the level of `key`; its words stay as they are. Returns 0, so that it can be a last call. */
+HOT u64 ladder_unlink_at(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
-    u64 key = ladder_key(s, side, order->price), prev = order->prev, next = order->next;
+    u64 prev = order->prev, next = order->next;
     struct level *level = &levels_of(core, s, side)[key];
     if ((prev & next) == SLOT_NONE) /* neither: a slot has fewer bits */
         return ladder_drop_level(core, s, side, key);
@@ -65,14 +76,22 @@ HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 s
     return 0;
 }
 
+HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
+    return ladder_unlink_at(core, s, side, ladder_key(s, side, orders_of(core, s)[slot].price), slot);
+}
+
 /* The less common ways of taking an order slot: its word has emptied (bitmap_drop_first did it), or it is not the lowest.
  * Here and not beside its caller, so that a compiler cannot see the constant result and undo the last call. */
 u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot);
 
-/* The slot after `slot` in the walk of a side: best level first, first in first. SLOT_NONE starts and ends it. */
-u64 ladder_walk(const struct core *core, const struct symbol *s, u64 side, u64 slot);
+/* The slot after `slot` in the walk of a ladder: best level first, first in first. SLOT_NONE starts and ends it. */
+u64 ladder_walk(const struct core *core, const struct symbol *s, u64 ladder, u64 slot);
 
-/* Lots on a side at keys up to `key_max`, counted until `enough`. */
-u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 key_max, u64 enough);
+/* The same in the walk of all open orders: bids, asks, waiting buys, waiting sells, dormant. */
+u64 orders_walk(const struct core *core, const struct symbol *s, u64 slot);
+
+/* Lots on a side from its best key on, hidden ones included, while keys are in `key_min`..`key_max`; counted until
+ * `enough`. */
+u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 key_min, u64 key_max, u64 enough);
 
 #endif

@@ -26,7 +26,13 @@ int core_find_order(const struct core *core, u64 symbol, u64 order_id, struct or
     if (order->id != order_id)
         return 0;
     view->order_id = order->id;
-    view->leaves_lots = order->leaves;
+    u64 is_cold = order->facts >> 32 & FACT_COLD;
+    const struct cold *cold = &colds_of(core, s)[slot];
+    view->hidden_lots = is_cold ? cold->hidden : 0;
+    view->display_lots = is_cold ? cold->display : 0;
+    view->stop_ticks = is_cold ? cold->stop : 0;
+    view->expiry_ns = is_cold ? cold->expiry_ns : 0;
+    view->leaves_lots = order->leaves + view->hidden_lots;
     view->price_ticks = order->price;
     view->cum_lots = order->cum;
     view->owner = order->owner;
@@ -54,6 +60,33 @@ u64 core_best_price(const struct core *core, u64 symbol, enum side side, u64 *pr
 u64 core_open_orders(const struct core *core, u64 symbol) {
     const struct symbol *s = symbol_named(core, symbol);
     return s == 0 ? 0 : s->order_count;
+}
+
+u64 core_phase(const struct core *core, u64 symbol) {
+    const struct symbol *s = symbol_named(core, symbol);
+    return s == 0 ? PHASE_CLOSED : s->phase;
+}
+
+u64 core_last_price(const struct core *core, u64 symbol, u64 *reference_ticks) {
+    const struct symbol *s = symbol_named(core, symbol);
+    *reference_ticks = s == 0 ? 0 : s->reference_ticks;
+    return s == 0 ? 0 : s->last_ticks;
+}
+
+u64 core_expiry_next(const struct core *core, u64 symbol) {
+    const struct symbol *s = symbol_named(core, symbol);
+    return s == 0 ? ~0ull : s->expiry_next;
+}
+
+u64 core_indicative(const struct core *core, u64 symbol, struct indicative *indicative) {
+    const struct symbol *s = symbol_named(core, symbol);
+    if (s != 0 && phase_is_call(s->phase))
+        return uncross_find(core, s, indicative);
+    indicative->price_ticks = 0;
+    indicative->qty_lots = 0;
+    indicative->surplus_lots = 0;
+    indicative->surplus_side = SIDE_NONE;
+    return 0;
 }
 
 u64 core_supply(const struct core *core, u64 asset) {

@@ -15,25 +15,33 @@ import numpy as np
 from cores._arrays import Commands, Events, Words, commands_of, slots_of
 from cores.records import (
     AMOUNT_MAX,
+    COLLAR_BP_MAX,
     COMMAND,
     EVENT,
     FEE_BP_MAX,
+    ICEBERG_TRANCHES_MAX,
+    KILLED_SESSIONS_MAX,
     ORDER_SLOT_NONE,
     QTY_LOTS_MAX,
     SEQ_MAX,
     STATE_VERSION,
-    CommandFlag,
     CoreConfig,
+    Fact,
     Invariant,
     MissingError,
     OrderView,
     OrdType,
+    Phase,
     SequenceError,
     Side,
+    Smp,
     StateError,
     Tif,
 )
-from cores.rules import Account, Book, Command, Order, Symbol, Terms
+from cores.rules import TIFS, Account, Book, Command, Order, Symbol, Terms
+from cores.rules_auction import Indicative, indicative
+from cores.rules_ledger import signed32
+from cores.rules_state import STOPS
 
 WORD = 0xFFFFFFFFFFFFFFFF
 HALF = 0xFFFFFFFF
@@ -122,6 +130,8 @@ class Core:
         for account in book.accounts.values():
             if not self._account_is_valid(account):
                 return Invariant.ACCOUNT
+            if not self._limits_are_valid(account):
+                return Invariant.LIMITS
             if not all(self._position_is_valid(p.balance, p.hold, p.credit) for p in account.positions):
                 return Invariant.FUNDS
         return None if book.partial else self._money_broken()
@@ -129,32 +139,69 @@ class Core:
     def _symbol_broken(self, symbol: Symbol) -> Invariant | None:
         if self.book.instrument_reason(symbol.terms):
             return Invariant.INSTRUMENT
+        if not self._market_is_valid(symbol):
+            return Invariant.INSTRUMENT
         walked: dict[int, Order] = {}
         for side in (Side.BUY, Side.SELL):
             for price, queue in symbol.levels(side).items():
                 if not queue or any(o.price_ticks != price or o.side != side for o in queue.values()):
                     return Invariant.LINKS
+                if any(o.waiting or o.dormant for o in queue.values()):
+                    return Invariant.LINKS
                 walked.update(queue)
+            for price, queue in symbol.stops(side).items():
+                if not queue or any(o.stop_ticks != price or o.side != side for o in queue.values()):
+                    return Invariant.LINKS
+                if not all(o.waiting for o in queue.values()):
+                    return Invariant.LINKS
+                walked.update(queue)
+        if not all(order.dormant for order in symbol.dormant.values()):
+            return Invariant.LINKS
+        walked.update(symbol.dormant)
         if walked != symbol.orders or set(symbol.free_slots) | set(walked) != set(range(self.config.orders)):
             return Invariant.SLOTS
         if len(symbol.free_slots) + len(walked) != self.config.orders:
             return Invariant.SLOTS
         if not all(self._order_is_valid(symbol, order) for order in walked.values()):
             return Invariant.ORDER
-        best_bid, best_ask = symbol.best(Side.BUY), symbol.best(Side.SELL)
-        if best_bid is not None and best_ask is not None and best_bid >= best_ask:
+        if symbol.phase == Phase.CONTINUOUS and not self._is_continuous(symbol):
             return Invariant.CROSSED
         return None
+
+    @staticmethod
+    def _is_continuous(symbol: Symbol) -> bool:
+        """Nothing crossed, nothing without a price or for an auction only in the book, no stop due."""
+        orders = [order for side in (Side.BUY, Side.SELL) for order in symbol.walk(side)]
+        stops = [order for side in (Side.BUY, Side.SELL) for order in symbol.walk_stops(side)]
+        return (
+            not symbol.crossed
+            and not any(order.unpriced or order.tif in (Tif.AT_OPEN, Tif.AT_CLOSE) for order in orders)
+            and not any(symbol.last_ticks and symbol.due(order, symbol.last_ticks) for order in stops)
+        )
+
+    @staticmethod
+    def _market_is_valid(symbol: Symbol) -> bool:
+        prices = (symbol.last_ticks, symbol.reference_ticks)
+        return (
+            0 <= symbol.phase <= max(Phase)
+            and all(price == 0 or symbol.terms.contains(price) for price in prices)
+            and max(symbol.dynamic_bp, symbol.static_bp) <= COLLAR_BP_MAX
+            and symbol.order_qty_max <= QTY_LOTS_MAX
+            and symbol.order_value_max <= AMOUNT_MAX
+        )
 
     def _money_broken(self) -> Invariant | None:
         book = self.book
         needed: dict[tuple[int, int], int] = {}
+        count = dict.fromkeys(book.accounts, 0)
         for symbol in book.symbols.values():
             for order in symbol.orders.values():
-                taker_bp = book.accounts[order.account].taker_bp
                 key = order.account, symbol.hold_asset(order.side)
-                hold = symbol.hold(order.side, order.price_ticks, order.leaves, taker_bp)
+                hold = symbol.hold_of(order, book.accounts[order.account].taker_bp)
                 needed[key] = needed.get(key, 0) + hold
+                count[order.account] += 1
+        if any(account.open_orders != count[number] for number, account in book.accounts.items()):
+            return Invariant.LIMITS
         for asset in range(self.config.assets):
             positions = [account.positions[asset] for account in book.accounts.values()]
             for number, account in book.accounts.items():
@@ -168,25 +215,60 @@ class Core:
         return None
 
     def _order_is_valid(self, symbol: Symbol, order: Order) -> bool:
-        terms = symbol.terms
-        return (
+        terms, account = symbol.terms, self.book.accounts.get(order.account)
+        waiting_stop = order.ord_type == OrdType.STOP and order.waiting
+        in_form = (
             0 < order.order_id >> 24 <= self.book.last_seq
             and order.side in (Side.BUY, Side.SELL)
-            and order.ord_type == OrdType.LIMIT
-            and order.tif in (Tif.DAY, Tif.GTC)
-            and order.flags in (0, CommandFlag.POST_ONLY)
-            and order.leaves >= 1
+            and order.ord_type in TIFS
+            and order.tif in TIFS[OrdType(order.ord_type)] - {Tif.IOC, Tif.FOK}
+            and order.flags < 1 << 7
+            and 1 <= order.shown <= order.leaves
             and order.leaves + order.cum <= QTY_LOTS_MAX
-            and terms.min_ticks <= order.price_ticks <= terms.max_ticks
+            and (order.price_ticks == 0 if waiting_stop else terms.contains(order.price_ticks))
             and order.account < self.book.account_count
-            and symbol.notional(order.price_ticks, order.leaves) <= AMOUNT_MAX
             and order.leaves * terms.lot_size <= AMOUNT_MAX
+        )
+        if not in_form:
+            return False
+        if not waiting_stop and symbol.cost(order.price_ticks, order.leaves, 0) > AMOUNT_MAX:
+            return False
+        return self._extras_are_valid(symbol, order) and (account is None or order.account == account.number)
+
+    @staticmethod
+    def _extras_are_valid(symbol: Symbol, order: Order) -> bool:
+        """What only some orders have: a display, a stop price, an expiry, a state of waiting."""
+        stop = order.ord_type in STOPS
+        unpriced_types = (OrdType.MARKET, OrdType.STOP, OrdType.MARKET_TO_LIMIT)
+        return (
+            (symbol.terms.contains(order.stop_ticks) if stop else order.stop_ticks == 0)
+            and (not order.display or order.ord_type == OrdType.LIMIT)
+            and (not order.display or order.dormant or order.shown <= order.display)
+            and (not order.dormant or order.hidden == 0)
+            and (not order.display or order.display * ICEBERG_TRANCHES_MAX >= order.leaves)
+            and (order.display > 0 or order.hidden == 0)
+            and (order.tif == Tif.GTD) == (order.expiry_ns > 0)
+            and (stop or not order.waiting)
+            and (order.tif == Tif.AT_CLOSE or not order.dormant)
+            and (not order.unpriced or order.ord_type in unpriced_types)
+            and (not order.unpriced or order.price_ticks == symbol.collar_end(order.side))
         )
 
     @staticmethod
     def _account_is_valid(account: Account) -> bool:
-        frozen = account.flags in (0, CommandFlag.ACCOUNT_FROZEN)
-        return frozen and account.maker_bp <= account.taker_bp <= FEE_BP_MAX
+        fees = -FEE_BP_MAX <= account.maker_bp <= account.taker_bp and 0 <= account.taker_bp <= FEE_BP_MAX
+        return 0 <= account.flags <= 3 and fees and account.smp_mode <= max(Smp) and not account.smp_group >> 32
+
+    def _limits_are_valid(self, account: Account) -> bool:
+        unset = account.duplicate_ns != 0 or account.last_order == (0, 0, 0, 0)
+        return (
+            account.member < self.book.account_count
+            and max(account.open_orders_max, account.messages_max) <= QTY_LOTS_MAX
+            and account.messages <= account.messages_max
+            and (account.messages > 0 or account.messages_start_ns == 0)
+            and account.duplicate_ns <= AMOUNT_MAX
+            and unset
+        )
 
     @staticmethod
     def _position_is_valid(balance: int, hold: int, credit: int) -> bool:
@@ -197,12 +279,13 @@ class Core:
 
     def walk_config(self) -> Words:
         """Slots of the configuration, counters and supplies, as (n, 8) words."""
-        book = self.book
+        book, killed = self.book, sorted(self.book.killed_sessions)
         return _words(
             [
                 (STATE_VERSION, *self.config.words()),
-                (book.last_seq, book.last_time_ns, book.symbol_count, book.account_count),
+                (book.last_seq, book.last_time_ns, book.symbol_count, book.account_count, len(killed)),
                 *((asset, book.supply[asset], book.credit[asset]) for asset in range(self.config.assets)),
+                *(tuple(killed[i : i + 7]) for i in range(0, len(killed), 7)),
             ]
         )
 
@@ -211,27 +294,34 @@ class Core:
         symbol = self.book.symbols.get(number)
         if symbol is None:
             return _words([])
-        t = symbol.terms
-        head = (number, t.base | t.quote << 32, t.lot_size, t.tick_value, t.min_ticks, t.max_ticks, len(symbol.orders))
-        orders = [
-            (o.order_id, o.leaves, o.price_ticks, o.cum, o.account | o.session << 32, o.facts)
-            for side in (Side.BUY, Side.SELL)
-            for o in symbol.walk(side)
-        ]
-        return _words([head, *orders])
+        t, rows = symbol.terms, []
+        for o in symbol.walk_all():
+            rows.append((o.order_id, o.shown, o.price_ticks, o.cum, o.account | o.session << 32, o.facts))
+            if o.cold:
+                rows.append((o.hidden, o.display, o.stop_ticks, o.expiry_ns, 0, 0))
+        head = (number, t.base | t.quote << 32, t.lot_size, t.tick_value, t.min_ticks, t.max_ticks, len(rows) + 1)
+        market = (symbol.phase, symbol.last_ticks, symbol.reference_ticks, symbol.dynamic_bp | symbol.static_bp << 32,
+                  symbol.order_qty_max, symbol.order_value_max)  # fmt: skip
+        return _words([head, market, *rows])
 
     def walk_account(self, number: int) -> Words:
         """Slots of an account and its positions; empty when it does not exist here."""
         account = self.book.accounts.get(number)
         if account is None:
             return _words([])
-        positions = [
-            (asset, p.balance, p.hold, p.credit)
-            for asset, p in enumerate(account.positions)
-            if p.balance or p.hold or p.credit
+        a = account
+        limits = (a.open_orders, a.open_orders_max, a.messages_max, a.messages, a.messages_start_ns, a.restricted,
+                  a.duplicate_ns)  # fmt: skip
+        rows: list[tuple[int, ...]] = [limits]
+        if a.duplicate_ns:
+            rows.append(a.last_order)
+        rows += [
+            (asset, p.balance, p.hold, p.credit, p.gross_max)
+            for asset, p in enumerate(a.positions)
+            if p.balance or p.hold or p.credit or p.gross_max
         ]
-        fees = account.maker_bp | account.taker_bp << 32
-        return _words([(number, account.flags, fees, len(positions)), *positions])
+        fees = a.maker_bp & HALF | a.taker_bp << 32
+        return _words([(number, a.flags, fees, len(rows), a.member, a.smp_group, a.smp_mode), *rows])
 
     def snapshot(self) -> bytes:
         """The whole state as bytes: equal states give equal bytes, from either implementation."""
@@ -253,7 +343,8 @@ class Core:
         except ValueError as error:
             raise StateError(f"snapshot: its first slot is no configuration ({error})") from error
         core = cls(config)
-        done = 2 + config.assets
+        killed = int(slots[1, 4]) if len(slots) > 1 else 0
+        done = 2 + config.assets + -(-killed // 7)
         core.restore_config(slots[:done])
         for restore, counts, word in (
             (core.restore_symbol, core.symbol_count, 6),
@@ -275,15 +366,21 @@ class Core:
     def restore_config(self, slots: Any) -> None:
         """First step of a piecewise restore: the slots of `walk_config`."""
         rows, book = slots_of(slots).tolist(), self.book
-        fresh = not self.restoring and book.last_seq == 0 and len(rows) == 2 + self.config.assets
+        base = 2 + self.config.assets
+        fresh = not self.restoring and book.last_seq == 0 and len(rows) >= base
         self.usable = self.restoring = False
         self._expect(fresh and rows[0] == [STATE_VERSION, *self.config.words(), 0, 0], "configuration")
-        last_seq, time_ns, symbols, accounts, *zeros = rows[1]
+        last_seq, time_ns, symbols, accounts, killed, *zeros = rows[1]
         self._expect(last_seq <= SEQ_MAX and symbols <= self.config.symbols and not any(zeros), "configuration")
-        self._expect(1 <= accounts <= self.config.accounts, "configuration")
-        for asset, (number, supply, credit, *rest) in enumerate(rows[2:]):
+        self._expect(1 <= accounts <= self.config.accounts and killed <= KILLED_SESSIONS_MAX, "configuration")
+        for asset, (number, supply, credit, *rest) in enumerate(rows[2:base]):
             self._expect(number == asset and supply + credit <= AMOUNT_MAX and not any(rest), "configuration")
             book.supply[asset], book.credit[asset] = supply, credit
+        words = [word for row in rows[base:] for word in row[:7]]
+        self._expect(len(rows) == base + -(-killed // 7) and not any(row[7] for row in rows[base:]), "configuration")
+        self._expect(words[:killed] == sorted(set(words[:killed])) and not any(words[killed:]), "configuration")
+        self._expect(not words or max(words) <= 0xFFFF, "configuration")
+        book.killed_sessions = set(words[:killed])
         book.last_seq, book.last_time_ns, book.symbol_count, book.account_count = last_seq, time_ns, symbols, accounts
         book.accounts.clear()
         self.restoring = True
@@ -294,34 +391,76 @@ class Core:
         what = "symbol"
         self._expect(bool(rows) and self._may_restore(rows[0][0], book.symbols, book.symbol_count, 0), what)
         number, assets, lot_size, tick_value, low, high, count, zero = rows[0]
-        self._expect(count == len(rows) - 1 and count <= self.config.orders and zero == 0, what)
+        self._expect(count == len(rows) - 1 and count >= 1 and zero == 0, what)
         terms = Terms(assets & HALF, assets >> 32, lot_size, tick_value, low, high)
         self._expect(not book.instrument_reason(terms), what)
         symbol = book.symbol_create(number, terms)
-        for order_id, leaves, price, cum, owner, facts, *zeros in rows[1:]:
-            order = Order(order_id, facts & 0xFF, price, leaves, cum, owner & HALF, owner >> 32 & 0xFFFF,
-                          facts >> 8 & 0xFF, facts >> 16 & 0xFF, facts >> 24)  # fmt: skip
-            self._expect(order.slot in symbol.free_slots and not any(zeros) and owner >> 48 == 0, what)
-            self._expect(self._order_is_valid(symbol, order), what)
+        symbol.phase, symbol.last_ticks, symbol.reference_ticks, collars, *limits, zero, _ = rows[1]
+        symbol.dynamic_bp, symbol.static_bp = collars & HALF, collars >> 32
+        symbol.order_qty_max, symbol.order_value_max = limits
+        left = rows[2:]
+        while left:
+            order, used = self._order_from(left)
+            self._expect(order.slot in symbol.free_slots and self._order_is_valid(symbol, order), what)
             symbol.free_slots.remove(order.slot)
             symbol.orders[order.slot] = order
             symbol.append(order)
+            left = left[used:]
         self._expect(self.walk_symbol(number).tolist() == rows and self._symbol_broken(symbol) is None, what)
+
+    def _order_from(self, rows: list[list[int]]) -> tuple[Order, int]:
+        """The order of the first slot or two, and how many they are."""
+        order_id, shown, price, cum, owner, facts, *_ = rows[0]
+        fact, used, cold = facts >> 32, 1, [0, 0, 0, 0]
+        if fact & Fact.COLD:
+            self._expect(len(rows) > 1, "symbol")
+            used, cold = 2, rows[1][:4]
+        hidden, display, stop, expiry = cold
+        self._expect(owner >> 48 == 0, "symbol")
+        return Order(
+            order_id=order_id,
+            side=facts & 0xFF,
+            price_ticks=price,
+            leaves=shown + hidden,
+            cum=cum,
+            account=owner & HALF,
+            session=owner >> 32 & 0xFFFF,
+            ord_type=facts >> 8 & 0xFF,
+            tif=facts >> 16 & 0xFF,
+            flags=facts >> 24 & 0xFF,
+            display=display,
+            stop_ticks=stop,
+            expiry_ns=expiry,
+            shown=shown,
+            waiting=bool(fact & Fact.WAITING),
+            dormant=bool(fact & Fact.DORMANT),
+            unpriced=bool(fact & Fact.UNPRICED),
+        ), used
 
     def restore_account(self, slots: Any) -> None:
         """The slots of one `walk_account`; in ascending order of number."""
         rows, book = slots_of(slots).tolist(), self.book
         what = "account"
         self._expect(bool(rows) and self._may_restore(rows[0][0], book.accounts, book.account_count, 1), what)
-        number, flags, fees, *_ = rows[0]
+        self._expect(len(rows) > 1, what)
+        number, flags, fees, _, member, group, mode, _ = rows[0]
         account = book.account_create(number)
-        account.flags, account.maker_bp, account.taker_bp = flags, fees & HALF, fees >> 32
-        self._expect(self._account_is_valid(account), what)
-        for asset, balance, hold, credit, *_ in rows[1:]:
-            self._expect(asset < self.config.assets, what)
+        account.flags, account.maker_bp, account.taker_bp = flags, signed32(fees & HALF), fees >> 32
+        account.member, account.smp_group, account.smp_mode = member, group, mode
+        (account.open_orders, account.open_orders_max, account.messages_max, account.messages,
+         account.messages_start_ns, account.restricted, account.duplicate_ns, _) = rows[1]  # fmt: skip
+        positions = rows[2:]
+        if account.duplicate_ns:
+            self._expect(len(rows) > 2, what)
+            account.last_order = tuple(rows[2][:4])
+            positions = rows[3:]
+        self._expect(self._account_is_valid(account) and self._limits_are_valid(account), what)
+        for asset, balance, hold, credit, gross, *_ in positions:
+            self._expect(asset < self.config.assets and gross <= AMOUNT_MAX, what)
             self._expect(self._position_is_valid(_signed(balance), hold, credit), what)
             position = account.positions[asset]
             position.balance, position.hold, position.credit = _signed(balance), hold, credit
+            position.gross_max = gross
         self._expect(self.walk_account(number).tolist() == rows, what)
 
     def restore_end(self) -> None:
@@ -393,6 +532,11 @@ class Core:
             ord_type=order.ord_type,
             tif=order.tif,
             flags=order.flags,
+            facts=order.fact,
+            hidden_lots=order.hidden,
+            display_lots=order.display,
+            stop_ticks=order.stop_ticks,
+            expiry_ns=order.expiry_ns,
         )
 
     def depth(self, symbol: int, book_side: int, levels_max: int = 10) -> list[tuple[int, int]]:
@@ -401,7 +545,7 @@ class Core:
         if found is None or book_side not in (Side.BUY, Side.SELL):
             return []
         levels = list(found.levels(book_side).items())[:levels_max]
-        return [(price, sum(order.leaves for order in queue.values())) for price, queue in levels]
+        return [(price, sum(order.shown for order in queue.values())) for price, queue in levels]
 
     def open_orders(self, symbol: int) -> int:
         found = self.book.symbols.get(symbol)
@@ -417,3 +561,23 @@ class Core:
 
     def supply(self, asset: int) -> int:
         return self.book.supply[asset] if asset < self.config.assets else 0
+
+    def phase(self, symbol: int) -> int:
+        """The phase of a symbol; CLOSED when there is none."""
+        found = self.book.symbols.get(symbol)
+        return found.phase if found else Phase.CLOSED
+
+    def last_price(self, symbol: int) -> tuple[int, int]:
+        """(last price, reference price) in ticks; 0 is none."""
+        found = self.book.symbols.get(symbol)
+        return (found.last_ticks, found.reference_ticks) if found else (0, 0)
+
+    def expiry_next(self, symbol: int) -> int:
+        """The first expiry of a GTD order in ns; 2^64 - 1 when there is none."""
+        found = self.book.symbols.get(symbol)
+        return found.expiry_next() if found else WORD
+
+    def indicative(self, symbol: int) -> Indicative:
+        """(price_ticks, qty_lots, surplus_lots, surplus_side) of an uncross of the book as it is; zeros: no trade."""
+        found = self.book.symbols.get(symbol)
+        return indicative(found) if found else Indicative()

@@ -1,217 +1,51 @@
-"""The rules of the core in plain Python: their specification, and with reference.py the oracle of its tests.
+"""The rules of the core in plain Python: with reference.py the oracle of its tests.
 
 Why: a reader should be able to check a rule without reading C, and a second implementation finds what tests of one
 cannot. It gives the same events, slots and snapshots as the C core, byte for byte. It must never be clever: where a
-rule can be written as the sentence that describes it, it is.
-
-The rules in one place:
-
-* A command is numbered and timed by the sequencer; a wrong number or a time that goes backwards is no rule of the
-  market but a broken journal, and stops the core (SequenceError).
-* A command is checked in full before anything changes; the first rule that it breaks is its reject reason.
-* Price-time priority. Trades happen at the resting order's price.
-* An order's id is its command's number and the lowest free slot of its symbol; a replaced order keeps its id.
-* Money never appears: fees move to account 0, balances of an asset sum to what was deposited less what was withdrawn.
-* Open orders hold what they may cost at most: a buy its notional and the taker fee on it, a sell its base units.
+rule can be written as the sentence that describes it, it is. The sentences are in spec/matching_rules.md, and their
+numbers stand beside the functions: here NEW, CANCEL, REPLACE, MASS_CANCEL and TIME; phases and the uncross in
+rules_auction.py, trading and stops in rules_matching.py, accounts and limits in rules_ledger.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
-from sortedcontainers import SortedDict, SortedList
+from collections.abc import Callable
 
 from cores.records import (
     AMOUNT_MAX,
-    FEE_BP_MAX,
-    ORDER_SLOT_NONE,
-    PRICE_TICKS_MAX,
+    FLAG_SMP_SHIFT,
+    ICEBERG_TRANCHES_MAX,
     QTY_LOTS_MAX,
     CommandFlag,
     CommandKind,
-    CoreConfig,
     EventFlag,
     EventKind,
-    MissingError,
     OrdType,
+    Phase,
     Reason,
     Side,
+    Smp,
     Tif,
 )
+from cores.rules_auction import Auction, indicative
+from cores.rules_matching import RESTING_TIFS
+from cores.rules_state import STOPS, Account, Command, Order, Symbol, Terms, fee, opposite
+
+__all__ = ["Account", "Book", "Command", "Order", "Symbol", "Terms", "fee", "indicative"]
+
+TIFS = {
+    OrdType.LIMIT: set(Tif),
+    OrdType.MARKET: {Tif.DAY, Tif.AT_OPEN, Tif.IOC, Tif.FOK, Tif.AT_CLOSE},
+    OrdType.STOP: set(RESTING_TIFS),
+    OrdType.STOP_LIMIT: set(RESTING_TIFS),
+    OrdType.MARKET_TO_LIMIT: set(RESTING_TIFS),
+}
+AUCTION_TIFS = (Tif.AT_OPEN, Tif.AT_CLOSE)
+FLAGS_OF_NEW = CommandFlag.POST_ONLY | CommandFlag.SLIDE | CommandFlag.ALL_OR_NONE | 7 << FLAG_SMP_SHIFT
 
 
-class Command(NamedTuple):
-    """One record of dtype COMMAND as Python integers."""
-
-    kind: int
-    side: int
-    ord_type: int
-    tif: int
-    flags: int
-    precheck: int
-    symbol: int
-    seq: int
-    time_ns: int
-    account: int
-    session: int
-    asset: int
-    order_id: int
-    price_ticks: int
-    qty_lots: int
-    aux: int
-
-
-@dataclass
-class Position:
-    """What an account has in one asset. Available is balance + credit - hold and is never negative."""
-
-    balance: int = 0
-    hold: int = 0
-    credit: int = 0
-
-    @property
-    def available(self) -> int:
-        return self.balance + self.credit - self.hold
-
-
-@dataclass
-class Account:
-    number: int
-    positions: list[Position]
-    flags: int = 0
-    maker_bp: int = 0
-    taker_bp: int = 0
-
-    @property
-    def frozen(self) -> bool:
-        return bool(self.flags & CommandFlag.ACCOUNT_FROZEN)
-
-
-@dataclass
-class Order:
-    """An open order, or one on its way into the book."""
-
-    order_id: int
-    side: int
-    price_ticks: int
-    leaves: int
-    cum: int
-    account: int
-    session: int
-    ord_type: int = OrdType.LIMIT
-    tif: int = Tif.DAY
-    flags: int = 0
-
-    @property
-    def slot(self) -> int:
-        return self.order_id & ORDER_SLOT_NONE
-
-    @property
-    def facts(self) -> int:
-        return self.side | self.ord_type << 8 | self.tif << 16 | self.flags << 24
-
-
-@dataclass
-class Terms:
-    """Of an instrument: lot_size base units a lot, tick_value quote units for one lot at one tick."""
-
-    base: int
-    quote: int
-    lot_size: int
-    tick_value: int
-    min_ticks: int
-    max_ticks: int
-
-
-@dataclass
-class Symbol:
-    """An instrument and its book: per side, levels by price, each a queue in order of arrival."""
-
-    number: int
-    terms: Terms
-    free_slots: SortedList
-    orders: dict[int, Order] = field(default_factory=dict)
-    bids: SortedDict = field(default_factory=lambda: SortedDict(lambda price: -price))
-    asks: SortedDict = field(default_factory=SortedDict)
-
-    def levels(self, side: int) -> SortedDict:
-        return self.bids if side == Side.BUY else self.asks
-
-    def best(self, side: int) -> int | None:
-        levels = self.levels(side)
-        return levels.peekitem(0)[0] if levels else None
-
-    def walk(self, side: int) -> Iterator[Order]:
-        """A side's orders, best price first, first in first within a price."""
-        for queue in list(self.levels(side).values()):
-            yield from list(queue.values())
-
-    def append(self, order: Order) -> None:
-        self.levels(order.side).setdefault(order.price_ticks, {})[order.slot] = order
-
-    def unlink(self, order: Order) -> None:
-        levels = self.levels(order.side)
-        del levels[order.price_ticks][order.slot]
-        if not levels[order.price_ticks]:
-            del levels[order.price_ticks]
-
-    def forget(self, order: Order) -> None:
-        del self.orders[order.slot]
-        self.free_slots.add(order.slot)
-
-    def crosses(self, side: int, price: int | None) -> bool:
-        """Whether an order of this side and limit (None: market) may trade with the other side's best."""
-        other = self.best(opposite(side))
-        if other is None:
-            return False
-        return price is None or (other <= price if side == Side.BUY else other >= price)
-
-    def notional(self, price: int, lots: int) -> int:
-        return price * lots * self.terms.tick_value
-
-    def hold(self, side: int, price: int, leaves: int, taker_bp: int) -> int:
-        """What an open order needs at most: a sell its base units, a buy its notional and the higher fee on it."""
-        if side == Side.SELL:
-            return leaves * self.terms.lot_size
-        notional = self.notional(price, leaves)
-        return notional + fee(notional, taker_bp)
-
-    def hold_asset(self, side: int) -> int:
-        return self.terms.base if side == Side.SELL else self.terms.quote
-
-
-def opposite(side: int) -> int:
-    return Side.SELL if side == Side.BUY else Side.BUY
-
-
-def fee(notional: int, bp: int) -> int:
-    """Rounded down, in the member's favour; so the fees of an order's fills never exceed the fee in its hold."""
-    return notional * bp // 10000
-
-
-class Book:
+class Book(Auction):
     """State and rules of the core, one command at a time; `reference.Core` gives it the interface of the binding."""
-
-    def __init__(self, config: CoreConfig, partial: tuple[int, int] | None = None) -> None:
-        self.config = config
-        self.room = partial or (config.symbols, config.accounts)
-        self.partial = partial is not None
-        self.last_seq = 0
-        self.last_time_ns = 0
-        self.symbol_count = 0
-        self.account_count = 0
-        self.symbols: dict[int, Symbol] = {}
-        self.accounts: dict[int, Account] = {}
-        self.supply = [0] * config.assets
-        self.credit = [0] * config.assets
-        self.touched_symbols: set[int] = set()
-        self.touched_accounts: set[int] = set()
-        self.events: list[tuple[int, ...]] = []
-        if not self.partial:
-            self.account_create(0)
-            self.account_count = 1
 
     # ---- one command ----
 
@@ -234,6 +68,7 @@ class Book:
             CommandKind.REPLACE: self.replace,
             CommandKind.MASS_CANCEL: self.mass_cancel,
             CommandKind.TIME: self.time,
+            CommandKind.PHASE: self.phase,
             CommandKind.INSTRUMENT: self.instrument,
             CommandKind.ACCOUNT: self.account,
             CommandKind.LIMIT: self.limit,
@@ -243,229 +78,190 @@ class Book:
         rule = rules.get(c.kind)
         return rule(c) if rule else Reason.REJECT_UNSUPPORTED
 
-    def emit(self, kind: int, reason: int, side: int, flags: int, owner: tuple[int, int, int], order_id: int = 0,
-             price: int = 0, qty: int = 0, leaves: int = 0, aux: int = 0) -> None:  # fmt: skip
-        exec_id = self.command.seq << 24 | len(self.events)
-        self.events.append((kind, reason, side, flags, 0, self.command.symbol, exec_id, *owner, order_id, price, qty,
-                            leaves & 0xFFFFFFFFFFFFFFFF, aux))  # fmt: skip
-
-    def answer(self, kind: int, reason: int = 0, **fields: int) -> None:
-        """An event about the command itself: side, flags, symbol and owner are the command's."""
-        c = self.command
-        self.emit(kind, reason, c.side, c.flags, (c.account, c.session, c.asset), **fields)
-
-    def report(self, kind: int, reason: int, order: Order, flags: int = 0, **fields: int) -> None:
-        """An event about an order: side and owner are the order's."""
-        owner = (order.account, order.session, 0)
-        self.emit(kind, reason, order.side, flags, owner, order_id=order.order_id, **fields)
-
-    def refuse(self, c: Command, reason: int) -> None:
-        """One event per refused command; a refused NEW still gets an order id, in no slot."""
-        kind, order_id = EventKind.COMMAND_REJECTED, c.order_id
-        if c.kind == CommandKind.NEW:
-            kind, order_id = EventKind.REJECTED, c.seq << 24 | ORDER_SLOT_NONE
-        elif c.kind in (CommandKind.CANCEL, CommandKind.REPLACE):
-            kind = EventKind.CANCEL_REJECTED
-        self.answer(kind, reason, order_id=order_id, price=c.price_ticks, qty=c.qty_lots, aux=c.aux)
-
-    # ---- who is concerned ----
-
-    def touch_symbol(self, number: int) -> Symbol:
-        if number not in self.symbols:
-            raise MissingError(f"symbol {number} is not in this partial core")
-        self.touched_symbols.add(number)
-        return self.symbols[number]
-
-    def touch_account(self, number: int) -> Account:
-        if number not in self.accounts:
-            raise MissingError(f"account {number} is not in this partial core")
-        self.touched_accounts.add(number)
-        return self.accounts[number]
-
-    def parties_reason(self, c: Command) -> int:
-        """Symbol first, then account."""
-        if c.symbol >= self.symbol_count:
-            return Reason.REJECT_UNKNOWN_SYMBOL
-        self.touch_symbol(c.symbol)
-        if c.account >= self.account_count:
-            return Reason.REJECT_UNKNOWN_ACCOUNT
-        self.touch_account(c.account)
-        return Reason.NONE
-
     # ---- NEW ----
 
     def new(self, c: Command) -> int:
-        """ACCEPTED, then the fills, then CANCELLED for a remainder that may not rest."""
+        """N1..N16."""
         reason = self.parties_reason(c)
         if reason:
             return reason
         symbol, account = self.symbols[c.symbol], self.accounts[c.account]
-        reason = Reason.REJECT_ACCOUNT_FROZEN if account.frozen else self.form_reason(c)
-        reason = reason or self.terms_reason(symbol, account, c)
+        reason = self.party_reason(account, c) or self.form_reason(c) or self.values_reason(symbol, c)
+        reason = reason or self.new_phase_reason(symbol, c)
         if reason:
             return reason
-        if not symbol.free_slots:
-            return Reason.REJECT_BOOK_FULL
-        market = c.ord_type == OrdType.MARKET
-        limit = None if market else c.price_ticks
-        order = Order(c.seq << 24 | symbol.free_slots[0], c.side, limit or 0, c.qty_lots, 0, c.account, c.session,
-                      c.ord_type, c.tif, c.flags)  # fmt: skip
-        self.report(EventKind.ACCEPTED, 0, order, c.flags, price=order.price_ticks, qty=c.qty_lots, leaves=c.qty_lots,
-                    aux=c.aux)  # fmt: skip
-        reason = self.at_once_reason(symbol, account, order, limit, c.aux)
-        reason = reason or self.match(symbol, account, order, limit)
-        if order.leaves == 0:
-            return Reason.NONE
-        if not reason and (market or c.tif in (Tif.IOC, Tif.FOK)):
-            reason = Reason.CANCEL_IOC
+        price = self.price_of(symbol, c)
+        reason = self.new_limits_reason(symbol, account, c, price)
+        if not reason:
+            price, reason = self.priced_reason(symbol, account, c, price)
+        if not reason and not symbol.free_slots:
+            reason = Reason.REJECT_BOOK_FULL
         if reason:
-            self.report(EventKind.CANCELLED, reason, order, price=order.price_ticks, qty=order.leaves)
-        else:
-            symbol.free_slots.remove(order.slot)
-            symbol.orders[order.slot] = order
-            self.rest(symbol, account, order)
+            return reason
+        self.begin(symbol)
+        order = self.order_of(symbol, c, price)
+        self.report(EventKind.ACCEPTED, 0, order, c.flags, price=order.event_price, qty=c.qty_lots, leaves=c.qty_lots,
+                    aux=c.aux)  # fmt: skip
+        self.count_message(account, c)
+        self.remember(account, c)
+        self.enter(symbol, account, order, price, 0 if c.tif == Tif.GTD else c.aux)
+        self.run_stops(symbol)
         return Reason.NONE
+
+    def party_reason(self, account: Account, c: Command) -> int:
+        """N1's second half."""
+        return Reason.REJECT_ACCOUNT_FROZEN if account.frozen else self.killed_reason(account, c.session)
 
     def form_reason(self, c: Command) -> int:
-        """The rules on an order's own fields, but for its price."""
-        market = c.ord_type == OrdType.MARKET
-        tifs = {Tif.DAY, Tif.IOC, Tif.FOK} if market else {Tif.DAY, Tif.GTC, Tif.IOC, Tif.FOK}
+        """N2, N3."""
         if c.side not in (Side.BUY, Side.SELL):
             return Reason.REJECT_BAD_SIDE
-        if c.ord_type not in (OrdType.MARKET, OrdType.LIMIT):
+        if c.ord_type not in TIFS:
             return Reason.REJECT_BAD_ORD_TYPE
-        if c.tif not in tifs:
+        if c.tif not in TIFS[OrdType(c.ord_type)]:
             return Reason.REJECT_BAD_TIF
-        may_rest = not market and c.tif in (Tif.DAY, Tif.GTC)
-        if c.flags not in ((0, CommandFlag.POST_ONLY) if may_rest else (0,)):
-            return Reason.REJECT_BAD_FLAGS
+        post_only, all_or_none = c.flags & CommandFlag.POST_ONLY, c.flags & CommandFlag.ALL_OR_NONE
+        good = (
+            not c.flags & ~FLAGS_OF_NEW
+            and c.flags >> FLAG_SMP_SHIFT <= max(Smp)
+            and (not post_only or (c.ord_type == OrdType.LIMIT and c.tif in RESTING_TIFS))
+            and (not c.flags & CommandFlag.SLIDE or post_only)
+            and (not all_or_none or c.ord_type in (OrdType.LIMIT, OrdType.MARKET))
+            and (not all_or_none or (c.tif not in AUCTION_TIFS and not post_only))
+        )
+        return Reason.NONE if good else Reason.REJECT_BAD_FLAGS
+
+    def values_reason(self, symbol: Symbol, c: Command) -> int:
+        """N4, N5."""
         if not 1 <= c.qty_lots <= QTY_LOTS_MAX:
             return Reason.REJECT_BAD_QTY
-        return Reason.NONE
-
-    def terms_reason(self, symbol: Symbol, account: Account, c: Command) -> int:
-        """Collar, MinQty, notional, post-only and funds. A market order has no price to look at."""
-        terms = symbol.terms
-        if c.ord_type == OrdType.LIMIT and not terms.min_ticks <= c.price_ticks <= terms.max_ticks:
+        if c.ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT) and not symbol.terms.contains(c.price_ticks):
             return Reason.REJECT_PRICE_OUT_OF_COLLAR
-        if c.aux > c.qty_lots:
+        if c.ord_type in STOPS:
+            if not symbol.terms.contains(c.order_id):
+                return Reason.REJECT_BAD_STOP
+        elif c.order_id:
+            may_hide = c.ord_type == OrdType.LIMIT and c.tif in (*RESTING_TIFS, *AUCTION_TIFS)
+            if not may_hide or not c.order_id <= c.qty_lots <= c.order_id * ICEBERG_TRANCHES_MAX:
+                return Reason.REJECT_BAD_DISPLAY
+        if c.tif == Tif.GTD:
+            return Reason.NONE if c.aux > c.time_ns else Reason.REJECT_BAD_EXPIRY
+        may_ask = c.ord_type in (OrdType.LIMIT, OrdType.MARKET) and c.tif not in AUCTION_TIFS
+        if c.aux > c.qty_lots or (c.aux and not may_ask):
             return Reason.REJECT_BAD_MIN_QTY
-        if c.ord_type == OrdType.LIMIT:
-            return self.limit_terms_reason(symbol, account, c.side, c.price_ticks, c.qty_lots, 0, c.flags)
-        base_units = c.qty_lots * terms.lot_size
-        if base_units > AMOUNT_MAX:
-            return Reason.REJECT_NOTIONAL_TOO_LARGE
-        if c.side == Side.SELL and base_units > account.positions[terms.base].available:
-            return Reason.REJECT_INSUFFICIENT_FUNDS
         return Reason.NONE
 
-    def limit_terms_reason(self, symbol: Symbol, account: Account, side: int, price: int, lots: int, released: int,
-                           flags: int) -> int:  # fmt: skip
-        """For a NEW, and for a REPLACE that gives back the `released` hold of its order first."""
-        cost = symbol.hold(Side.BUY, price, lots, account.taker_bp)
-        if cost > AMOUNT_MAX or lots * symbol.terms.lot_size > AMOUNT_MAX:
+    def new_phase_reason(self, symbol: Symbol, c: Command) -> int:
+        """N6: P1..P3."""
+        at_once = c.tif in (Tif.IOC, Tif.FOK) or c.flags & (CommandFlag.POST_ONLY | CommandFlag.ALL_OR_NONE)
+        at_once = at_once or (c.aux and c.tif != Tif.GTD)
+        bad = (
+            symbol.phase in (Phase.CLOSED, Phase.HALT)
+            or (symbol.is_call and at_once)
+            or (c.tif == Tif.AT_OPEN and symbol.phase != Phase.PRE_OPEN)
+        )
+        return Reason.REJECT_BAD_PHASE if bad else Reason.NONE
+
+    def price_of(self, symbol: Symbol, c: Command) -> int | None:
+        """N8: the price that the order starts from; None when it has none."""
+        if c.ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT):
+            return c.price_ticks
+        if c.ord_type == OrdType.STOP:
+            return None
+        if symbol.is_call or c.tif == Tif.AT_CLOSE:
+            return symbol.collar_end(c.side)
+        return symbol.best(opposite(c.side)) if c.ord_type == OrdType.MARKET_TO_LIMIT else None
+
+    def priced_reason(self, symbol: Symbol, account: Account, c: Command, price: int | None) -> tuple[int | None, int]:
+        """N8: the order's price after a slide, and why it is refused."""
+        reason = self.notional_reason(symbol, account, price, c.qty_lots)
+        if reason:
+            return price, reason
+        if c.flags & CommandFlag.POST_ONLY and symbol.crosses(c.side, price):
+            price = self.slid_price(symbol, account, c)
+            if price is None:
+                return price, Reason.REJECT_POST_ONLY_WOULD_CROSS
+        return price, self.funds_reason(symbol, account, c.side, price, c.qty_lots, 0)
+
+    def notional_reason(self, symbol: Symbol, account: Account, price: int | None, lots: int) -> int:
+        too_large = price is not None and symbol.cost(price, lots, account.taker_bp) > AMOUNT_MAX
+        if too_large or lots * symbol.terms.lot_size > AMOUNT_MAX:
             return Reason.REJECT_NOTIONAL_TOO_LARGE
-        if flags & CommandFlag.POST_ONLY and symbol.crosses(side, price):
-            return Reason.REJECT_POST_ONLY_WOULD_CROSS
+        return Reason.NONE
+
+    def slid_price(self, symbol: Symbol, account: Account, c: Command) -> int | None:
+        """One tick behind the other side's best; None when the order may not or cannot slide."""
+        best = symbol.best(opposite(c.side))
+        if not c.flags & CommandFlag.SLIDE or best is None:
+            return None
+        price = best - 1 if c.side == Side.BUY else best + 1
+        too_large = symbol.cost(price, c.qty_lots, account.taker_bp) > AMOUNT_MAX
+        return price if symbol.terms.contains(price) and not too_large else None
+
+    def funds_reason(self, symbol: Symbol, account: Account, side: int, price: int | None, lots: int,
+                     released: int) -> int:  # fmt: skip
+        """What it will hold must be available, and with LIMIT_GROSS stay within that."""
+        position = account.positions[symbol.hold_asset(side)]
         needed = symbol.hold(side, price, lots, account.taker_bp)
-        if needed > account.positions[symbol.hold_asset(side)].available + released:
+        if needed > position.available + released:
             return Reason.REJECT_INSUFFICIENT_FUNDS
+        if position.gross_max and position.hold - released + needed > position.gross_max:
+            return Reason.REJECT_EXPOSURE
         return Reason.NONE
 
-    def at_once_reason(self, symbol: Symbol, account: Account, order: Order, limit: int | None, min_qty: int) -> int:
-        """A FOK must fill in full at once, MinQty at least so much; otherwise nothing trades."""
-        fok = order.tif == Tif.FOK
-        need = order.leaves if fok else min_qty
-        if need == 0 or self.fillable(symbol, account, order, limit) >= need:
-            return Reason.NONE
-        return Reason.CANCEL_FOK if fok else Reason.CANCEL_MIN_QTY
+    def order_of(self, symbol: Symbol, c: Command, price: int | None) -> Order:
+        stop = c.ord_type in STOPS
+        display = 0 if stop or c.order_id == c.qty_lots else c.order_id
+        market = c.ord_type in (OrdType.MARKET, OrdType.MARKET_TO_LIMIT)
+        return Order(
+            order_id=c.seq << 24 | symbol.free_slots[0],
+            side=c.side,
+            price_ticks=price or 0,
+            leaves=c.qty_lots,
+            cum=0,
+            account=c.account,
+            session=c.session,
+            ord_type=c.ord_type,
+            tif=c.tif,
+            flags=c.flags,
+            display=display,
+            stop_ticks=c.order_id if stop else 0,
+            expiry_ns=c.aux if c.tif == Tif.GTD else 0,
+            unpriced=market and (symbol.is_call or c.tif == Tif.AT_CLOSE),
+        )
 
-    def fillable(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> int:
-        """Lots that would trade now. A market buy also stops where it cannot pay for a fill in full."""
-        lots, quote = 0, symbol.terms.quote
-        available = account.positions[quote].available
-        for resting in symbol.walk(opposite(order.side)):
-            worse = limit is not None and (
-                resting.price_ticks > limit if order.side == Side.BUY else resting.price_ticks < limit
-            )
-            if worse or lots == order.leaves:
-                break
-            fill = min(resting.leaves, order.leaves - lots)
-            if order.ord_type == OrdType.MARKET and order.side == Side.BUY:
-                notional = symbol.notional(resting.price_ticks, fill)
-                taker_fee = fee(notional, account.taker_bp)
-                if notional + taker_fee > available:
-                    break
-                available -= notional + taker_fee
-                if resting.account == account.number:
-                    available += notional - fee(notional, account.maker_bp)
-            lots += fill
-        return lots
+    def enter(self, symbol: Symbol, account: Account, order: Order, price: int | None, min_qty: int) -> None:
+        """N10..N15."""
+        if order.ord_type in STOPS:
+            self.await_stop(symbol, account, order)
+        elif order.tif == Tif.AT_CLOSE and symbol.phase != Phase.CLOSE_CALL:
+            order.dormant = True
+            self.open(symbol, account, order)
+            self.rest(symbol, account, order)
+        elif symbol.is_call:
+            self.open(symbol, account, order)
+            self.rest(symbol, account, order)
+        elif order.ord_type == OrdType.MARKET_TO_LIMIT and price is None:
+            self.report(EventKind.CANCELLED, Reason.CANCEL_NO_PRICE, order, qty=order.leaves)
+        else:
+            limit = None if order.ord_type == OrdType.MARKET else price
+            reason = self.at_once_reason(symbol, account, order, limit, min_qty)
+            self.aggress(symbol, account, order, limit, reason)
 
-    # ---- matching ----
-
-    def match(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> int:
-        """Trades until done or out of reach; the fees of all its fills then go to account 0."""
-        income, reason = self.fill_all(symbol, account, order, limit)
-        if income:
-            self.touch_account(0).positions[symbol.terms.quote].balance += income
-        return reason
-
-    def fill_all(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> tuple[int, int]:
-        """Best price first, first in first, at the resting order's price; the fees paid, and why it ended early."""
-        income = 0
-        market_buy = order.ord_type == OrdType.MARKET and order.side == Side.BUY
-        while order.leaves and symbol.crosses(order.side, limit):
-            queue = symbol.levels(opposite(order.side)).peekitem(0)[1]
-            resting: Order = next(iter(queue.values()))
-            lots = min(resting.leaves, order.leaves)
-            notional = symbol.notional(resting.price_ticks, lots)
-            cost = notional + fee(notional, account.taker_bp)
-            if market_buy and cost > account.positions[symbol.terms.quote].available:
-                return income, Reason.CANCEL_FUNDS
-            fees = self.settle(symbol, account, order, resting, lots)
-            income += sum(fees)
-            for party, flags, paid in ((resting, 0, fees[0]), (order, EventFlag.AGGRESSOR, fees[1])):
-                party.leaves -= lots
-                party.cum += lots
-                self.report(EventKind.FILL, 0, party, flags, price=resting.price_ticks, qty=lots, leaves=party.leaves,
-                            aux=paid)  # fmt: skip
-            if resting.leaves == 0:
-                symbol.unlink(resting)
-                symbol.forget(resting)
-        return income, Reason.NONE
-
-    def settle(self, symbol: Symbol, taker: Account, order: Order, resting: Order, lots: int) -> tuple[int, int]:
-        """Base to the buyer, quote to the seller; each pays its fee in quote, the buyer on top; returns the fees."""
-        maker, terms = self.touch_account(resting.account), symbol.terms
-        notional = symbol.notional(resting.price_ticks, lots)
-        maker_fee, taker_fee = fee(notional, maker.maker_bp), fee(notional, taker.taker_bp)
-        before = symbol.hold(resting.side, resting.price_ticks, resting.leaves, maker.taker_bp)
-        after = symbol.hold(resting.side, resting.price_ticks, resting.leaves - lots, maker.taker_bp)
-        maker.positions[symbol.hold_asset(resting.side)].hold -= before - after
-        for party, paid, side in ((maker, maker_fee, resting.side), (taker, taker_fee, order.side)):
-            sign = 1 if side == Side.BUY else -1
-            party.positions[terms.base].balance += sign * lots * terms.lot_size
-            party.positions[terms.quote].balance -= sign * notional + paid
-        return maker_fee, taker_fee
-
-    def rest(self, symbol: Symbol, account: Account, order: Order) -> None:
-        """Into the book, behind the others at its price, with its hold."""
-        symbol.append(order)
-        hold = symbol.hold(order.side, order.price_ticks, order.leaves, account.taker_bp)
-        account.positions[symbol.hold_asset(order.side)].hold += hold
-
-    def take_off(self, symbol: Symbol, account: Account, order: Order) -> None:
-        """Out of the book; its hold is available again."""
-        symbol.unlink(order)
-        hold = symbol.hold(order.side, order.price_ticks, order.leaves, account.taker_bp)
-        account.positions[symbol.hold_asset(order.side)].hold -= hold
+    def await_stop(self, symbol: Symbol, account: Account, order: Order) -> None:
+        """N10, S1."""
+        if symbol.phase == Phase.CONTINUOUS and symbol.last_ticks and symbol.due(order, symbol.last_ticks):
+            self.trigger(symbol, order)
+            return
+        order.waiting = True
+        self.open(symbol, account, order)
+        self.rest(symbol, account, order)
 
     # ---- CANCEL, REPLACE ----
 
     def target(self, symbol: Symbol, c: Command) -> Order | None:
         """The command's order: open in this symbol under that very id, and of the command's account."""
-        order = symbol.orders.get(c.order_id & ORDER_SLOT_NONE)
+        order = symbol.orders.get(c.order_id & 0xFFFFFF)
         if order is None or order.order_id != c.order_id or order.account != c.account:
             return None
         return order
@@ -474,63 +270,107 @@ class Book:
         reason = self.parties_reason(c)
         if reason:
             return reason
-        symbol, account = self.symbols[c.symbol], self.accounts[c.account]
-        order = self.target(symbol, c)
+        order = self.target(self.symbols[c.symbol], c)
         if order is None:
             return Reason.REJECT_UNKNOWN_ORDER
-        self.take_off(symbol, account, order)
-        symbol.forget(order)
-        self.report(EventKind.CANCELLED, 0, order, price=order.price_ticks, qty=order.leaves)
+        self.end(self.symbols[c.symbol], order, EventKind.CANCELLED, Reason.NONE)
         return Reason.NONE
 
     def replace(self, c: Command) -> int:
-        """At its price with no more quantity an order keeps its place; else it goes out and comes in as new."""
+        """R1..R4."""
         reason = self.parties_reason(c)
         if reason:
             return reason
         symbol, account = self.symbols[c.symbol], self.accounts[c.account]
-        if account.frozen:
-            return Reason.REJECT_ACCOUNT_FROZEN
+        reason = self.party_reason(account, c)
+        if reason:
+            return reason
         order = self.target(symbol, c)
         if order is None:
             return Reason.REJECT_UNKNOWN_ORDER
-        reason = self.replace_reason(symbol, account, order, c)
+        has_price = order.ord_type != OrdType.STOP and not order.unpriced
+        price = c.price_ticks if has_price else order.price_ticks
+        stop = c.aux if order.waiting and c.aux else order.stop_ticks
+        reason = self.replace_reason(symbol, account, order, c, price, stop)
         if reason:
             return reason
         leaves = c.qty_lots - order.cum
-        kept = c.price_ticks == order.price_ticks and leaves <= order.leaves
-        self.report(EventKind.REPLACED, 0, order, EventFlag.PRIORITY_KEPT if kept else 0, price=c.price_ticks,
+        kept = price == order.price_ticks and stop == order.stop_ticks and leaves <= order.leaves
+        old_price, order.price_ticks = order.price_ticks, price
+        self.report(EventKind.REPLACED, 0, order, EventFlag.PRIORITY_KEPT if kept else 0, price=order.event_price,
                     qty=c.qty_lots, leaves=leaves)  # fmt: skip
+        order.price_ticks = old_price
+        self.count_message(account, c)
+        self.begin(symbol)
         if kept:
-            position = account.positions[symbol.hold_asset(order.side)]
-            position.hold -= symbol.hold(order.side, order.price_ticks, order.leaves, account.taker_bp)
-            order.leaves = leaves
-            position.hold += symbol.hold(order.side, order.price_ticks, order.leaves, account.taker_bp)
-            return Reason.NONE
-        self.take_off(symbol, account, order)
-        order.price_ticks, order.leaves = c.price_ticks, leaves
-        self.match(symbol, account, order, c.price_ticks)
-        if order.leaves:
-            self.rest(symbol, account, order)
+            self.reduce_hidden_first(symbol, account, order, leaves)
         else:
-            symbol.forget(order)
+            self.reenter(symbol, account, order, price, stop, leaves)
+        self.run_stops(symbol)
         return Reason.NONE
 
-    def replace_reason(self, symbol: Symbol, account: Account, order: Order, c: Command) -> int:
+    def replace_reason(self, symbol: Symbol, account: Account, order: Order, c: Command, price: int,
+                       stop: int) -> int:  # fmt: skip
+        """R1 after the order was found."""
+        if symbol.phase in (Phase.CLOSED, Phase.HALT):
+            return Reason.REJECT_BAD_PHASE
         if not 1 <= c.qty_lots <= QTY_LOTS_MAX:
             return Reason.REJECT_BAD_QTY
         if c.qty_lots <= order.cum:
             return Reason.REJECT_QTY_BELOW_FILLED
-        if not symbol.terms.min_ticks <= c.price_ticks <= symbol.terms.max_ticks:
+        waiting_stop = order.waiting and order.ord_type == OrdType.STOP
+        if not waiting_stop and not symbol.terms.contains(price):
             return Reason.REJECT_PRICE_OUT_OF_COLLAR
-        released = symbol.hold(order.side, order.price_ticks, order.leaves, account.taker_bp)
-        return self.limit_terms_reason(symbol, account, order.side, c.price_ticks, c.qty_lots - order.cum, released,
-                                       order.flags)  # fmt: skip
+        if not symbol.terms.contains(stop) and order.waiting:
+            return Reason.REJECT_BAD_STOP
+        leaves = c.qty_lots - order.cum
+        if order.display and order.display * ICEBERG_TRANCHES_MAX < leaves:
+            return Reason.REJECT_BAD_DISPLAY
+        at = None if waiting_stop else price
+        reason = self.replace_limits_reason(symbol, account, c, at, leaves)
+        reason = reason or self.notional_reason(symbol, account, at, leaves)
+        if reason:
+            return reason
+        in_book = not order.waiting and not order.dormant
+        post_only = order.flags & CommandFlag.POST_ONLY and in_book and symbol.phase == Phase.CONTINUOUS
+        if post_only and symbol.crosses(order.side, price):
+            return Reason.REJECT_POST_ONLY_WOULD_CROSS
+        released = symbol.hold_of(order, account.taker_bp)
+        return self.funds_reason(symbol, account, order.side, at, leaves, released)
+
+    def reduce_hidden_first(self, symbol: Symbol, account: Account, order: Order, leaves: int) -> None:
+        """R2."""
+        hidden = max(0, order.hidden - (order.leaves - leaves))
+        self.release(symbol, account, order)
+        order.leaves, order.shown = leaves, leaves - hidden
+        account.positions[symbol.hold_asset(order.side)].hold += symbol.hold_of(order, account.taker_bp)
+
+    def reenter(self, symbol: Symbol, account: Account, order: Order, price: int, stop: int, leaves: int) -> None:
+        """R3."""
+        self.take_off(symbol, account, order)
+        order.price_ticks, order.stop_ticks, order.leaves = price, stop, leaves
+        if order.waiting:
+            order.waiting = False
+            if symbol.phase == Phase.CONTINUOUS and symbol.last_ticks and symbol.due(order, symbol.last_ticks):
+                self.rest_silently(symbol, account, order)
+                self.trigger(symbol, order)
+                return
+            order.waiting = True
+            self.rest(symbol, account, order)
+        elif order.dormant or symbol.is_call:
+            self.rest(symbol, account, order)
+        else:
+            self.aggress(symbol, account, order, price, Reason.NONE)
+
+    def rest_silently(self, symbol: Symbol, account: Account, order: Order) -> None:
+        """A stop that is due at once: it holds until it is triggered, which gives that back."""
+        order.waiting = True
+        account.positions[symbol.hold_asset(order.side)].hold += symbol.hold_of(order, account.taker_bp)
 
     # ---- MASS_CANCEL, TIME ----
 
     def mass_cancel(self, c: Command) -> int:
-        """The account's orders in one symbol: all, of one side, or of one session; bids first, best first."""
+        """M1: the account's orders in one symbol: all, of one side, or of one session."""
         reason = self.parties_reason(c)
         if reason:
             return reason
@@ -539,155 +379,33 @@ class Book:
         if c.flags not in (0, CommandFlag.BY_SESSION):
             return Reason.REJECT_BAD_FLAGS
         symbol, count = self.symbols[c.symbol], 0
-        for side in (Side.BUY, Side.SELL) if c.side == Side.NONE else (c.side,):
-            for order in symbol.walk(side):
-                if order.account != c.account or (c.flags and order.session != c.session):
-                    continue
-                self.take_off(symbol, self.accounts[c.account], order)
-                symbol.forget(order)
-                self.report(EventKind.CANCELLED, Reason.CANCEL_MASS, order, price=order.price_ticks, qty=order.leaves)
+        for order in list(symbol.walk_all()):
+            mine = order.account == c.account and (not c.flags or order.session == c.session)
+            if mine and c.side in (Side.NONE, order.side):
+                self.end(symbol, order, EventKind.CANCELLED, Reason.CANCEL_MASS)
                 count += 1
         self.answer(EventKind.MASS_CANCELLED, qty=count)
         return Reason.NONE
 
     def time(self, c: Command) -> int:
-        """Only moves the clock; with TIME_CLOSE the Day orders of one symbol expire."""
-        if c.flags not in (0, CommandFlag.TIME_CLOSE):
+        """M2."""
+        flags = CommandFlag(c.flags & 7)
+        if c.flags > 7:
             return Reason.REJECT_BAD_FLAGS
         count = 0
         if c.flags:
             if c.symbol >= self.symbol_count:
                 return Reason.REJECT_UNKNOWN_SYMBOL
             symbol = self.touch_symbol(c.symbol)
-            for order in [order for side in (Side.BUY, Side.SELL) for order in symbol.walk(side)]:
-                if order.tif != Tif.DAY:
-                    continue
-                self.take_off(symbol, self.touch_account(order.account), order)
-                symbol.forget(order)
-                self.report(EventKind.EXPIRED, 0, order, price=order.price_ticks, qty=order.leaves)
-                count += 1
+            for order in list(symbol.walk_all()):
+                day = flags & CommandFlag.TIME_CLOSE and order.tif == Tif.DAY
+                due = flags & CommandFlag.TIME_EXPIRE and order.tif == Tif.GTD and order.expiry_ns <= c.time_ns
+                if day or due:
+                    self.end(symbol, order, EventKind.EXPIRED, Reason.NONE)
+                    count += 1
+            if flags & CommandFlag.TIME_INDICATIVE and symbol.is_call:
+                found = indicative(symbol)
+                self.emit(EventKind.INDICATIVE, 0, found.surplus_side, 0, (0, 0, 0), price=found.price_ticks,
+                          qty=found.qty_lots, leaves=found.surplus_lots)  # fmt: skip
         self.answer(EventKind.CLOCK, qty=count)
-        return Reason.NONE
-
-    # ---- INSTRUMENT, ACCOUNT ----
-
-    def instrument_reason(self, terms: Terms) -> int:
-        if terms.base >= self.config.assets or terms.quote >= self.config.assets:
-            return Reason.REJECT_BAD_ASSET
-        valid = (
-            terms.base != terms.quote
-            and 1 <= terms.lot_size <= AMOUNT_MAX
-            and 1 <= terms.tick_value <= AMOUNT_MAX
-            and 1 <= terms.min_ticks <= terms.max_ticks <= PRICE_TICKS_MAX
-            and terms.max_ticks - terms.min_ticks < self.config.levels
-        )
-        return Reason.NONE if valid else Reason.REJECT_BAD_INSTRUMENT
-
-    def instrument(self, c: Command) -> int:
-        """Creates the next number, or redefines one while its book is empty."""
-        if c.symbol > self.symbol_count or c.symbol >= self.config.symbols:
-            return Reason.REJECT_BAD_INSTRUMENT
-        terms = Terms(c.account, c.session | c.asset << 16, c.order_id, c.aux, c.price_ticks, c.qty_lots)
-        reason = self.instrument_reason(terms)
-        if reason:
-            return reason
-        if c.symbol == self.symbol_count:
-            self.symbol_create(c.symbol, terms)
-            self.symbol_count += 1
-        symbol = self.touch_symbol(c.symbol)
-        if symbol.orders:
-            return Reason.REJECT_BOOK_NOT_EMPTY
-        symbol.terms = terms
-        self.answer(
-            EventKind.INSTRUMENT_SET, order_id=c.order_id, price=c.price_ticks, qty=c.qty_lots, aux=c.aux
-        )  # fmt: skip
-        return Reason.NONE
-
-    def symbol_create(self, number: int, terms: Terms) -> Symbol:
-        if len(self.symbols) == self.room[0]:
-            raise MissingError(f"symbol {number}: no room for another symbol in this partial core")
-        self.symbols[number] = Symbol(number, terms, SortedList(range(self.config.orders)))
-        return self.symbols[number]
-
-    def account_create(self, number: int) -> Account:
-        if len(self.accounts) == self.room[1]:
-            raise MissingError(f"account {number}: no room for another account in this partial core")
-        self.accounts[number] = Account(number, [Position() for _ in range(self.config.assets)])
-        return self.accounts[number]
-
-    def account(self, c: Command) -> int:
-        """Creates the next number, or changes one; not its fees while its open orders hold funds at the old ones."""
-        maker_bp, taker_bp = c.aux & 0xFFFFFFFF, c.aux >> 32
-        if c.account > self.account_count or c.account >= self.config.accounts:
-            return Reason.REJECT_BAD_ACCOUNT
-        if c.flags not in (0, CommandFlag.ACCOUNT_FROZEN):
-            return Reason.REJECT_BAD_FLAGS
-        if not maker_bp <= taker_bp <= FEE_BP_MAX:
-            return Reason.REJECT_BAD_ACCOUNT
-        if c.account == self.account_count:
-            self.account_create(c.account)
-            self.account_count += 1
-        account = self.touch_account(c.account)
-        changed = (maker_bp, taker_bp) != (account.maker_bp, account.taker_bp)
-        if changed and any(position.hold for position in account.positions):
-            return Reason.REJECT_BAD_ACCOUNT
-        account.flags, account.maker_bp, account.taker_bp = c.flags, maker_bp, taker_bp
-        self.answer(EventKind.ACCOUNT_SET, aux=c.aux)
-        return Reason.NONE
-
-    # ---- LIMIT, DEPOSIT, WITHDRAW ----
-
-    def position_reason(self, c: Command) -> int:
-        if c.account >= self.account_count:
-            return Reason.REJECT_UNKNOWN_ACCOUNT
-        if c.asset >= self.config.assets:
-            return Reason.REJECT_BAD_ASSET
-        self.touch_account(c.account)
-        return Reason.NONE
-
-    def limit(self, c: Command) -> int:
-        """Supply and credit lines of an asset together stay within AMOUNT_MAX, so no balance can pass it."""
-        reason = self.position_reason(c)
-        if reason:
-            return reason
-        position = self.accounts[c.account].positions[c.asset]
-        credit = self.credit[c.asset] - position.credit + c.qty_lots
-        if c.qty_lots > AMOUNT_MAX or self.supply[c.asset] + credit > AMOUNT_MAX:
-            return Reason.REJECT_BAD_AMOUNT
-        if position.balance + c.qty_lots - position.hold < 0:
-            return Reason.REJECT_BAD_AMOUNT
-        self.credit[c.asset] = credit
-        position.credit = c.qty_lots
-        self.answer(EventKind.LIMIT_SET, qty=c.qty_lots)
-        return Reason.NONE
-
-    def deposit(self, c: Command) -> int:
-        reason = self.position_reason(c)
-        if reason:
-            return reason
-        total = self.supply[c.asset] + self.credit[c.asset] + c.qty_lots
-        if c.qty_lots == 0 or total > AMOUNT_MAX:
-            return Reason.REJECT_BAD_AMOUNT
-        position = self.accounts[c.account].positions[c.asset]
-        self.supply[c.asset] += c.qty_lots
-        position.balance += c.qty_lots
-        self.answer(EventKind.DEPOSITED, qty=c.qty_lots, leaves=position.balance)
-        return Reason.NONE
-
-    def withdraw(self, c: Command) -> int:
-        """Own money only: never out of a credit line, nor what open orders hold, nor more than the venue has."""
-        reason = self.position_reason(c)
-        if reason:
-            return reason
-        position = self.accounts[c.account].positions[c.asset]
-        if not 1 <= c.qty_lots <= AMOUNT_MAX:
-            return Reason.REJECT_BAD_AMOUNT
-        if c.aux >> 32:
-            return Reason.REJECT_BAD_FLAGS
-        if c.qty_lots > min(position.balance, position.available, self.supply[c.asset]):
-            return Reason.REJECT_INSUFFICIENT_FUNDS
-        self.supply[c.asset] -= c.qty_lots
-        position.balance -= c.qty_lots
-        self.answer(EventKind.WITHDRAWN, order_id=c.order_id, price=c.price_ticks, qty=c.qty_lots,
-                    leaves=position.balance, aux=c.aux)  # fmt: skip
         return Reason.NONE

@@ -1,7 +1,6 @@
 /* The canonical state: written out as slots, and read back. What is read back may come from anybody, so every word is
  * checked before it is used and nothing is read that was not written. */
-#include "ladder.h"
-#include "money.h"
+#include "book.h"
 
 static void write_slot(struct slot *slot, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f, u64 g) {
     slot->word[0] = a;
@@ -54,19 +53,20 @@ u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
     const struct symbol *s = number < core->symbol_count ? symbol_peek(core, number) : 0;
     if (s == 0)
         return 0;
+    u64 rest = 1 + s->order_count + s->cold_count;
     if (slots == 0)
-        return 1 + s->order_count;
-    const struct order *orders = orders_of(core, s);
-    write_slot(slots++, number, s->base | s->quote << 32, s->lot_size, s->tick_value, s->min_ticks, s->max_ticks,
-               s->order_count);
-    for (u64 side = BID; side <= ASK; side++) {
-        for (u64 slot = ladder_walk(core, s, side, SLOT_NONE); slot != SLOT_NONE;
-             slot = ladder_walk(core, s, side, slot)) {
-            const struct order *order = &orders[slot];
-            write_slot(slots++, order->id, order->leaves, order->price, order->cum, order->owner, order->facts, 0);
-        }
+        return 1 + rest;
+    write_slot(slots++, number, s->base | s->quote << 32, s->lot_size, s->tick_value, s->min_ticks, s->max_ticks, rest);
+    write_slot(slots++, s->phase, s->last_ticks, s->reference_ticks, s->dynamic_bp | s->static_bp << 32,
+               s->order_qty_max, s->order_value_max, 0);
+    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE; slot = orders_walk(core, s, slot)) {
+        const struct order *order = &orders_of(core, s)[slot];
+        const struct cold *cold = &colds_of(core, s)[slot];
+        write_slot(slots++, order->id, order->leaves, order->price, order->cum, order->owner, order->facts, 0);
+        if (order_facts(order) & FACT_COLD)
+            write_slot(slots++, cold->hidden, cold->display, cold->stop, cold->expiry_ns, 0, 0, 0);
     }
-    return 1 + s->order_count;
+    return 1 + rest;
 }
 
 /* The slots before the assets. */
@@ -172,8 +172,23 @@ static u64 may_restore(const struct core *core, u64 number, u64 exist, u64 held,
     return core->partial ? held == 0 || number > last : number == held;
 }
 
-static u64 restore_order(struct core *core, struct symbol *s, const u64 *w) {
-    u64 slot = w[0] & ORDER_SLOT_NONE;
+static u64 restore_cold(struct core *core, struct symbol *s, u64 slot, const u64 *w) {
+    struct cold *cold = &colds_of(core, s)[slot];
+    cold->hidden = w[0];
+    cold->display = w[1];
+    cold->stop = w[2];
+    cold->expiry_ns = w[3];
+    if (cold->expiry_ns != 0 && cold->expiry_ns < s->expiry_next)
+        s->expiry_next = cold->expiry_ns;
+    s->cold_count++;
+    return (w[4] | w[5] | w[6] | w[7]) == 0;
+}
+
+/* The next order of the walk, from one slot or two; *walked is where the last one was and must not fall. Returns how many
+ * slots were used, 0 when they are no state. */
+static u64 restore_order(struct core *core, struct symbol *s, const struct slot *slots, u64 count, u64 *walked) {
+    const u64 *w = slots[0].word;
+    u64 slot = w[0] & ORDER_SLOT_NONE, used = 1;
     if (slot >= core->config.orders || !bitmap_has(slots_of(core, s), slot) || (w[6] | w[7]) != 0)
         return 0;
     struct order *order = &orders_of(core, s)[slot];
@@ -183,21 +198,41 @@ static u64 restore_order(struct core *core, struct symbol *s, const u64 *w) {
     order->cum = w[3];
     order->owner = w[4];
     order->facts = w[5];
+    if (order_facts(order) & FACT_COLD) {
+        if (count == 1 || !restore_cold(core, s, slot, slots[1].word))
+            return 0;
+        used = 2;
+    }
     if (!order_is_valid(core, s, order, slot))
         return 0;
     bitmap_clear(slots_of(core, s), core->slot_words, slot);
-    ladder_append(core, s, order_side(order), ladder_key(s, order_side(order), order->price), slot);
     s->order_count++;
-    return 1;
+    u64 place = order_restore_place(core, s, slot);
+    if (place < *walked)
+        return 0;
+    *walked = place;
+    return used;
+}
+
+/* Slot 1: what the market is like. */
+static u64 restore_market(struct symbol *s, const u64 *w) {
+    s->phase = w[0];
+    s->last_ticks = w[1];
+    s->reference_ticks = w[2];
+    s->dynamic_bp = w[3] & 0xffffffff;
+    s->static_bp = w[3] >> 32;
+    s->order_qty_max = w[4];
+    s->order_value_max = w[5];
+    return (w[6] | w[7]) == 0 && symbol_market_is_valid(s);
 }
 
 enum core_status core_restore_symbol(struct core *core, const struct slot *slots, u64 count) {
-    if (count == 0)
+    if (count < 2)
         return restore_failed(core);
     const u64 *w = slots[0].word;
-    u64 last = core->symbols_held != 0 ? symbol_region(core, core->symbols_held - 1)->number : 0;
+    u64 walked = 0, last = core->symbols_held != 0 ? symbol_region(core, core->symbols_held - 1)->number : 0;
     if (!may_restore(core, w[0], core->symbol_count, core->symbols_held, core->symbol_regions, last) ||
-        w[6] != count - 1 || w[6] > core->config.orders || w[7] != 0)
+        w[6] != count - 1 || w[6] > 1 + 2 * core->config.orders || w[7] != 0)
         return restore_failed(core);
     struct symbol *s = symbol_create(core, w[0]);
     s->base = w[1] & 0xffffffff;
@@ -206,24 +241,17 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
     s->tick_value = w[3];
     s->min_ticks = w[4];
     s->max_ticks = w[5];
-    if (instrument_reason(core, s) != REASON_NONE)
+    if (instrument_reason(core, s) != REASON_NONE || !restore_market(s, slots[1].word))
         return restore_failed(core);
     s->lots_safe = instrument_lots_safe(s);
-    u64 order_of_walk = 0; /* side and key of the last order: must not fall */
-    for (u64 i = 1; i < count; i++) {
-        if (!restore_order(core, s, slots[i].word))
+    symbol_derive(s);
+    for (u64 i = 2, used = 0; i < count; i += used) {
+        used = restore_order(core, s, slots + i, count - i, &walked);
+        if (used == 0)
             return restore_failed(core);
-        u64 side = (slots[i].word[5] & 0xff) - 1;
-        u64 place = side << 48 | ladder_key(s, side, slots[i].word[2]);
-        if (place < order_of_walk)
-            return restore_failed(core);
-        order_of_walk = place;
     }
     s->slot_first = bitmap_first(slots_of(core, s), core->slot_words);
-    if (s->best[BID] != LEVEL_NONE && s->best[ASK] != LEVEL_NONE &&
-        ladder_price(s, BID, s->best[BID]) >= ladder_price(s, ASK, s->best[ASK]))
-        return restore_failed(core);
-    return CORE_OK;
+    return symbol_is_continuous(core, s) ? CORE_OK : restore_failed(core);
 }
 
 /* The slots before the assets: two, or three with a window for duplicates. Returns how many, or 0. */

@@ -3,8 +3,7 @@
  * The price is found in one walk up the levels between the best ask and the best bid, which are all at which anything
  * could trade. Orders without a price stand at the collar's end, key 0 of their side, and are no candidates.
  */
-#include "ladder.h"
-#include "money.h"
+#include "book.h"
 
 /* The prices that are best so far, and what is said of all of them. */
 struct candidates {
@@ -34,14 +33,10 @@ static u64 level_is_priced(const struct core *core, const struct symbol *s, u64 
         return 1;
     const struct order *orders = orders_of(core, s);
     for (u64 slot = levels_of(core, s, side)[key].head; slot != SLOT_NONE; slot = orders[slot].next) {
-        if (!(orders[slot].facts >> 32 & FACT_UNPRICED))
+        if (!(order_facts(&orders[slot]) & FACT_UNPRICED))
             return 1;
     }
     return 0;
-}
-
-static u64 smaller(u64 a, u64 b) {
-    return a < b ? a : b;
 }
 
 static u64 difference(u64 a, u64 b) {
@@ -50,7 +45,7 @@ static u64 difference(u64 a, u64 b) {
 
 /* U2: more volume, then less surplus, replaces what was best; the same of both joins it. Prices come in rising order. */
 static void consider(struct candidates *best, u64 price, u64 demand, u64 supply) {
-    u64 volume = smaller(demand, supply), surplus = difference(demand, supply);
+    u64 volume = smaller_of(demand, supply), surplus = difference(demand, supply);
     if (volume == 0 || volume < best->volume || (volume == best->volume && surplus > best->surplus))
         return;
     if (volume > best->volume || surplus < best->surplus) {
@@ -75,7 +70,7 @@ static void find_candidates(const struct core *core, const struct symbol *s, str
     while (ask_key <= ask_key_max || bid_key != LEVEL_NONE) {
         u64 ask_price = ask_key <= ask_key_max ? ladder_price(s, ASK, ask_key) : ~0ull;
         u64 bid_price = bid_key != LEVEL_NONE ? ladder_price(s, BID, bid_key) : ~0ull;
-        u64 price = smaller(ask_price, bid_price), priced = 0, bid_lots = 0;
+        u64 price = smaller_of(ask_price, bid_price), priced = 0, bid_lots = 0;
         if (ask_price == price) {
             supply += level_lots(&levels_of(core, s, ASK)[ask_key]);
             priced = level_is_priced(core, s, ASK, ask_key);
@@ -101,7 +96,7 @@ static u64 chosen_price(const struct symbol *s, const struct candidates *best) {
         return (best->low + best->high) / 2;
     if (s->reference_ticks < best->low)
         return best->low;
-    return smaller(best->high, s->reference_ticks);
+    return smaller_of(best->high, s->reference_ticks);
 }
 
 u64 uncross_find(const struct core *core, const struct symbol *s, struct indicative *found) {
@@ -134,20 +129,19 @@ u64 uncross_find(const struct core *core, const struct symbol *s, struct indicat
 /* ---- trading ---- */
 
 static u64 all_leaves(const struct core *core, const struct symbol *s, u64 slot) {
-    const struct order *order = &orders_of(core, s)[slot];
-    return order->leaves + (order->facts >> 32 & FACT_COLD ? colds_of(core, s)[slot].hidden : 0);
+    return orders_of(core, s)[slot].leaves + order_hidden(core, s, slot);
 }
 
 /* Takes `lots` off the first order of a level; it keeps its place and shows what it then may, or is gone. Returns its
  * leaves. */
-static u64 take_lots(const struct core *core, struct symbol *s, struct account *account, u64 side, u64 slot, u64 lots) {
+static u64 take_lots(struct core *core, struct symbol *s, struct account *account, u64 side, u64 slot, u64 lots) {
     struct order *order = &orders_of(core, s)[slot];
     struct cold *cold = &colds_of(core, s)[slot];
     struct level *level = &levels_of(core, s, side)[ladder_key(s, side, order->price)];
-    u64 is_cold = order->facts >> 32 & FACT_COLD, left = all_leaves(core, s, slot) - lots, shown = left, hidden = 0;
-    if (is_cold) {
+    u64 left = all_leaves(core, s, slot) - lots, shown = left, hidden = 0;
+    if (order_facts(order) & FACT_COLD) {
         if (cold->display != 0)
-            shown = smaller(cold->display, left);
+            shown = smaller_of(cold->display, left);
         hidden = left - shown;
         level->hidden -= cold->hidden - hidden;
         cold->hidden = hidden;
@@ -158,12 +152,7 @@ static u64 take_lots(const struct core *core, struct symbol *s, struct account *
     if (left != 0)
         return left;
     ladder_unlink(core, s, side, slot);
-    bitmap_set(slots_of(core, s), core->slot_words, slot);
-    if (slot < s->slot_first)
-        s->slot_first = slot;
-    s->order_count--;
-    s->cold_count -= is_cold;
-    account->open_orders--;
+    order_release(core, s, account, slot);
     return 0;
 }
 
@@ -209,7 +198,7 @@ u64 uncross_trade(struct core *core, struct symbol *s, const struct indicative *
     for (u64 left = found->qty_lots; left != 0;) { /* each round uses up an order, or is the last */
         u64 bid = all_leaves(core, s, levels_of(core, s, BID)[s->best[BID]].head);
         u64 ask = all_leaves(core, s, levels_of(core, s, ASK)[s->best[ASK]].head);
-        u64 lots = smaller(left, smaller(bid, ask)), paid = settle_resting(core, s, found, lots, out);
+        u64 lots = smaller_of(left, smaller_of(bid, ask)), paid = settle_resting(core, s, found, lots, out);
         if (paid == SLOT_NONE)
             return REASON_STOPPED;
         fees += paid; /* at most the notionals, which are money that is there */

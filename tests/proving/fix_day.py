@@ -34,10 +34,10 @@ class Day(Story):
             self.do(**instrument(number))
         for number in range(1, SMALL.accounts):
             maker_bp = self.random.choice((11, 0, -9, -40)) & 0xFFFFFFFF
-            member = self.random.choice((0, 1, 2))
+            member = self.random.randint(0, number)
             fields = {
                 "order_id": self.random.choice((0, 5)),
-                "price_ticks": self.random.choice(Smp),
+                "price_ticks": self.random.choice(list(Smp)),
                 "qty_lots": member,
             }
             self.do(**(account(number) | fields | {"aux": maker_bp | 27 << 32}))
@@ -51,7 +51,7 @@ class Day(Story):
         self.symbol = self.random.choice((0, 0, 0, 1))
         number, side = self.random.randint(1, 4), self.random.choice((Side.BUY, Side.SELL))
         draw = self.random.random()
-        if draw < 0.09:
+        if draw < (0.08 if self.phase_now() in (Phase.CONTINUOUS, *CALLS) else 0.5):
             self.change_phase()
         elif draw < 0.13:
             self.time(self.random.randint(0, 7))
@@ -65,11 +65,13 @@ class Day(Story):
             self.order(number, side)
         self.time_ns += self.random.randrange(3)
 
+    def phase_now(self) -> int:
+        return int(self.core.walk_symbol(self.symbol)[1][0])
+
     def change_phase(self) -> None:
         """Mostly the way of a day: into a call, and out of it into trading."""
-        present = int(self.core.walk_symbol(self.symbol)[1][0])
-        target = Phase.CONTINUOUS if present != Phase.CONTINUOUS else self.random.choice(CALLS)
-        if self.random.random() < 0.25:
+        target = Phase.CONTINUOUS if self.phase_now() != Phase.CONTINUOUS else self.random.choice(CALLS)
+        if self.random.random() < 0.15:
             target = self.random.choice(list(Phase))
         reference = self.random.choice((0, 0, self.random.randint(115, 125)))
         self.phase(target, price_ticks=reference, flags=int(self.random.random() < 0.1))
@@ -95,7 +97,9 @@ class Day(Story):
             "tif": self.random.choice(RESTING),
         }
         if kind in (OrdType.LIMIT, OrdType.MARKET):
-            fields["tif"] = self.random.choice(Tif) if kind == OrdType.LIMIT else self.random.choice((0, 2, 3, 4, 7))
+            fields["tif"] = (
+                self.random.choice(list(Tif)) if kind == OrdType.LIMIT else self.random.choice((0, 2, 3, 4, 7))
+            )
             fields["flags"] |= self.random.choice((0, 0, 0, 0, 4))
         if kind in (OrdType.STOP, OrdType.STOP_LIMIT):
             fields["order_id"] = self.price()

@@ -138,7 +138,7 @@ def _conditions(s: Story) -> None:
     s.new(2, BUY, 127, 4, aux=4)
     s.new(2, BUY, 127, 1, flags=1)
     s.new(2, BUY, 127, 3, flags=4)
-    s.new(2, BUY, 130, 2, flags=3)
+    s.cancel(2, s.new(2, BUY, 130, 2, flags=3))
     s.new(1, SELL, 160, 5)
     s.do(**market(4, BUY, 90))
 
@@ -202,6 +202,8 @@ def _auctions(s: Story) -> None:
     _uncross(s, [(1, BUY, 130, 5), (2, SELL, 120, 5)], reference=140)
     _uncross(s, [(1, BUY, 130, 6), (2, SELL, 120, 5), (3, SELL, 121, 3)])
     _uncross(s, [(1, BUY, 126, 6), (2, SELL, 127, 5)])
+    _uncross(s, [(1, BUY, 130, 10), (2, SELL, 120, 10), (3, SELL, 125, 3)], reference=125)
+    _uncross(s, [(1, BUY, 120, 12), (3, BUY, 130, 8), (2, SELL, 120, 10)])
     s.phase(Phase.PRE_OPEN)
     s.new(1, SELL, 121, 20, order_id=5)
     s.new(2, SELL, 121, 10)
@@ -248,8 +250,14 @@ def _calls(s: Story) -> None:
     s.new(2, SELL, 126, 1)
     s.phase(Phase.CONTINUOUS)
     s.clear()
+    s.phase(Phase.PRE_OPEN)
+    s.market(1, BUY, 2)
+    s.new(1, BUY, 120, 2, tif=Tif.AT_OPEN)
+    s.new(2, BUY, 0, 2, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.new(3, BUY, 119, 2)
     s.phase(Phase.CONTINUOUS)
     s.new(1, BUY, 0, 2, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.new(2, SELL, 0, 3, ord_type=OrdType.MARKET_TO_LIMIT)
 
 
 def _stops(s: Story) -> None:
@@ -271,9 +279,10 @@ def _stops(s: Story) -> None:
     s.stop(1, BUY, 121, 1)
     s.new(1, SELL, 110, 3)
     s.new(1, BUY, 0, 9, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.clear()
     s.stop(3, SELL, 101, 2)
     s.phase(Phase.PRE_OPEN)
-    s.new(1, BUY, 101, 2)
+    s.new(1, BUY, 101, 4)
     s.new(2, SELL, 101, 2)
     s.phase(Phase.CONTINUOUS)
     s.clear()
@@ -344,10 +353,16 @@ def _collars(s: Story) -> None:
     s.limit(Limit.COLLAR, 0)
 
 
+def _clear_all(s: Story) -> None:
+    for symbol in range(SMALL.symbols):
+        s.symbol = symbol
+        s.clear()
+
+
 def _limits(s: Story) -> None:
     """Each limit reached and passed, and taken away again."""
+    _clear_all(s)
     s.symbol = 3
-    s.clear()
     s.limit(Limit.ORDER_QTY, 10)
     s.new(1, BUY, 110, 10)
     s.new(1, BUY, 110, 11)
@@ -409,9 +424,7 @@ def _members(s: Story) -> None:
 
 def _rebates(s: Story) -> None:
     """A maker that is paid: its own rate, and at most the aggressor's fee."""
-    for symbol in range(4):
-        s.symbol = symbol
-        s.clear()
+    _clear_all(s)
     s.symbol = 3
     for maker_bp in (-10, -60):
         s.do(**(account(3, maker_bp=0) | {"aux": (maker_bp & 0xFFFFFFFF) | 27 << 32}))

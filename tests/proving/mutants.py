@@ -143,12 +143,12 @@ MUTANTS = [
     mutant(
         "the reference is held in",
         UNCROSS,
-        ("return smaller(best->high, s->reference_ticks);", "return s->reference_ticks;"),
+        ("return smaller_of(best->high, s->reference_ticks);", "return s->reference_ticks;"),
     ),
     mutant("without a reference the middle", UNCROSS, ("(best->low + best->high) / 2", "best->low")),
     mutant("orders without a price are no candidates", UNCROSS, ("if (key != 0)\n        return 1;", "return 1;")),
     mutant("hidden lots count in the uncross", UNCROSS, ("return level->lots + level->hidden;", "return level->lots;")),
-    mutant("an iceberg keeps its place in the uncross", UNCROSS, ("colds_of(core, s)[slot].hidden : 0)", "0 : 0)")),
+    mutant("an iceberg keeps its place in the uncross", UNCROSS, ("+ order_hidden(core, s, slot);", ";")),
     mutant(
         "both pay the taker's fee in the uncross",
         UNCROSS,

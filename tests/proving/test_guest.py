@@ -21,6 +21,7 @@ from cores.batch import Sealed
 from proving.guest import native
 from proving.guest.build import ROOT
 from proving.guest.native import GuestError, GuestStatus
+from tests.proving.fix_day import sealed_day
 from tests.proving.fix_guest import sealed_at_random, sealed_story
 from tests.proving.mutants import MUTANTS, Mutant
 
@@ -62,11 +63,29 @@ def test_the_story_has_every_kind_and_most_reasons(story: Sealed) -> None:
         Reason.REJECT_BOOK_FULL,
         Reason.REJECT_BAD_INSTRUMENT,
         Reason.REJECT_BAD_ASSET,
-        Reason.REJECT_BAD_AMOUNT,
-        Reason.REJECT_BAD_FLAGS,
     }
     missing = {r for r in Reason if r < 128} - reasons - never
     assert missing == set()
+
+
+DAY_KINDS = {EventKind.PHASE, EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.RESTATED, EventKind.INDICATIVE}
+DAY_REASONS = {Reason.CANCEL_SELF_MATCH, Reason.CANCEL_VOLATILITY, Reason.CANCEL_AUCTION, Reason.REJECT_BAD_PHASE}
+
+
+def test_days_of_every_phase() -> None:
+    """Batches with uncrosses, cascades, icebergs and volatility calls in them: the core's own bytes and roots."""
+    kinds: set[int] = set()
+    reasons: set[int] = set()
+    uncrosses = 0
+    for seed in range(30):
+        sealed = sealed_day(seed)
+        assert native.run(sealed.guest_input) == sealed.public_values, f"seed {seed}"
+        kinds |= set(sealed.events["kind"].tolist())
+        reasons |= set(sealed.events["reason"].tolist())
+        uncrosses += int(((sealed.events["kind"] == EventKind.PHASE) & (sealed.events["qty_lots"] > 0)).sum())
+    assert kinds >= DAY_KINDS
+    assert reasons >= DAY_REASONS
+    assert uncrosses >= 10
 
 
 def test_the_exported_function(story: Sealed) -> None:

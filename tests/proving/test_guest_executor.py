@@ -18,6 +18,7 @@ from proving.guest.inputs import sealed_workload
 from proving.programs import get
 from proving.sp1 import build as sp1_build_module
 from proving.worker import Worker
+from tests.proving.fix_day import sealed_day
 from tests.proving.fix_guest import annexes_of, sealed_at_random, sealed_story
 
 pytestmark = pytest.mark.prover
@@ -52,6 +53,20 @@ def test_batches_of_random_commands(execute: Execute, seeds: range) -> None:
         assert native.run(sealed.guest_input) == sealed.public_values, f"seed {seed}"
         assert values_of(execute(sealed.guest_input)) == sealed.public_values, f"seed {seed}"
         if seed % 10 == 0:
+            reference = ReferenceCore.restore(sealed.snapshot_before)
+            again = seal(reference, sealed.commands, annexes_of(len(sealed.commands), seed), sealed.prev_deposit_acc)
+            assert again.public_values == sealed.public_values, f"seed {seed}"
+            assert again.guest_input == sealed.guest_input, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seeds", [range(40), pytest.param(range(40, 400), marks=pytest.mark.slow)], ids=str)
+def test_days_of_every_phase(execute: Execute, seeds: range) -> None:
+    """Uncrosses, cascades of stops, icebergs and volatility calls: core, reference, function and zkVM say the same."""
+    for seed in seeds:
+        sealed = sealed_day(seed)
+        assert native.run(sealed.guest_input) == sealed.public_values, f"seed {seed}"
+        assert values_of(execute(sealed.guest_input)) == sealed.public_values, f"seed {seed}"
+        if seed % 5 == 0:
             reference = ReferenceCore.restore(sealed.snapshot_before)
             again = seal(reference, sealed.commands, annexes_of(len(sealed.commands), seed), sealed.prev_deposit_acc)
             assert again.public_values == sealed.public_values, f"seed {seed}"

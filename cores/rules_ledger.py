@@ -1,0 +1,370 @@
+"""The rules on accounts, money from outside and limits, and how events are written (spec/matching_rules.md, L1..L6).
+
+Why: the lowest layer of the oracle. It knows no book.
+"""
+
+from __future__ import annotations
+
+from sortedcontainers import SortedList
+
+from cores.records import (
+    ACCOUNT_KILLED,
+    AMOUNT_MAX,
+    COLLAR_BP_MAX,
+    FEE_BP_MAX,
+    KILLED_SESSIONS_MAX,
+    MESSAGES_SECOND_NS,
+    ORDER_SLOT_NONE,
+    QTY_LOTS_MAX,
+    CommandFlag,
+    CommandKind,
+    CoreConfig,
+    EventKind,
+    Limit,
+    MissingError,
+    Phase,
+    Reason,
+    Smp,
+)
+from cores.rules_state import Account, Command, Order, Position, Symbol, Terms
+
+WORD = (1 << 64) - 1
+
+
+def signed32(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word
+
+
+class Ledger:
+    """Accounts, supplies, limits, instruments' terms."""
+
+    def __init__(self, config: CoreConfig, partial: tuple[int, int] | None = None) -> None:
+        self.config = config
+        self.room = partial or (config.symbols, config.accounts)
+        self.partial = partial is not None
+        self.last_seq = 0
+        self.last_time_ns = 0
+        self.symbol_count = 0
+        self.account_count = 0
+        self.symbols: dict[int, Symbol] = {}
+        self.accounts: dict[int, Account] = {}
+        self.supply = [0] * config.assets
+        self.credit = [0] * config.assets
+        self.killed_sessions: set[int] = set()
+        self.touched_symbols: set[int] = set()
+        self.touched_accounts: set[int] = set()
+        self.events: list[tuple[int, ...]] = []
+        if not self.partial:
+            self.account_create(0)
+            self.account_count = 1
+
+    # ---- events ----
+
+    def emit(self, kind: int, reason: int, side: int, flags: int, owner: tuple[int, int, int], order_id: int = 0,
+             price: int = 0, qty: int = 0, leaves: int = 0, aux: int = 0) -> None:  # fmt: skip
+        exec_id = self.command.seq << 24 | len(self.events)
+        self.events.append((kind, reason, side, flags, 0, self.command.symbol, exec_id, *owner, order_id, price, qty,
+                            leaves & WORD, aux & WORD))  # fmt: skip
+
+    def answer(self, kind: int, reason: int = 0, **fields: int) -> None:
+        """An event about the command itself: side, flags, symbol and owner are the command's."""
+        c = self.command
+        self.emit(kind, reason, c.side, c.flags, (c.account, c.session, c.asset), **fields)
+
+    def report(self, kind: int, reason: int, order: Order, flags: int = 0, **fields: int) -> None:
+        """An event about an order: side and owner are the order's."""
+        owner = (order.account, order.session, 0)
+        self.emit(kind, reason, order.side, flags, owner, order_id=order.order_id, **fields)
+
+    def refuse(self, c: Command, reason: int) -> None:
+        """One event per refused command; a refused NEW still gets an order id, in no slot."""
+        kind, order_id = EventKind.COMMAND_REJECTED, c.order_id
+        if c.kind == CommandKind.NEW:
+            kind, order_id = EventKind.REJECTED, c.seq << 24 | ORDER_SLOT_NONE
+        elif c.kind in (CommandKind.CANCEL, CommandKind.REPLACE):
+            kind = EventKind.CANCEL_REJECTED
+        self.answer(kind, reason, order_id=order_id, price=c.price_ticks, qty=c.qty_lots, aux=c.aux)
+
+    # ---- who is concerned ----
+
+    def touch_symbol(self, number: int) -> Symbol:
+        if number not in self.symbols:
+            raise MissingError(f"symbol {number} is not in this partial core")
+        self.touched_symbols.add(number)
+        return self.symbols[number]
+
+    def touch_account(self, number: int) -> Account:
+        if number not in self.accounts:
+            raise MissingError(f"account {number} is not in this partial core")
+        self.touched_accounts.add(number)
+        return self.accounts[number]
+
+    def parties_reason(self, c: Command) -> int:
+        """Symbol first, then account."""
+        if c.symbol >= self.symbol_count:
+            return Reason.REJECT_UNKNOWN_SYMBOL
+        self.touch_symbol(c.symbol)
+        if c.account >= self.account_count:
+            return Reason.REJECT_UNKNOWN_ACCOUNT
+        self.touch_account(c.account)
+        return Reason.NONE
+
+    def symbol_create(self, number: int, terms: Terms) -> Symbol:
+        if len(self.symbols) == self.room[0]:
+            raise MissingError(f"symbol {number}: no room for another symbol in this partial core")
+        self.symbols[number] = Symbol(number, terms, SortedList(range(self.config.orders)))
+        return self.symbols[number]
+
+    def account_create(self, number: int) -> Account:
+        if len(self.accounts) == self.room[1]:
+            raise MissingError(f"account {number}: no room for another account in this partial core")
+        positions = [Position() for _ in range(self.config.assets)]
+        self.accounts[number] = Account(number, positions, member=number)
+        return self.accounts[number]
+
+    # ---- rules on orders that come from limits ----
+
+    def killed_reason(self, account: Account, session: int) -> int:
+        """N1: the session first, then the member."""
+        if session in self.killed_sessions or self.touch_account(account.member).killed:
+            return Reason.REJECT_KILLED
+        return Reason.NONE
+
+    def size_reason(self, symbol: Symbol, qty: int, price: int | None, lots: int) -> int:
+        if symbol.order_qty_max and qty > symbol.order_qty_max:
+            return Reason.REJECT_ORDER_TOO_LARGE
+        if symbol.order_value_max and price and symbol.notional(price, lots) > symbol.order_value_max:
+            return Reason.REJECT_VALUE_TOO_LARGE
+        return Reason.NONE
+
+    def throttled(self, account: Account, time_ns: int) -> bool:
+        """L3."""
+        member = self.touch_account(account.member)
+        over = time_ns >= member.messages_start_ns + MESSAGES_SECOND_NS
+        return bool(member.messages_max) and not over and member.messages >= member.messages_max
+
+    def new_limits_reason(self, symbol: Symbol, account: Account, c: Command, price: int | None) -> int:
+        """N7."""
+        reason = self.size_reason(symbol, c.qty_lots, price, c.qty_lots)
+        if reason:
+            return reason
+        if account.restricted >> symbol.terms.base & 1:
+            return Reason.REJECT_RESTRICTED
+        if account.open_orders_max and account.open_orders >= account.open_orders_max:
+            return Reason.REJECT_OPEN_ORDERS
+        if self.throttled(account, c.time_ns):
+            return Reason.REJECT_THROTTLED
+        time_ns, *last = account.last_order
+        alike = last == [c.price_ticks, c.qty_lots, c.symbol | c.side << 16]
+        if account.duplicate_ns and alike and c.time_ns - time_ns < account.duplicate_ns:
+            return Reason.REJECT_DUPLICATE
+        return Reason.NONE
+
+    def replace_limits_reason(self, symbol: Symbol, account: Account, c: Command, price: int | None,
+                              leaves: int) -> int:  # fmt: skip
+        """R1's part of N7."""
+        reason = self.size_reason(symbol, c.qty_lots, price, leaves)
+        if reason:
+            return reason
+        if account.restricted >> symbol.terms.base & 1:
+            return Reason.REJECT_RESTRICTED
+        return Reason.REJECT_THROTTLED if self.throttled(account, c.time_ns) else Reason.NONE
+
+    def count_message(self, account: Account, c: Command) -> None:
+        """L3, R4."""
+        member = self.touch_account(account.member)
+        if not member.messages_max:
+            return
+        if c.time_ns >= member.messages_start_ns + MESSAGES_SECOND_NS:
+            member.messages_start_ns, member.messages = c.time_ns, 0
+        member.messages += 1
+
+    def remember(self, account: Account, c: Command) -> None:
+        if account.duplicate_ns:
+            account.last_order = (c.time_ns, c.price_ticks, c.qty_lots, c.symbol | c.side << 16)
+
+    # ---- INSTRUMENT, ACCOUNT ----
+
+    def instrument_reason(self, terms: Terms) -> int:
+        if terms.base >= self.config.assets or terms.quote >= self.config.assets:
+            return Reason.REJECT_BAD_ASSET
+        valid = (
+            terms.base != terms.quote
+            and 1 <= terms.lot_size <= AMOUNT_MAX
+            and 1 <= terms.tick_value <= AMOUNT_MAX
+            and 1 <= terms.min_ticks <= terms.max_ticks
+            and terms.max_ticks < 1 << 40
+            and terms.max_ticks - terms.min_ticks < self.config.levels
+        )
+        return Reason.NONE if valid else Reason.REJECT_BAD_INSTRUMENT
+
+    def instrument(self, c: Command) -> int:
+        """L5."""
+        if c.flags not in (0, CommandFlag.INSTRUMENT_CLOSED):
+            return Reason.REJECT_BAD_FLAGS
+        if c.symbol > self.symbol_count or c.symbol >= self.config.symbols:
+            return Reason.REJECT_BAD_INSTRUMENT
+        terms = Terms(c.account, c.session | c.asset << 16, c.order_id, c.aux, c.price_ticks, c.qty_lots)
+        reason = self.instrument_reason(terms)
+        if reason:
+            return reason
+        if c.symbol == self.symbol_count:
+            self.symbol_create(c.symbol, terms).phase = Phase.CLOSED if c.flags else Phase.CONTINUOUS
+            self.symbol_count += 1
+        symbol = self.touch_symbol(c.symbol)
+        if symbol.orders:
+            return Reason.REJECT_BOOK_NOT_EMPTY
+        symbol.terms = terms
+        symbol.last_ticks = symbol.reference_ticks = 0
+        self.answer(
+            EventKind.INSTRUMENT_SET, order_id=c.order_id, price=c.price_ticks, qty=c.qty_lots, aux=c.aux
+        )  # fmt: skip
+        return Reason.NONE
+
+    def account(self, c: Command) -> int:
+        """L1."""
+        maker_bp, taker_bp = signed32(c.aux & 0xFFFFFFFF), c.aux >> 32
+        group, mode, member = c.order_id, c.price_ticks, c.qty_lots or c.account
+        if c.account > self.account_count or c.account >= self.config.accounts:
+            return Reason.REJECT_BAD_ACCOUNT
+        if c.flags not in (0, CommandFlag.ACCOUNT_FROZEN):
+            return Reason.REJECT_BAD_FLAGS
+        if not (taker_bp <= FEE_BP_MAX and -FEE_BP_MAX <= maker_bp <= taker_bp):
+            return Reason.REJECT_BAD_ACCOUNT
+        if mode > max(Smp) or group >> 32 or (member >= self.account_count and member != c.account):
+            return Reason.REJECT_BAD_ACCOUNT
+        if c.account == self.account_count:
+            self.account_create(c.account)
+            self.account_count += 1
+        account = self.touch_account(c.account)
+        changed = (maker_bp, taker_bp) != (account.maker_bp, account.taker_bp)
+        if changed and any(position.hold for position in account.positions):
+            return Reason.REJECT_BAD_ACCOUNT
+        account.flags = c.flags | account.flags & ACCOUNT_KILLED
+        account.maker_bp, account.taker_bp = maker_bp, taker_bp
+        account.smp_group, account.smp_mode, account.member = group, mode, member
+        self.answer(EventKind.ACCOUNT_SET, aux=c.aux)
+        return Reason.NONE
+
+    # ---- LIMIT ----
+
+    def limit(self, c: Command) -> int:
+        """L2: what is set by account and asset, by account, by symbol, by session."""
+        kind = c.ord_type
+        if kind > max(Limit):
+            return Reason.REJECT_UNSUPPORTED
+        if kind in (Limit.CREDIT, Limit.GROSS):
+            reason = self.position_limit(c, kind)
+        elif kind in (Limit.ORDER_QTY, Limit.ORDER_VALUE, Limit.COLLAR):
+            reason = self.symbol_limit(c, kind)
+        elif kind == Limit.KILL_SESSION:
+            reason = self.session_limit(c)
+        else:
+            reason = self.account_limit(c, kind)
+        if not reason:
+            self.emit(EventKind.LIMIT_SET, 0, c.side, kind, (c.account, c.session, c.asset), qty=c.qty_lots, aux=c.aux)
+        return reason
+
+    def position_reason(self, c: Command) -> int:
+        if c.account >= self.account_count:
+            return Reason.REJECT_UNKNOWN_ACCOUNT
+        if c.asset >= self.config.assets:
+            return Reason.REJECT_BAD_ASSET
+        self.touch_account(c.account)
+        return Reason.NONE
+
+    def position_limit(self, c: Command, kind: int) -> int:
+        """Supply and credit lines of an asset together stay within AMOUNT_MAX, so no balance can pass it."""
+        reason = self.position_reason(c)
+        if reason:
+            return reason
+        position, amount = self.accounts[c.account].positions[c.asset], c.qty_lots
+        if amount > AMOUNT_MAX:
+            return Reason.REJECT_BAD_AMOUNT
+        if kind == Limit.GROSS:
+            position.gross_max = amount
+            return Reason.NONE
+        credit = self.credit[c.asset] - position.credit + amount
+        if self.supply[c.asset] + credit > AMOUNT_MAX or position.balance + amount - position.hold < 0:
+            return Reason.REJECT_BAD_AMOUNT
+        self.credit[c.asset] = credit
+        position.credit = amount
+        return Reason.NONE
+
+    def account_limit(self, c: Command, kind: int) -> int:
+        if c.account >= self.account_count:
+            return Reason.REJECT_UNKNOWN_ACCOUNT
+        account, amount = self.touch_account(c.account), c.qty_lots
+        most = {Limit.DUPLICATE_NS: AMOUNT_MAX, Limit.RESTRICTED: WORD, Limit.KILL_MEMBER: 1}
+        if amount > most.get(Limit(kind), QTY_LOTS_MAX):
+            return Reason.REJECT_BAD_AMOUNT
+        if kind == Limit.OPEN_ORDERS:
+            account.open_orders_max = amount
+        elif kind == Limit.MESSAGES:
+            account.messages_max, account.messages, account.messages_start_ns = amount, 0, 0
+        elif kind == Limit.DUPLICATE_NS:
+            account.duplicate_ns = amount
+            account.last_order = account.last_order if amount else (0, 0, 0, 0)
+        elif kind == Limit.RESTRICTED:
+            account.restricted = amount
+        else:
+            account.flags = account.flags & CommandFlag.ACCOUNT_FROZEN | (ACCOUNT_KILLED if amount else 0)
+        return Reason.NONE
+
+    def symbol_limit(self, c: Command, kind: int) -> int:
+        if c.symbol >= self.symbol_count:
+            return Reason.REJECT_UNKNOWN_SYMBOL
+        symbol, amount = self.touch_symbol(c.symbol), c.qty_lots
+        most = {Limit.ORDER_QTY: QTY_LOTS_MAX, Limit.ORDER_VALUE: AMOUNT_MAX, Limit.COLLAR: COLLAR_BP_MAX}
+        if amount > most[Limit(kind)] or (kind == Limit.COLLAR and c.aux > COLLAR_BP_MAX):
+            return Reason.REJECT_BAD_AMOUNT
+        if kind == Limit.ORDER_QTY:
+            symbol.order_qty_max = amount
+        elif kind == Limit.ORDER_VALUE:
+            symbol.order_value_max = amount
+        else:
+            symbol.dynamic_bp, symbol.static_bp = amount, c.aux
+        return Reason.NONE
+
+    def session_limit(self, c: Command) -> int:
+        killed = c.session in self.killed_sessions
+        if c.qty_lots > 1 or (c.qty_lots and not killed and len(self.killed_sessions) == KILLED_SESSIONS_MAX):
+            return Reason.REJECT_BAD_AMOUNT
+        if c.qty_lots:
+            self.killed_sessions.add(c.session)
+        else:
+            self.killed_sessions.discard(c.session)
+        return Reason.NONE
+
+    # ---- DEPOSIT, WITHDRAW ----
+
+    def deposit(self, c: Command) -> int:
+        reason = self.position_reason(c)
+        if reason:
+            return reason
+        total = self.supply[c.asset] + self.credit[c.asset] + c.qty_lots
+        if c.qty_lots == 0 or total > AMOUNT_MAX:
+            return Reason.REJECT_BAD_AMOUNT
+        position = self.accounts[c.account].positions[c.asset]
+        self.supply[c.asset] += c.qty_lots
+        position.balance += c.qty_lots
+        self.answer(EventKind.DEPOSITED, qty=c.qty_lots, leaves=position.balance)
+        return Reason.NONE
+
+    def withdraw(self, c: Command) -> int:
+        """Own money only: never out of a credit line, nor what open orders hold, nor more than the venue has."""
+        reason = self.position_reason(c)
+        if reason:
+            return reason
+        position = self.accounts[c.account].positions[c.asset]
+        if not 1 <= c.qty_lots <= AMOUNT_MAX:
+            return Reason.REJECT_BAD_AMOUNT
+        if c.aux >> 32:
+            return Reason.REJECT_BAD_FLAGS
+        if c.qty_lots > min(position.balance, position.available, self.supply[c.asset]):
+            return Reason.REJECT_INSUFFICIENT_FUNDS
+        self.supply[c.asset] -= c.qty_lots
+        position.balance -= c.qty_lots
+        self.answer(EventKind.WITHDRAWN, order_id=c.order_id, price=c.price_ticks, qty=c.qty_lots,
+                    leaves=position.balance, aux=c.aux)  # fmt: skip
+        return Reason.NONE
