@@ -388,7 +388,8 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     if kind == EventKind.REJECTED:
         found.append((103, b"%d" % terms.order_codes[reason]))
     found += order_terms(book, detail, aux, is_stop=bool(is_stop), is_gtd=bool(is_gtd))
-    found += [(150, EXEC_TYPES[EventKind(kind)]), (151, quantity(book, int(event["leaves_lots"])))]
+    leaves = int(event["qty_lots" if kind == EventKind.TRIGGERED else "leaves_lots"])
+    found += [(150, EXEC_TYPES[EventKind(kind)]), (151, quantity(book, leaves))]
     found += _restatement(kind, reason)
     if fill:
         found += [(527, messages.identifier(exec_id - second)), (851, _liquidity(flags))]

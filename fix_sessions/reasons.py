@@ -51,7 +51,7 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_BAD_FLAGS: Words(
         UNSUPPORTED,
         OTHER,
-        "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0, 1 or 6 only, DisplayIndicator(9479)=S"
+        "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0 1 6 only, DisplayIndicator(9479)=S"
         " with post-only only, ExecInst(18)=G (all-or-none) with a limit or market order that is neither post-only nor"
         " for an auction",
     ),
@@ -168,14 +168,14 @@ WORDS: dict[Reason, Words] = {
         UNSUPPORTED,
         OTHER,
         "a value is not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G,"
-        " Price(44) with a limit order, StopPx(99) with a stop, SelfMatchPreventionID(2362) the member's own; a replace"
-        " changes neither TimeInForce nor OrdType, ExecInst, MaxFloor, MinQty or expiry",
+        " Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
+        " TimeInForce nor OrdType, ExecInst, MaxFloor, expiry",
     ),
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,
         OTHER,
         "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), which go with nothing else,"
-        " and takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 and 4 only, MaxFloor(111) with neither",
+        " and takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 4 only, MaxFloor(111) with neither",
     ),
     Reason.REJECT_SESSION_PRICE_OVERFLOW: Words(
         EXCEEDS_LIMIT, OTHER, "Price(44) or StopPx(99) is larger than any price here: {price_max} is the highest"

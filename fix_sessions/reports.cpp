@@ -199,7 +199,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
     if (is_gtd && report.order_aux != 0)
         writer.time("126=", report.order_aux);
     writer.character("150=", type);
-    writer.quantity("151=", event.leaves_lots);
+    writer.quantity("151=", kind == EVENT_TRIGGERED ? event.qty_lots : event.leaves_lots);
     writer.text("378=", restatement(kind, reason));
     if (fill) {
         writer.exec_id("527=", second ? event.exec_id - 1 : event.exec_id);

@@ -222,7 +222,7 @@ def _batch(records: Records, static: StaticData, carried: Carried) -> _Batch:
         order_id=records.events[:, 3],
         price=records.events[:, 4],
         qty=records.events[:, 5],
-        leaves=records.events[:, 6],
+        leaves=np.where(kind == TRIGGERED, records.events[:, 5], records.events[:, 6]),
         aux=records.events[:, 7],
         is_order=((kind >= ACCEPTED) & (kind <= EXPIRED)) | ((kind >= TRIGGERED) & (kind <= RESTATED)),
     )
@@ -333,7 +333,7 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
         "priority_time": _times(batch.records.commands[:, 2][batch.rows], lost_priority),
         "received_date": _dates(day, entered),
         "order_type": _codes(np.where(entered, type_code, -1), ORDER_TYPES),
-        "order_class": _codes(np.where(is_order & entered, is_stop, np.where(is_order, 0, -1)), ["LMTO", "STOP"]),
+        "order_class": _codes(np.where(entered, is_stop, -1), ["LMTO", "STOP"]),
         "side": _codes(side, ["BUYI", "SELL"]),
         "post_only": _bools(post_only, entered),
         "all_or_none": _bools((flags & CommandFlag.ALL_OR_NONE.value) != 0, entered),

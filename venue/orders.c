@@ -363,7 +363,7 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
     struct tracked *order = &orders->tracked[index];
     order->last_exec_id = e->exec_id;
     order->time_ns = c->time_ns;
-    order->leaves_lots = e->leaves_lots;
+    order->leaves_lots = kind == EVENT_TRIGGERED ? e->qty_lots : e->leaves_lots;
     if (kind == EVENT_FILL) {
         order->cum_lots += e->qty_lots;
         order->value += e->price_ticks * e->qty_lots;

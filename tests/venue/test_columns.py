@@ -180,7 +180,7 @@ class Naive:
         ord_type, known = int(entry["ord_type"]), int(event["symbol"]) < 2
         tick, lot = SIZES_OF[int(event["symbol"]) if known else 0]
         stop, waiting = ord_type in (3, 4), ord_type in (3, 4) and order_id not in self.triggered
-        price, leaves = self.prices[order_id], int(event["leaves_lots"])
+        price, leaves = self.prices[order_id], int(event["qty_lots" if kind == EventKind.TRIGGERED else "leaves_lots"])
         open_after = leaves > 0 and kind not in (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED)
         found: dict[str, Any] = {
             "limit_price": price * tick if known and price and ord_type not in (1, 3) else None,

@@ -27,7 +27,7 @@ class Running:
         limits = self.config.limits
         sizes = CoreConfig(limits.symbols, limits.accounts, limits.assets, 64, limits.levels)
         self.config.data_dir.mkdir()
-        self.engine: Any = Engine.open(self.config.data_dir, sizes, sync="none")
+        self.engine: Any = Engine.open(self.config.data_dir, sizes)
         opening.apply(self.engine, self.config)
         for account in (1, 2, 3):
             for asset in range(4):
