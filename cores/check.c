@@ -38,7 +38,19 @@ static u64 cold_is_valid(const struct symbol *s, const struct order *order, cons
     return order->leaves <= cold->display && cold->hidden <= cold->display * (ICEBERG_TRANCHES_MAX - 1);
 }
 
+/* A plain order in the book, small enough for any price: most are, and a restore looks at each. */
+HOT u64 is_valid_and_plain(const struct core *core, const struct symbol *s, const struct order *order, u64 slot) {
+    u64 facts = order->facts, leaves = order->leaves, cum = order->cum;
+    return (facts & ~((u64)TIF_GTC << 16 | 3)) == ORD_LIMIT << 8 && (facts & 3) - 1 <= 1 &&
+           (order->id & ORDER_SLOT_NONE) == slot && (order->id >> 24) - 1 < core->last_seq &&
+           leaves - 1 < s->lots_safe && ((leaves | cum) >> 40 | (leaves + cum) >> 40) == 0 &&
+           price_is_valid(s, order->price) && order->owner >> 48 == 0 &&
+           owner_account(order->owner) < core->account_count;
+}
+
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot) {
+    if (is_valid_and_plain(core, s, order, slot))
+        return 1;
     u64 side = order->facts & 0xff, tif = order_tif(order), flags = order->facts >> 24 & 0xff;
     if ((order->id & ORDER_SLOT_NONE) != slot || order->id >> 24 == 0 || order->id >> 24 > core->last_seq)
         return 0;

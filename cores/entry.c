@@ -4,7 +4,8 @@
  * only then is anything written. So a refused command leaves no trace but its number and its time.
  *
  * Most orders are plain: a limit order, Day or GTC, with no flag, MinQty or display, of an account with no limit, in
- * continuous trading. They have a short way of their own; its result is that of the long one.
+ * continuous trading; or immediate, the same but for TimeInForce or price. They have short ways of their own; their
+ * result is that of the long one.
  */
 #include "book.h"
 
@@ -180,10 +181,10 @@ HOT u64 rest_plain(struct core *core, struct symbol *s, struct account *account,
     return slot_take(core, s, account, slot);
 }
 
-/* A plain order that may trade at once. */
-STAGE u64 trade_plain(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+/* A plain or immediate order that breaks no rule and may trade at once. `price`: 0 of a market order. */
+STAGE u64 trade_plain(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 price,
                       struct output *out) {
-    u64 side = command_side(c) - 1, slot = s->slot_first, price = c->price_ticks;
+    u64 side = command_side(c) - 1, slot = s->slot_first, may_rest = price != 0 && command_tif(c) != TIF_IOC;
     struct trades trades = {.low = ~0ull, .high = 0};
     struct aggressor a;
     a.account = account;
@@ -197,7 +198,9 @@ STAGE u64 trade_plain(struct core *core, struct symbol *s, struct account *accou
     u64 reason = match(core, s, &a, &trades, out);
     if (reason == REASON_STOPPED)
         return REASON_STOPPED;
-    if (a.leaves != 0 && reason == CANCEL_SELF_MATCH) {
+    if (reason == REASON_NONE && !may_rest)
+        reason = CANCEL_IOC;
+    if (a.leaves != 0 && reason != REASON_NONE && (reason != CANCEL_VOLATILITY || !may_rest)) {
         emit(out, order_head(s, EVENT_CANCELLED, reason, side + 1, 0), a.owner, a.order_id, price, a.leaves, 0, 0);
     } else if (a.leaves != 0) {
         rest_plain(core, s, account, position_of(account, hold_asset(s, side)), c, slot, a.leaves,
@@ -257,7 +260,7 @@ static u64 new_goes(struct core *core, struct symbol *s, struct account *account
 }
 
 /* All the rules. */
-STAGE u64 new_special(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+STAGE u64 new_by_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
                       struct output *out) {
     struct trades trades = {.low = ~0ull, .high = 0};
     u64 price = 0, reason = new_reason(core, c, s, account, &price), slot = s->slot_first;
@@ -275,6 +278,26 @@ STAGE u64 new_special(struct core *core, struct symbol *s, struct account *accou
 HOT int new_is_plain(const struct command *c) {
     uint32_t facts = (uint32_t)(c->head >> 8), tif_or_side = TIF_GTC << 16 | 3;
     return (facts & ~tif_or_side) == ORD_LIMIT << 8 && (facts & 3) - 1 <= 1 && (c->aux | c->order_id) == 0;
+}
+
+/* An immediate order is a limit order, IOC, or a market order, Day or IOC, else as plain as a plain one: it has a short
+ * way, too, when it breaks no rule. */
+STAGE u64 new_special(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                      struct output *out) {
+    u64 facts = c->head >> 8 & 0xffffffff, side = (facts & 0xff) - 1, price = c->price_ticks;
+    u64 kind = facts >> 8, market = kind == ORD_MARKET || kind == (ORD_MARKET | TIF_IOC << 8);
+    if ((!market && kind != (ORD_LIMIT | TIF_IOC << 8)) || side > 1 ||
+        (c->aux | c->order_id | account->guarded | core->killed_count) != 0 || c->qty_lots - 1 >= s->lots_plain ||
+        s->slot_first == SLOT_NONE)
+        return new_by_the_rules(core, s, account, c, out);
+    if (market)
+        price = 0;
+    else if (!price_is_valid(s, price))
+        return new_by_the_rules(core, s, account, c, out);
+    if (hold_of(s, side, price, c->qty_lots, account->taker_bp) >
+        available_of(position_of(account, hold_asset(s, side))))
+        return new_by_the_rules(core, s, account, c, out);
+    return trade_plain(core, s, account, c, price, out);
 }
 
 STAGE u64 accept_plain(struct core *core, struct symbol *s, struct account *account, struct position *p,
@@ -311,6 +334,6 @@ u64 book_new(struct core *core, const struct command *c, struct output *out) {
     if (hold > available_of(p) || s->slot_first == SLOT_NONE)
         return new_special(core, s, account, c, out);
     if (best <= other_key)
-        return trade_plain(core, s, account, c, out);
+        return trade_plain(core, s, account, c, c->price_ticks, out);
     return accept_plain(core, s, account, p, c, hold, window - other_key, out);
 }

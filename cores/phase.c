@@ -18,9 +18,9 @@ static void narrow_band(struct symbol *s, u64 price, u64 bp) {
         s->band_high = price + distance;
 }
 
-/* Lots up to which no order in the window passes the symbol's limits, whatever its price. */
+/* Lots up to which an order is no larger than any may be, in no way and at no price. */
 static u64 lots_within_limits(const struct symbol *s) {
-    u64 lots = s->lots_safe;
+    u64 lots = s->lots_safe < QTY_LOTS_MAX ? s->lots_safe : QTY_LOTS_MAX;
     if (s->order_qty_max != 0 && s->order_qty_max < lots)
         lots = s->order_qty_max;
     if (s->order_value_max == 0)

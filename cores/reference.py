@@ -580,4 +580,4 @@ class Core:
     def indicative(self, symbol: int) -> Indicative:
         """(price_ticks, qty_lots, surplus_lots, surplus_side) of an uncross of the book as it is; zeros: no trade."""
         found = self.book.symbols.get(symbol)
-        return indicative(found) if found else Indicative()
+        return indicative(found) if found and found.is_call else Indicative()

@@ -103,20 +103,16 @@ class Matching(Ledger):
             self.end(symbol, resting, EventKind.CANCELLED, Reason.CANCEL_SELF_MATCH)
         elif mode == Smp.DECREMENT:
             lots = min(order.leaves, resting.shown)
-            self.lose(symbol, resting, lots)
+            holder = self.touch_account(resting.account)
+            self.reduce(symbol, holder, resting, lots)
             order.leaves -= lots
+            self.decremented(resting, lots)
             self.decremented(order, lots)
+            self.after_loss(symbol, holder, resting)
 
     def decremented(self, order: Order, lots: int) -> None:
         kind, qty = (EventKind.RESTATED, order.cum + order.leaves) if order.leaves else (EventKind.CANCELLED, lots)
         self.report(kind, Reason.CANCEL_SELF_MATCH, order, price=order.event_price, qty=qty, leaves=order.leaves)
-
-    def lose(self, symbol: Symbol, resting: Order, lots: int) -> None:
-        """A resting order loses shown quantity without trading."""
-        account = self.touch_account(resting.account)
-        self.reduce(symbol, account, resting, lots)
-        self.decremented(resting, lots)
-        self.after_loss(symbol, account, resting)
 
     def reduce(self, symbol: Symbol, account: Account, resting: Order, lots: int) -> None:
         self.release(symbol, account, resting)
@@ -166,8 +162,8 @@ class Matching(Ledger):
         """N13."""
         if order.tif == Tif.FOK:
             need, reason = order.leaves, Reason.CANCEL_FOK
-        elif order.flags & CommandFlag.ALL_OR_NONE:
-            need, reason = order.leaves if symbol.crosses(order.side, limit) else 0, Reason.CANCEL_ALL_OR_NONE
+        elif order.flags & CommandFlag.ALL_OR_NONE and symbol.crosses(order.side, limit):
+            need, reason = order.leaves, Reason.CANCEL_ALL_OR_NONE
         else:
             need, reason = min_qty, Reason.CANCEL_MIN_QTY
         if need == 0 or self.fillable(symbol, account, order, limit) >= need:
@@ -188,7 +184,8 @@ class Matching(Ledger):
             price = resting.price_ticks
             if lots == order.leaves or not symbol.within(order.side, limit, price) or not low <= price <= high:
                 break
-            mode = self.self_match(account, self.touch_account(resting.account), order) if account.smp_group else 0
+            looks = account.smp_group and (order.smp_mode or account.smp_mode)
+            mode = self.self_match(account, self.touch_account(resting.account), order) if looks else Smp.NONE
             if mode == Smp.CANCEL_RESTING:
                 continue
             if mode:

@@ -207,7 +207,14 @@ static u64 restore_order(struct core *core, struct symbol *s, const struct slot 
         return 0;
     bitmap_clear(slots_of(core, s), core->slot_words, slot);
     s->order_count++;
-    u64 place = order_restore_place(core, s, slot);
+    u64 side = order_side(order), place;
+    if (order_facts(order) == 0) {
+        u64 key = ladder_key(s, side, order->price);
+        ladder_append(core, s, side, key, slot);
+        place = side << 48 | key;
+    } else {
+        place = order_restore_place(core, s, slot);
+    }
     if (place < *walked)
         return 0;
     *walked = place;

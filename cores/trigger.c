@@ -9,7 +9,7 @@ static u64 at_once_reason(struct core *core, const struct symbol *s, const struc
     if (command_tif(c) == TIF_FOK) {
         need = c->qty_lots;
         reason = CANCEL_FOK;
-    } else if (command_flags(c) & FLAG_ALL_OR_NONE && best >= a->key_min && best <= a->key_max) {
+    } else if (command_flags(c) & FLAG_ALL_OR_NONE && best <= a->key_price) {
         need = c->qty_lots;
         reason = CANCEL_ALL_OR_NONE;
     }
@@ -77,7 +77,7 @@ u64 order_trigger(struct core *core, struct symbol *s, struct account *account, 
     struct order *order = &orders_of(core, s)[slot];
     order->facts &= ~((u64)FACT_WAITING << 32);
     emit(out, order_head(s, EVENT_TRIGGERED, 0, order->facts & 0xff, 0), order->owner, order->id, order->price,
-         order->leaves, 0, colds_of(core, s)[slot].stop);
+         order->leaves, order->leaves, colds_of(core, s)[slot].stop);
     if (s->phase != PHASE_CONTINUOUS)
         return join_call(core, s, account, slot, out);
     return order_enter(core, s, account, slot, 0, trades, out);

@@ -100,8 +100,7 @@ static u64 chosen_price(const struct symbol *s, const struct candidates *best) {
 }
 
 u64 uncross_find(const struct core *core, const struct symbol *s, struct indicative *found) {
-    struct candidates best;
-    best.volume = 0;
+    struct candidates best = {.volume = 0, .surplus = 0, .low = 0, .high = 0, .all_buy = 0, .all_sell = 0};
     found->price_ticks = 0;
     found->qty_lots = 0;
     found->surplus_lots = 0;

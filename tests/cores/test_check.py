@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cores import Invariant, Side
+from cores import Invariant, OrdType, Side, Tif
 from tests.cores.fix_cores import (
     LOT_SIZE,
     PRICE_HIGH,
@@ -28,11 +28,24 @@ from tests.cores.fix_cores import (
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 AMOUNT = 10**9
 TERMS = [0, 1, LOT_SIZE, TICK_VALUE, PRICE_LOW, PRICE_HIGH]
-NUMBER, ORDER_COUNT, BEST, SLOT_FIRST, LOTS_SAFE = 0, 8, 9, 11, 12
-LADDERS, SLOTS, LEVELS, ORDERS = (16, 19), 22, (32, 288), 544  # words from the symbol's region
+NUMBER, ORDER_COUNT, COLD_COUNT, WAITING_COUNT, BEST, DORMANT_HEAD, DORMANT_TAIL = 0, 8, 9, 10, 11, 15, 16
+SLOT_FIRST, LOTS_SAFE, LOTS_PLAIN, PHASE, LAST_TICKS, DYNAMIC_BP, BAND_HIGH, EXPIRY_NEXT = (
+    17,
+    18,
+    19,
+    20,
+    21,
+    23,
+    28,
+    29,
+)
+LADDERS, SLOTS, LEVELS, ORDERS = (30, 33, 36, 39), 42, (48, 304, 560, 816), 1072  # words from the symbol's region
+COLDS = ORDERS + 8 * 64
 TOP = 1  # of a bitmap with one word of numbers
-LEVEL_WORDS, ORDER_WORDS, POSITION_WORDS = 4, 8, 4
-BID_KEY, ASK_KEY = PRICE_HIGH - 120, 130 - PRICE_LOW
+LEVEL_WORDS, ORDER_WORDS = 4, 8
+BID_KEY, ASK_KEY, ICEBERG_KEY, STOP_KEY = PRICE_HIGH - 120, 130 - PRICE_LOW, PRICE_HIGH - 110, 150 - PRICE_LOW
+WAITING, DORMANT, UNPRICED = 2 << 32, 4 << 32, 8 << 32
+OPEN_ORDERS = 10  # of an account
 
 
 def find(words: Words, pattern: list[int]) -> int:
@@ -43,12 +56,17 @@ def find(words: Words, pattern: list[int]) -> int:
 
 
 class Broken:
-    """A core with two bids at 120 (slots 0, 1), one at 119 (2) and an ask at 130 (3), and its memory."""
+    """A core with two bids at 120 (slots 0, 1), one at 119 (2) and an ask at 130 (3), an iceberg bid at 110 (4), a stop
+    buy at 150 (5) and an ask at 131 for the closing auction (6), good till a date (7: 109), and its memory."""
 
     def __init__(self) -> None:
         self.core = funded(CompiledCore, amount=AMOUNT)
         for side, price in ((Side.BUY, 120), (Side.BUY, 120), (Side.BUY, 119), (Side.SELL, 130)):
             self.core.apply_one(**new(1, side, price, 7))
+        self.core.apply_one(**new(1, Side.BUY, 110, 9, order_id=4))
+        self.core.apply_one(**new(1, Side.BUY, 151, 7, ord_type=OrdType.STOP_LIMIT, order_id=150))
+        self.core.apply_one(**new(1, Side.SELL, 131, 7, tif=Tif.AT_CLOSE))
+        self.core.apply_one(**new(1, Side.BUY, 109, 7, tif=Tif.GTD, aux=1000))
         self.core.apply_one(**deposit(3, 2, 12_345))
         self.core.check()
         count = self.core.arena_bytes // 8
@@ -66,6 +84,9 @@ class Broken:
     def order(self, slot: int) -> Words:
         return self.symbol[ORDERS + ORDER_WORDS * slot :]
 
+    def cold(self, slot: int) -> Words:
+        return self.symbol[COLDS + ORDER_WORDS * slot :]
+
 
 def cross(broken: Broken) -> None:
     """Moves the ask from 130 to 119 with all its links."""
@@ -74,6 +95,21 @@ def cross(broken: Broken) -> None:
     broken.symbol[LADDERS[1]] = 1 << key
     broken.symbol[BEST + 1] = key
     broken.order(3)[2] = 119
+
+
+def unpriced(broken: Broken) -> None:
+    """Makes a market-to-limit order of the bid at 119, and moves it to the collar's end; the ask goes."""
+    broken.level(0, 0)[:4] = broken.level(0, PRICE_HIGH - 119)[:4]
+    broken.symbol[LADDERS[0]] ^= 1 << (PRICE_HIGH - 119) | 1
+    broken.symbol[BEST] = 0
+    broken.order(2)[2] = PRICE_HIGH
+    broken.order(2)[5] += (OrdType.MARKET_TO_LIMIT - OrdType.LIMIT << 8) + UNPRICED
+    broken.symbol[LADDERS[1]] = 0
+    broken.symbol[LADDERS[1] + TOP : LADDERS[1] + TOP + 2] = 0
+    broken.symbol[BEST + 1] = 2**64 - 1
+    broken.symbol[SLOTS] |= np.uint64(1 << 3)
+    broken.symbol[SLOT_FIRST] = 3
+    broken.symbol[ORDER_COUNT] -= 1
 
 
 def put(part: Callable[[Broken], Words], index: int, change: Callable[[int], int]) -> Callable[[Broken], None]:
@@ -120,7 +156,7 @@ BREAKS: dict[str, tuple[Invariant, Callable[[Broken], None]]] = {
     "an order with nothing left": (Invariant.ORDER, put(lambda b: b.order(0), 1, to(0))),
     "an order's slot in its id": (Invariant.ORDER, put(lambda b: b.order(0), 0, plus(1))),
     "an id from the future": (Invariant.ORDER, put(lambda b: b.order(0), 0, plus(1 << 40))),
-    "an unknown tif": (Invariant.ORDER, put(lambda b: b.order(0), 5, plus(7 << 16))),
+    "an unknown tif": (Invariant.ORDER, put(lambda b: b.order(0), 5, plus(5 << 16))),
     "an unknown account": (Invariant.ORDER, put(lambda b: b.order(0), 4, plus(100))),
     "a price out of the window": (Invariant.ORDER, put(lambda b: b.order(3), 2, to(PRICE_HIGH + 1))),
     "a head beyond the slots": (Invariant.SLOTS, put(lambda b: b.level(1, ASK_KEY), 0, to(64))),
@@ -129,7 +165,32 @@ BREAKS: dict[str, tuple[Invariant, Callable[[Broken], None]]] = {
     "number of orders": (Invariant.SLOTS, put(symbol, ORDER_COUNT, plus(1))),
     "lowest free slot": (Invariant.SLOTS, put(symbol, SLOT_FIRST, plus(1))),
     "a crossed book": (Invariant.CROSSED, cross),
-    "flags of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 2, to(2))),
+    "an unpriced order": (Invariant.CROSSED, unpriced),
+    "a stop that is due": (Invariant.CROSSED, put(symbol, LAST_TICKS, to(150))),
+    "best waiting stop": (Invariant.BEST, put(symbol, BEST + 2, plus(1))),
+    "top of the stops": (Invariant.BITMAP, put(symbol, LADDERS[3] + TOP, to(1))),
+    "stop price": (Invariant.LINKS, put(lambda b: b.cold(5), 2, to(151))),
+    "stop price out of the window": (Invariant.ORDER, put(lambda b: b.cold(5), 2, to(PRICE_HIGH + 1))),
+    "lots of the stops": (Invariant.AGGREGATE, put(lambda b: b.level(2, STOP_KEY), 2, plus(1))),
+    "a stop that waits no more": (Invariant.LINKS, put(lambda b: b.order(5), 5, lambda old: old ^ WAITING)),
+    "a stop in both places": (Invariant.ORDER, put(lambda b: b.order(5), 5, lambda old: old | DORMANT)),
+    "number of stops": (Invariant.AGGREGATE, put(symbol, WAITING_COUNT, plus(1))),
+    "number of cold orders": (Invariant.AGGREGATE, put(symbol, COLD_COUNT, plus(-1))),
+    "hidden lots": (Invariant.AGGREGATE, put(lambda b: b.cold(4), 0, plus(1))),
+    "hidden lots of a level": (Invariant.AGGREGATE, put(lambda b: b.level(0, ICEBERG_KEY), 3, plus(1))),
+    "too much hidden": (Invariant.ORDER, put(lambda b: b.cold(4), 0, to(61))),
+    "a display below what is shown": (Invariant.ORDER, put(lambda b: b.cold(4), 1, to(3))),
+    "a cold part that is not said": (Invariant.ORDER, put(lambda b: b.order(7), 5, lambda old: old ^ 1 << 32)),
+    "head of the dormant": (Invariant.LINKS, put(symbol, DORMANT_HEAD, to(2**64 - 1))),
+    "tail of the dormant": (Invariant.LINKS, put(symbol, DORMANT_TAIL, to(0))),
+    "a dormant order that is not for the close": (Invariant.ORDER, put(lambda b: b.order(6), 5, plus(-(7 << 16)))),
+    "an expiry that is never looked for": (Invariant.AGGREGATE, put(symbol, EXPIRY_NEXT, to(1001))),
+    "bound of plain lots": (Invariant.LIMITS, put(symbol, LOTS_PLAIN, plus(1))),
+    "band": (Invariant.LIMITS, put(symbol, BAND_HIGH, plus(-1))),
+    "an unknown phase": (Invariant.LIMITS, put(symbol, PHASE, to(6))),
+    "a collar beyond all bounds": (Invariant.LIMITS, put(symbol, DYNAMIC_BP, to(10_001))),
+    "open orders of an account": (Invariant.LIMITS, put(lambda b: b.account, OPEN_ORDERS, plus(1))),
+    "flags of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 2, to(4))),
     "fees of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 3, to(26))),
     "a hold that nothing covers": (Invariant.FUNDS, put(lambda b: b.position, 1, to(AMOUNT + 12_346))),
     "a balance below zero": (Invariant.FUNDS, put(lambda b: b.position, 0, to(2**64 - 1))),

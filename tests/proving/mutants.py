@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BOOK, MONEY, LADDER, ACCOUNT, CORE, INSTRUMENT = "book.c", "money.h", "ladder.h", "account.c", "core.c", "instrument.c"
+ENTRY, MATCH, TRIGGER, EXPIRY, CHANGE, BOOK = "entry.c", "match.c", "trigger.c", "expiry.c", "change.c", "book.h"
+MONEY, LADDER, ACCOUNT, CORE, INSTRUMENT = "money.h", "ladder.h", "account.c", "core.c", "instrument.c"
 UNCROSS, PHASE, LIMITS = "uncross.c", "phase.c", "limits.c"
 
 
@@ -27,15 +28,11 @@ def mutant(rule: str, file: str, *changes: tuple[str, str]) -> Mutant:
 
 
 MUTANTS = [
-    mutant(
-        "trades at the limit price",
-        BOOK,
-        ("s->best[other] <= a->key_max", "s->best[other] < a->key_max"),
-    ),
+    mutant("trades at the limit price", MATCH, ("s->best[other] <= a->key_max &&", "s->best[other] < a->key_max &&")),
     mutant(
         "trades at the resting order's price",
-        BOOK,
-        ("maker->owner, maker->id, maker->price, lots,", "maker->owner, maker->id, maker->price + 1, lots,"),
+        MATCH,
+        ("maker->id, last, lots, left + hidden", "maker->id, last + 1, lots, left + hidden"),
     ),
     mutant(
         "time priority",
@@ -58,68 +55,67 @@ MUTANTS = [
     ),
     mutant(
         "the aggressor pays the taker's fee",
-        BOOK,
+        MATCH,
         ("*taker_fee = fee_of(notional, a->account->taker_bp)", "*taker_fee = fee_of(notional, a->account->maker_bp)"),
     ),
     mutant(
         "the resting order pays the maker's fee",
-        BOOK,
-        ("*maker_fee = fee_of(notional, resting->maker_bp)", "*maker_fee = fee_of(notional, resting->taker_bp)"),
+        MATCH,
+        ("(notional, resting->maker_bp, *taker_fee)", "(notional, resting->taker_bp, *taker_fee)"),
     ),
-    mutant("the venue gets both fees", BOOK, ("fees += maker_fee + taker_fee;", "fees += taker_fee;")),
+    mutant("the venue gets both fees", MATCH, ("fees += maker_fee + taker_fee;", "fees += taker_fee;")),
     mutant(
-        "a buyer pays", BOOK, ("taker_quote->balance -= notional + *taker_fee;", "taker_quote->balance -= *taker_fee;")
+        "a buyer pays", MATCH, ("taker_quote->balance -= notional + *taker_fee;", "taker_quote->balance -= *taker_fee;")
     ),
-    mutant("a fill gives its hold back", BOOK, ("maker_base->hold -= base_units;", "")),
-    mutant("an open order holds", BOOK, ("p->hold += hold;", "")),
-    mutant("IOC does not rest", BOOK, ("(market || command_tif(c) >= TIF_IOC)", "market")),
-    mutant("FOK is all or nothing", BOOK, ("if (lots >= need)", "if (lots > 0)")),
-    mutant("MinQty counts", BOOK, ("fok ? c->qty_lots : c->aux", "fok ? c->qty_lots : 0")),
-    mutant("post-only does not take", BOOK, ("if (post_only &&", "if (0 * post_only &&")),
+    mutant("a fill gives its hold back", MATCH, ("maker_base->hold -= base_units;", "")),
+    mutant("IOC does not rest", TRIGGER, ("!market && tif != TIF_IOC && tif", "!market && tif")),
     mutant(
-        "the collar's low end",
-        BOOK,
-        ("!market && (c->price_ticks < s->min_ticks", "!market && (c->price_ticks <= s->min_ticks"),
-        ("|| other_key > window)", "|| other_key - 1 >= window)"),
+        "FOK is all or nothing",
+        TRIGGER,
+        ("return lots >= need ? REASON_NONE : reason;", "return lots != 0 ? REASON_NONE : reason;"),
     ),
-    mutant(
-        "the collar's high end",
-        BOOK,
-        ("|| c->price_ticks > s->max_ticks))", "|| c->price_ticks >= s->max_ticks))"),
-        ("|| other_key > window)", "|| other_key >= window)"),
-    ),
-    mutant(
-        "no order without funds",
-        BOOK,
-        ("if (hold_of(s, side, price, lots, account->taker_bp) >", "if (0 >"),
-    ),
-    mutant("a market buy pays as it goes", BOOK, ("if (a->pays_as_goes && !can_pay(", "if (0 && !can_pay(")),
-    mutant(
-        "frozen accounts do not trade",
-        BOOK,
-        ("if (account->flags & FLAG_ACCOUNT_FROZEN)", "if (0)"),
-        ("|| account->flags != 0 ||", "||"),
-    ),
+    mutant("MinQty counts", TRIGGER, ("command_tif(c) == TIF_GTD ? 0 : c->aux, reason", "0, reason")),
+    mutant("all or none", TRIGGER, ("command_flags(c) & FLAG_ALL_OR_NONE && best", "0 && best")),
+    mutant("an open order holds", ENTRY, ("p->hold += hold;", "")),
+    mutant("post-only does not take", ENTRY, ("if (flags & FLAG_POST_ONLY && s->best", "if (0 && s->best")),
+    mutant("a sliding order stands one tick behind", ENTRY, ("? best - 1 : best + 1", "? best - 2 : best + 2")),
+    mutant("the collar's low end", BOOK, ("return price >= s->min_ticks &&", "return price > s->min_ticks &&")),
+    mutant("the collar's high end", BOOK, ("&& price <= s->max_ticks;", "&& price < s->max_ticks;")),
+    mutant("no order without funds", ENTRY, ("if (hold > available_of(p) + released)", "if (0)")),
+    mutant("no order beyond the gross limit", ENTRY, ("return p->gross_max != 0 &&", "return 0 &&")),
+    mutant("a market buy pays as it goes", MATCH, ("if (a->pays_as_goes && !can_pay(", "if (0 && !can_pay(")),
+    mutant("frozen accounts do not trade", ENTRY, ("if (account->flags & FLAG_ACCOUNT_FROZEN)", "if (0)")),
+    mutant("no order in a closed market", ENTRY, ("if (!phase_allows(s, c))", "if (0)")),
+    mutant("an iceberg shows a sixteenth at least", ENTRY, ("display * ICEBERG_TRANCHES_MAX >= c->qty_lots;", "1;")),
+    mutant("an at-close order lies dormant", ENTRY, ("        fact = FACT_DORMANT;\n", "")),
     mutant(
         "only own orders are cancelled",
         BOOK,
         (" || owner_account(order->owner) != owner_account(c->owner)", ""),
     ),
-    mutant("less quantity keeps the place", BOOK, ("leaves <= order->leaves ?", "leaves < order->leaves - 1 ?")),
-    mutant("more quantity loses the place", BOOK, ("leaves <= order->leaves ?", "leaves <= order->leaves + 9 ?")),
     mutant(
-        "no REPLACE below the filled part",
-        BOOK,
-        ("if (c->qty_lots <= order->cum)", "if (c->qty_lots < order->cum)"),
+        "less quantity keeps the place", CHANGE, ("change.leaves <= change.all ?", "change.leaves < change.all - 1 ?")
     ),
-    mutant("mass cancel by session", BOOK, ("command_flags(c) ? OWNER_ORDER_MASK : 0xffffffff", "0xffffffff")),
-    mutant("Day orders expire", BOOK, ("!= TIF_DAY)", "== TIF_DAY)")),
+    mutant(
+        "more quantity loses the place", CHANGE, ("change.leaves <= change.all ?", "change.leaves <= change.all + 9 ?")
+    ),
+    mutant(
+        "no REPLACE below the filled part", CHANGE, ("if (c->qty_lots <= order->cum)", "if (c->qty_lots < order->cum)")
+    ),
+    mutant(
+        "less quantity is taken from what is hidden",
+        CHANGE,
+        ("hidden_less = smaller_of(less,", "hidden_less = smaller_of(0,"),
+    ),
+    mutant("a stop may be moved", CHANGE, ("c->aux != 0 ? c->aux : cold->stop", "cold->stop")),
+    mutant("mass cancel by session", EXPIRY, ("command_flags(c) ? OWNER_ORDER_MASK : 0xffffffff", "0xffffffff")),
+    mutant("Day orders expire", EXPIRY, ("ends = tif == TIF_DAY &&", "ends = tif != TIF_DAY &&")),
     mutant(
         "zero quantity is refused",
         BOOK,
         ("return lots != 0 && lots >> 40 == 0;", "return lots >> 40 == 0;"),
     ),
-    mutant("an unknown side is refused", BOOK, ("if (command_side(c) - 1 > 1)", "if (command_side(c) - 1 > 2)")),
+    mutant("an unknown side is refused", ENTRY, ("if (command_side(c) - 1 > 1)", "if (command_side(c) - 1 > 2)")),
     mutant("prechecked commands do nothing", CORE, ("    if (precheck != 0)", "    if (0)")),
     mutant("a deposit counts once", ACCOUNT, ("p->balance += amount;", "p->balance += 2 * amount;")),
     mutant(
@@ -187,7 +183,7 @@ MUTANTS = [
         ("    s->reference_ticks = 0;\n    s->lots_safe", "    s->lots_safe"),
     ),
     # Limits.
-    mutant("most lots of an order", LIMITS, ("&& qty > s->order_qty_max)", "&& qty >= s->order_qty_max)")),
+    mutant("most lots of an order", LIMITS, ("qty > s->order_qty_max)", "qty > s->order_qty_max + 1)")),
     mutant("most value of an order", LIMITS, ("0) > s->order_value_max)", "0) > s->order_value_max + 1000)")),
     mutant("restricted assets", LIMITS, ("return account->restricted >> s->base & 1;", "return 0;")),
     mutant("most open orders", LIMITS, ("account->open_orders >= account->open_orders_max)", "0)")),
@@ -210,4 +206,62 @@ MUTANTS = [
     # Fees.
     mutant("a rebate is no fee", MONEY, ("return -(rebate < taker_fee ? rebate : taker_fee);", "return 0;")),
     mutant("a rebate is at most the aggressor's fee", MONEY, ("-(rebate < taker_fee ? rebate : taker_fee)", "-rebate")),
+    # Icebergs, self-matches, collars, stops and expiry.
+    mutant(
+        "a refresh goes to the end",
+        MATCH,
+        ("    if (order->next != SLOT_NONE) {\n        struct order", "    if (0) {\n        struct order"),
+    ),
+    mutant(
+        "only what is shown trades",
+        MATCH,
+        ("u64 lots = maker->leaves < a->leaves ?", "u64 lots = 2 * maker->leaves < a->leaves ?"),
+    ),
+    mutant(
+        "hidden lots can be filled at once",
+        "ladder.c",
+        ("lots += levels[key].lots + levels[key].hidden;", "lots += levels[key].lots;"),
+    ),
+    mutant("no self-match", MATCH, ("if (resting->smp_group == a->group)", "if (0)")),
+    mutant(
+        "decrement takes from both", MATCH, ("    a->leaves -= lots;\n    a->total -= lots;", "    a->total -= lots;")
+    ),
+    mutant("cancel both", MATCH, (" || a->smp_mode == SMP_CANCEL_BOTH ?", " ?")),
+    mutant("an order's own mode first", MATCH, ("    if (mode == SMP_NONE)\n", "")),
+    mutant("FOK does not count its own group", MATCH, ("if (resting->smp_group != a->group)", "if (1)")),
+    mutant(
+        "no trade outside the band",
+        MATCH,
+        ("smaller_of(a->key_price, a->side == BID ? high : window - low)", "a->key_price"),
+    ),
+    mutant(
+        "the collar begins a call",
+        MATCH,
+        ("        phase_trip(s, out);\n        return CANCEL_VOLATILITY;", "        return REASON_NONE;"),
+    ),
+    mutant(
+        "IOC does not wait for the auction",
+        TRIGGER,
+        ("(reason == CANCEL_VOLATILITY && may_rest)", "reason == CANCEL_VOLATILITY"),
+    ),
+    mutant("a stop is due at its price", BOOK, ("side == BID ? price >= stop :", "side == BID ? price > stop :")),
+    mutant("a sell stop is due below", BOOK, (": price <= stop;", ": price < stop;")),
+    mutant(
+        "stops first in first",
+        TRIGGER,
+        ("elect(core, s, STOP_BUY, trades.high, &queue);", "elect(core, s, STOP_BUY, trades.low, &queue);"),
+    ),
+    mutant("a stop in a call needs funds", TRIGGER, ("if (cost == SLOT_NONE || hold_of(", "if (0 * hold_of(")),
+    mutant("GTD orders expire at their time", EXPIRY, ("expiry_ns <= c->time_ns;", "expiry_ns + 9 <= c->time_ns;")),
+    mutant(
+        "unpriced orders end with the auction",
+        EXPIRY,
+        ("        else if (facts & FACT_UNPRICED)\n", "        else if (0)\n"),
+    ),
+    mutant(
+        "market-to-limit takes the price of the uncross",
+        EXPIRY,
+        ("if (price == 0 || cost_checked", "if (1 || cost_checked"),
+    ),
+    mutant("an order counts as open", BOOK, ("    account->open_orders++;\n", "")),
 ]
