@@ -167,9 +167,9 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "a value is not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G,"
+        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G,"
         " Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
-        " TimeInForce nor OrdType, ExecInst, ...",
+        " TimeInForce nor OrdType, ExecInst, MaxFloor",
     ),
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,
