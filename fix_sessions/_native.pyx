@@ -34,7 +34,7 @@ cdef extern from "terms.h":
     cdef struct report_s "report":
         uint64_t time_ns
     cdef struct order_status_s "order_status":
-        uint64_t order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id
+        uint64_t order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
         uint8_t side, ord_type, tif, order_flags, status
@@ -64,6 +64,7 @@ cdef extern from "terms.h":
         uint16_t session
         string comp_id
         vector[uint32_t] accounts
+        uint64_t smp_group
 
 
 cdef extern from *:
@@ -87,7 +88,7 @@ cdef extern from "gateway.h":
     cdef cppclass Settings "venue::Settings":
         string comp_id, host, dictionary_path
         int port
-        cbool native
+        cbool native, hot_lane
         uint64_t queue_bytes_max, logon_ms_max
     cdef struct Status "venue::Status":
         cbool logged_on, undelivered
@@ -111,7 +112,7 @@ cdef extern from "gateway.h":
         Member member
         Store *store
     cdef cppclass Counters "venue::Counters":
-        atomic_number messages_in, messages_out, slow_consumers, logons, logons_refused
+        atomic_number messages_in, messages_hot, messages_out, slow_consumers, logons, logons_refused
         atomic_number garbled, rejects, connections, resends
     cdef cppclass NativeGateway "venue::Gateway":
         NativeGateway(Settings, Terms, const engine_api *, Callbacks) except +
@@ -203,8 +204,8 @@ cdef class Gateway:
     cdef object engine
     cdef readonly object application
 
-    def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, native, queue_bytes_max,
-                  logon_ms_max, instruments, texts, order_codes, cancel_codes):
+    def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, native, hot_lane,
+                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes):
         """`engine` has `capsule`; `instruments` is [(symbol, tick_units, price_scale, lot_units, qty_scale, texts)]."""
         cdef Settings settings
         cdef Callbacks callbacks
@@ -216,7 +217,7 @@ cdef class Gateway:
             raise ImportError(f"engine interface {self.api.version}, expected {ENGINE_API_VERSION}: rebuild")
         settings.comp_id, settings.host = comp_id.encode(), host.encode()
         settings.dictionary_path, settings.port = str(dictionary_path).encode(), port
-        settings.native = native
+        settings.native, settings.hot_lane = native, hot_lane
         settings.queue_bytes_max, settings.logon_ms_max = queue_bytes_max, logon_ms_max
         callbacks.context = <void *>self
         callbacks.on_message = call_message
@@ -232,12 +233,13 @@ cdef class Gateway:
             with nogil:
                 del self.gateway
 
-    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path):
+    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0):
         """A session of a member; before `open`."""
         cdef Member member
         member.session = number
         member.comp_id = comp_id.encode()
         member.accounts = accounts
+        member.smp_group = smp_group
         self.gateway.add_session(member, cancel_on_disconnect, str(store_path).encode())
 
     def open(self):
@@ -338,6 +340,7 @@ cdef class Gateway:
             "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
             "last_exec_id": found.last_exec_id, "account": found.account, "symbol": found.symbol, "side": found.side,
             "ord_type": found.ord_type, "tif": found.tif, "order_flags": found.order_flags,
+            "order_detail": found.order_detail, "order_aux": found.order_aux,
             "status": bytes([found.status]), "clordid": <bytes>found.clordid,
         }
 
@@ -368,7 +371,8 @@ cdef class Gateway:
         """Running counts since the start of the process."""
         cdef const Counters *c = &self.gateway.counters()
         return {
-            "messages_in": c.messages_in.load(), "messages_out": c.messages_out.load(),
+            "messages_in": c.messages_in.load(), "messages_hot": c.messages_hot.load(),
+            "messages_out": c.messages_out.load(),
             "slow_consumers": c.slow_consumers.load(), "logons": c.logons.load(),
             "logons_refused": c.logons_refused.load(), "garbled": c.garbled.load(), "rejects": c.rejects.load(),
             "connections": c.connections.load(), "resends": c.resends.load(),

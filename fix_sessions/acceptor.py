@@ -79,7 +79,8 @@ class Acceptor:
         self._application.attach(self._gateway, self._doorkeeper)
         for member, session in self.config.sessions():
             path = self.store_dir / f"session-{session.id}.store"
-            self._gateway.add_session(session.id, session.comp_id, member.accounts, session.cancel_on_disconnect, path)
+            cancels, group = session.cancel_on_disconnect, self.config.smp_group(member)
+            self._gateway.add_session(session.id, session.comp_id, member.accounts, cancels, path, group)
         self._gateway.open()
         self._catch_up()
         self._doorkeeper.start()
@@ -139,6 +140,7 @@ class Acceptor:
             port=config.fix.port,
             dictionary_path=dictionary_path(),
             native=self.application_name == "native",
+            hot_lane=os.environ.get("VENUE_FIX_HOT_LANE") != "off",
             queue_bytes_max=config.fix.queue_bytes_max,
             logon_ms_max=self.logon_ms_max,
             instruments=instruments,

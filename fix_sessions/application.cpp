@@ -66,56 +66,86 @@ void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
 
 void Gateway::serve_order(const FIX::Message &message, Party *party, char type) {
     struct submission submission;
-    if (type == 'D')
-        read_new(message, party->member, m_terms, &submission);
-    else if (type == 'F')
-        read_cancel(message, party->member, m_terms, m_engine, &submission);
-    else
-        read_replace(message, party->member, m_terms, m_engine, &submission);
-    std::string body = body_of(message);
-    submission.body = reinterpret_cast<const uint8_t *>(body.data());
-    submission.body_bytes = static_cast<uint32_t>(body.size());
+    read_order(type, MessageFields(message), party->member, m_terms, m_engine, &submission);
     const FIX::Header &header = message.getHeader();
     submission.flags = is_yes(header, 43) || is_yes(header, 97) ? SUBMIT_POSS_DUP : 0;
-    if (type == 'D' && submission.command.head >> 48 != SYMBOL_NONE)
-        party->books.insert((submission.command.head >> 48) << 32 | (submission.command.owner & 0xffffffff));
+    enum submit_status status = submit_order(&submission, party, body_of(message));
+    refuse_order(party, status, header.getField(34), value_of(message, 11), type);
+}
+
+// What Session::next does with a message that it has nothing to say about, and fromApp after it. False: it might have.
+bool Gateway::take_hot(Party *party) {
+    FIX::SessionState &state = *party->state;
+    bool expected = m_frame.plain && m_frame.number == party->store->getNextTargetMsgSeqNum();
+    if (!expected || m_frame.number <= party->early || !m_settings.native || !m_settings.hot_lane)
+        return false;
+    bool in_order = state.receivedLogon() && state.sentLogon() && state.enabled() && !state.sentLogout() &&
+                    !state.receivedReset() && !state.sentReset() && !state.resendRequested();
+    bool named = m_frame.sender == party->member.comp_id && m_frame.target == m_settings.comp_id;
+    std::string_view time(m_frame.data + m_frame.time, m_frame.time_bytes);
+    if (!in_order || !named || !HotLane::is_near(time, m_turn_text, m_turn_second) ||
+        !m_hot_lane->read(m_frame, &m_order))
+        return false;
+    m_counters.messages_hot++;
+    m_current = party;
+    state.lastReceivedTime(m_turn_time);
+    state.testRequest(0);
+    struct submission submission;
+    char type = m_frame.type[0];
+    read_order(type, m_order, party->member, m_terms, m_engine, &submission);
+    m_annex.assign("35=?\001");
+    m_annex[3] = type;
+    m_annex.append(m_frame.data + m_frame.body, m_frame.trailer - m_frame.body);
+    enum submit_status status = submit_order(&submission, party, m_annex);
+    if (status != SUBMIT_OK && status != SUBMIT_KNOWN)
+        protect(party, [&] { refuse_order(party, status, std::to_string(m_frame.number), m_order.field(11), type); });
+    party->store->incrNextTargetMsgSeqNum();
+    m_current = nullptr;
+    if (!m_own_reports.empty())
+        take_reports();
+    return true;
+}
+
+enum submit_status Gateway::submit_order(struct submission *submission, Party *party, const std::string &body) {
+    submission->body = reinterpret_cast<const uint8_t *>(body.data());
+    submission->body_bytes = static_cast<uint32_t>(body.size());
+    uint64_t head = submission->command.head;
+    if ((head & 0xff) == COMMAND_NEW && head >> 48 != SYMBOL_NONE)
+        party->books.insert(head >> 48 << 32 | (submission->command.owner & 0xffffffff));
     uint64_t seq;
-    switch (submit(submission, &seq)) {
-    case SUBMIT_OK:
-    case SUBMIT_KNOWN:
+    return submit(*submission, &seq);
+}
+
+void Gateway::refuse_order(Party *party, enum submit_status status, const std::string &number, std::string_view clordid,
+                           char type) {
+    if (status == SUBMIT_OK || status == SUBMIT_KNOWN)
         return;
-    case SUBMIT_STOPPED:
-        return business_reject(message, party, 4, "the venue takes no orders now; nothing was done");
-    case SUBMIT_INVALID:
-        return business_reject(message, party, 0, "the message's body is longer than 4080 bytes; nothing was done");
-    }
+    bool stopped = status == SUBMIT_STOPPED;
+    std::vector<std::pair<int, std::string>> fields = {
+        {45, number},
+        {58, stopped ? "the venue takes no orders now; nothing was done"
+                     : "the message's body is longer than 4080 bytes; nothing was done"},
+        {372, std::string(1, type)}};
+    if (!clordid.empty())
+        fields.emplace_back(379, clordid);
+    fields.emplace_back(380, stopped ? "4" : "0");
+    send(party->member.session, "j", fields, 0, false);
 }
 
 // `35=` and the body's fields as they were received: from the bytes that are handled now, unless QuickFIX had kept the
 // message until a gap was filled.
 std::string Gateway::body_of(const FIX::Message &message) const {
-    const std::string &number = message.getHeader().getField(34);
+    uint64_t number = std::stoull(message.getHeader().getField(34));
     Frame again;
     std::string text;
     const Frame *frame = &m_frame;
-    if (number != std::to_string(m_frame.number) || m_frame.type != message.getHeader().getField(35)) {
+    if (number != m_frame.number || m_frame.type != message.getHeader().getField(35)) {
         text = message.toString();
         read_frame(text.data(), text.size(), &again);
         frame = &again;
     }
     std::string body = "35=" + frame->type + "\001";
     return body.append(frame->data + frame->body, frame->trailer - frame->body);
-}
-
-void Gateway::business_reject(const FIX::Message &message, Party *party, int code, const std::string &text) {
-    const FIX::Header &header = message.getHeader();
-    std::vector<std::pair<int, std::string>> fields = {
-        {45, header.getField(34)}, {58, text}, {372, header.getField(35)}};
-    std::string ref = value_of(message, 11);
-    if (!ref.empty())
-        fields.emplace_back(379, ref);
-    fields.emplace_back(380, std::to_string(code));
-    send(party->member.session, "j", fields, 0, false);
 }
 
 // ---- what QuickFIX says by itself --------------------------------------------------------------------------------------

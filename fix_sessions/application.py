@@ -15,9 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cores import CommandFlag, CommandKind, EventKind, Reason
+from cores import CommandFlag, CommandKind, EventKind, Reason, Tif
 from fix_sessions import messages
-from fix_sessions.codec import Request, TagRefused, Terms, price, quantity, report_message
+from fix_sessions.codec import (
+    STOPS,
+    Request,
+    TagRefused,
+    Terms,
+    instructions,
+    ord_type,
+    order_terms,
+    price,
+    quantity,
+    report_message,
+)
 from fix_sessions.messages import SEQ_BITS, Field
 from venue.config import Config
 from venue.log import event
@@ -171,11 +182,12 @@ class Application:
             (151, quantity(book, order["leaves_lots"])),
         ]
         if order["ord_type"]:
-            fields.append((40, b"%d" % order["ord_type"]))
+            fields.append((40, ord_type(order["ord_type"])))
         if order["price_ticks"]:
             fields.append((44, price(book, order["price_ticks"])))
-        if order["order_flags"] & CommandFlag.POST_ONLY:
-            fields.append((18, b"6"))
+        is_stop, is_gtd = order["ord_type"] in STOPS, order["tif"] == Tif.GTD
+        fields += instructions(order["order_flags"])
+        fields += order_terms(book, order["order_detail"], order["order_aux"], is_stop=is_stop, is_gtd=is_gtd)
         if 790 in values:
             fields.append((790, values[790]))
         return fields

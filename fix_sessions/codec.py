@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cores import CommandFlag, CommandKind, EventFlag, EventKind, OrdType, Reason, Tif
-from cores.records import PRICE_TICKS_MAX, QTY_LOTS_MAX, SYMBOL_NONE
+from cores import CommandFlag, CommandKind, EventFlag, EventKind, OrdType, Reason, Side, Tif
+from cores.records import FLAG_SMP_SHIFT, PRICE_TICKS_MAX, QTY_LOTS_MAX, SYMBOL_NONE, Smp
 from fix_sessions import messages
 from fix_sessions.messages import Field
 from fix_sessions.reasons import cancel_codes, order_codes, texts
@@ -29,7 +29,21 @@ EXEC_TYPES = {
     EventKind.CANCELLED: b"4",
     EventKind.REPLACED: b"5",
     EventKind.EXPIRED: b"C",
+    EventKind.TRIGGERED: b"L",
+    EventKind.REFRESHED: b"D",
+    EventKind.RESTATED: b"D",
 }
+MARKET_TO_LIMIT = b"K"
+STOPS = (OrdType.STOP, OrdType.STOP_LIMIT)
+SMP_MODES = {  # SelfMatchPreventionInstruction(2964): FIX has 1, 2 and 3, and leaves 100 and above to the venues
+    b"1": Smp.CANCEL_AGGRESSOR,
+    b"2": Smp.CANCEL_RESTING,
+    b"3": Smp.CANCEL_BOTH,
+    b"100": Smp.DECREMENT,
+}
+SMP_BITS = 7 << FLAG_SMP_SHIFT
+INSTRUCTION_BITS = CommandFlag.POST_ONLY | CommandFlag.ALL_OR_NONE
+TERMS_OF_AN_ORDER = (18, 59, 110, 111, 126, 432, 2964, 9479)  # which a replace may repeat and must not change
 
 
 class TagRefused(ValueError):
@@ -76,6 +90,7 @@ class Terms:
         self.books = [Book.of(instrument) for instrument in config.instruments]
         self.by_symbol = {book.symbol: book for book in self.books}
         self.members: dict[int, tuple[Member, Session]] = {s.id: (m, s) for m, s in config.sessions()}
+        self.smp_groups = {s.id: config.smp_group(m) for m, s in config.sessions()}
         self.texts = [texts(config, instrument) for instrument in config.instruments]
         self.texts_otherwise = texts(config, None)
         self.order_codes = order_codes()
@@ -107,7 +122,8 @@ class Request:
     reason: int = 0
     price_ticks: int = 0
     qty_lots: int = 0
-    min_lots: int = 0
+    detail: int = 0  # the word order_id of a NEW: stop price or displayed quantity
+    aux: int = 0
     kind: int = 0
     values: dict[int, bytes] = field(default_factory=dict)
 
@@ -123,15 +139,13 @@ class Request:
                 raise TagRefused(tag)
         request._read_owner()
         if request.kind == CommandKind.NEW:
-            request._read_terms(b"12")
-            request.qty_lots = request._quantity(38, required=True)
-            request.min_lots = request._quantity(110, required=False)
-            request.price_ticks = request._price()
+            request._read_new()
         elif request.kind == CommandKind.REPLACE:
-            request._read_terms(b"2")
+            request._read_terms()
             request._compare(find_order)
             request.qty_lots = request._quantity(38, required=True)
-            request.price_ticks = request._price()
+            request.price_ticks = request._price(replaced=True)
+            request.aux = request._stop(replaced=True)
         else:
             request._compare(find_order)
         return request
@@ -152,7 +166,8 @@ class Request:
         """The command's words; sequence, time and order are the engine's to write."""
         head = self.kind | self.side << 8 | self.ord_type << 16 | self.tif << 24 | self.flags << 32
         head |= self.reason << 40 | self.symbol << 48
-        return head, 0, 0, self.account | self.session << 32, 0, self.price_ticks, self.qty_lots, self.min_lots
+        owner = self.account | self.session << 32
+        return head, 0, 0, owner, self.detail, self.price_ticks, self.qty_lots, self.aux
 
     def _refuse(self, reason: Reason) -> None:
         self.reason = self.reason or int(reason)
@@ -171,16 +186,49 @@ class Request:
             self._refuse(Reason.REJECT_SESSION_UNKNOWN_SYMBOL)
         self.side = self._choice(54, b"12")
 
-    def _read_terms(self, ord_types: bytes) -> None:
-        self.ord_type = self._choice(40, ord_types)
-        self.tif = self._choice(59, b"0134")
+    def _read_new(self) -> None:
+        self._read_terms()
+        self.qty_lots = self._quantity(38, required=True)
+        min_lots = self._not_negative(110)
+        self.price_ticks = self._price()
+        stop_ticks = self._stop()
+        shown_lots = self._display()
+        expiry_ns = self._expiry(min_lots)
+        self.detail = stop_ticks if self.ord_type in STOPS else shown_lots
+        self.aux = expiry_ns if self.tif == Tif.GTD else min_lots
+
+    def _read_terms(self) -> None:
+        if self.values.get(40) == MARKET_TO_LIMIT:
+            self.ord_type = OrdType.MARKET_TO_LIMIT
+        else:
+            self.ord_type = self._choice(40, b"1234")
+        self.tif = self._choice(59, b"0123467")
+        self._read_instructions()
+        slide = self.values.get(9479)
+        if slide == b"S":
+            self.flags |= CommandFlag.SLIDE
+        elif slide not in (None, b"R"):
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        group, mode = self.values.get(2362), self.values.get(2964)
+        own = self.terms.smp_groups[self.session]
+        if group is not None and (own == 0 or group != b"%d" % own):
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        if mode is not None and mode not in SMP_MODES:
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        elif mode is not None:
+            self.flags |= SMP_MODES[mode] << FLAG_SMP_SHIFT
+
+    def _read_instructions(self) -> None:
+        """ExecInst(18): 6 post-only, G all-or-none, each once or more."""
         instructions = self.values.get(18)
         if instructions is None:
             return
-        if instructions and all(one == b"6" for one in instructions.split(b" ")):
-            self.flags |= CommandFlag.POST_ONLY
-        else:
+        found = set(instructions.split(b" "))
+        if not found <= {b"6", b"G"}:
             self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+            return
+        self.flags |= CommandFlag.POST_ONLY if b"6" in found else 0
+        self.flags |= CommandFlag.ALL_OR_NONE if b"G" in found else 0
 
     def _choice(self, tag: int, allowed: bytes) -> int:
         text = self.values.get(tag)
@@ -200,11 +248,57 @@ class Request:
         limits = self.book.qty_scale, self.book.lot_units, QTY_LOTS_MAX
         return self._number(text, limits, Reason.REJECT_SESSION_QTY_OFF_LOT, Reason.REJECT_SESSION_QTY_OVERFLOW)
 
-    def _price(self) -> int:
-        text = self.values.get(44)
-        if self.ord_type != OrdType.LIMIT:
+    def _not_negative(self, tag: int) -> int:
+        lots = self._quantity(tag, required=False)
+        if messages.is_negative(self.values.get(tag, b"")):
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        return lots
+
+    def _price(self, *, replaced: bool = False) -> int:
+        optional = replaced and self.ord_type == OrdType.MARKET_TO_LIMIT
+        if self.ord_type not in (OrdType.LIMIT, OrdType.STOP_LIMIT) and not optional:
             return 0
-        if text is None:
+        return self._ticks(44, required=not optional)
+
+    def _stop(self, *, replaced: bool = False) -> int:
+        present = 99 in self.values
+        if self.ord_type not in STOPS:
+            if present:
+                self._refuse(Reason.REJECT_SESSION_BAD_COMBINATION)
+            return 0
+        found = self._ticks(99, required=not replaced)
+        if replaced and present and found == 0:  # 0 is "as it is" to the core
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        return found
+
+    def _display(self) -> int:
+        """MaxFloor(111): 0 or all of it is no iceberg."""
+        lots = self._not_negative(111)
+        if lots == self.qty_lots:
+            return 0
+        if lots and self.ord_type in STOPS:
+            self._refuse(Reason.REJECT_SESSION_BAD_COMBINATION)
+        return lots
+
+    def _expiry(self, min_lots: int = 0, *, replaced: bool = False) -> int:
+        """ExpireTime(126) or ExpireDate(432), one of them, with TimeInForce(59) 6 and only then."""
+        dated, both = 126 in self.values or 432 in self.values, 126 in self.values and 432 in self.values
+        wrong = (not dated or min_lots != 0) if self.tif == Tif.GTD else dated
+        if both or (wrong and not replaced):
+            self._refuse(Reason.REJECT_SESSION_BAD_COMBINATION)
+        found: int | None = 0
+        for tag, read in ((126, messages.time), (432, messages.day_end)):
+            if tag in self.values:
+                read_ns = read(self.values[tag])
+                if read_ns is None:
+                    self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+                else:
+                    found = read_ns
+        return found or 0
+
+    def _ticks(self, tag: int, *, required: bool) -> int:
+        text = self.values.get(tag)
+        if text is None and required:
             self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
         if text is None or self.book is None:
             return 0
@@ -225,17 +319,29 @@ class Request:
     def _compare(self, find_order: Any) -> None:
         """What a cancel or replace may leave out, or must not change, is known from its order."""
         account_open = len(self.accounts) > 1 and 1 not in self.values
-        if not (account_open or 59 in self.values or 18 in self.values):
+        if not (account_open or any(tag in self.values for tag in TERMS_OF_AN_ORDER)):
             return
         order = find_order(self.session, self.orig_clordid)
         if order is None:
             return
         if account_open and order["account"] in self.accounts:
             self.account = order["account"]
-        if (59 in self.values and self.tif != order["tif"]) or (
-            18 in self.values and self.flags != order["order_flags"]
-        ):
+        changed = self.flags ^ order["order_flags"]
+        same = 59 not in self.values or self.tif == order["tif"]
+        for tag, mask in ((18, INSTRUCTION_BITS), (9479, CommandFlag.SLIDE), (2964, SMP_BITS)):
+            same = same and (tag not in self.values or not changed & mask)
+        if not same or not self._same_amounts(order):
             self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+
+    def _same_amounts(self, order: dict[str, Any]) -> bool:
+        """A replace may repeat the displayed quantity, MinQty and expiry, but changes none of them."""
+        detail, aux, is_gtd = order["order_detail"], order["order_aux"], order["tif"] == Tif.GTD
+        shown, min_lots = self._not_negative(111), self._not_negative(110)
+        same = 111 not in self.values or shown == (0 if order["ord_type"] in STOPS else detail)
+        same = same or (detail == 0 and shown == self._quantity(38, required=False))
+        same = same and (110 not in self.values or min_lots == (0 if is_gtd else aux))
+        dated = 126 in self.values or 432 in self.values
+        return bool(same and (not dated or (is_gtd and self._expiry(replaced=True) == aux)))
 
 
 # ---- reports -------------------------------------------------------------------------------------------------------
@@ -255,12 +361,14 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     event, book = report["event"], terms.book(int(report["symbol"]))
     reason, exec_id = int(event["reason"]), int(event["exec_id"])
     ticks, lots = int(report["order_price_ticks"]), int(report["order_qty_lots"])
-    fill, aggressor = kind == EventKind.FILL, bool(event["flags"] & EventFlag.AGGRESSOR)
+    fill, flags, side = kind == EventKind.FILL, int(event["flags"]), int(report["side"])
+    second = bool(flags & EventFlag.AGGRESSOR) or (bool(flags & EventFlag.AUCTION) and side == Side.SELL)
+    detail, aux = int(report["order_detail"]), int(report["order_aux"])
+    is_stop, is_gtd = report["ord_type"] in STOPS, report["tif"] == Tif.GTD
     found: list[Field] = [(1, b"%d" % report["account"]), (6, _average(report, book))]
     found += _named(11, report["clordid"])
     found += [(14, quantity(book, int(report["cum_lots"]))), (17, messages.identifier(exec_id))]
-    if report["order_flags"] & CommandFlag.POST_ONLY:
-        found.append((18, b"6"))
+    found += instructions(int(report["order_flags"]))
     if fill:
         found += [(31, price(book, int(event["price_ticks"]))), (32, quantity(book, int(event["qty_lots"])))]
     found.append((37, _order_id(event)))
@@ -268,7 +376,7 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
         found.append((38, quantity(book, lots)))
     found.append((39, bytes(report["status"])))
     if report["ord_type"]:
-        found.append((40, b"%d" % report["ord_type"]))
+        found.append((40, ord_type(int(report["ord_type"]))))
     found += _named(41, report["orig_clordid"])
     if ticks:
         found.append((44, price(book, ticks)))
@@ -279,10 +387,51 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     found += [(59, b"%d" % Tif(int(report["tif"]))), (60, messages.timestamp(int(report["time_ns"])))]
     if kind == EventKind.REJECTED:
         found.append((103, b"%d" % terms.order_codes[reason]))
-    found += [(150, EXEC_TYPES[EventKind(kind)]), (151, quantity(book, int(event["leaves_lots"])))]
+    found += order_terms(book, detail, aux, is_stop=bool(is_stop), is_gtd=bool(is_gtd))
+    leaves = int(event["qty_lots" if kind == EventKind.TRIGGERED else "leaves_lots"])
+    found += [(150, EXEC_TYPES[EventKind(kind)]), (151, quantity(book, leaves))]
+    found += _restatement(kind, reason)
     if fill:
-        found += [(527, messages.identifier(exec_id - aggressor)), (851, b"2" if aggressor else b"1")]
+        found += [(527, messages.identifier(exec_id - second)), (851, _liquidity(flags))]
+    if kind == EventKind.REFRESHED:
+        found.append((1138, quantity(book, int(event["qty_lots"]))))
     return found
+
+
+def instructions(flags: int) -> list[Field]:
+    """ExecInst(18)."""
+    found = [b"6"] if flags & CommandFlag.POST_ONLY else []
+    found += [b"G"] if flags & CommandFlag.ALL_OR_NONE else []
+    return [(18, b" ".join(found))] if found else []
+
+
+def ord_type(number: int) -> bytes:
+    """OrdType(40)."""
+    return MARKET_TO_LIMIT if number == OrdType.MARKET_TO_LIMIT else b"%d" % number
+
+
+def order_terms(book: Book | None, detail: int, aux: int, *, is_stop: bool, is_gtd: bool) -> list[Field]:
+    """StopPx(99), MinQty(110), MaxFloor(111), ExpireTime(126), where the order has them."""
+    found: list[Field] = []
+    if detail:
+        found.append((99, price(book, detail)) if is_stop else (111, quantity(book, detail)))
+    if aux:
+        found.append((126, messages.timestamp(aux)) if is_gtd else (110, quantity(book, aux)))
+    return found
+
+
+def _restatement(kind: int, reason: int) -> list[Field]:
+    """ExecRestatementReason(378) of what was not asked for, where FIX has one for it."""
+    if kind == EventKind.REFRESHED:
+        return [(378, b"8")]  # market option
+    if kind == EventKind.RESTATED:
+        return [(378, b"5" if reason == Reason.CANCEL_SELF_MATCH else b"3")]  # partial decline of OrderQty, repricing
+    return [(378, b"17")] if kind == EventKind.CANCELLED and reason == Reason.CANCEL_SELF_MATCH else []
+
+
+def _liquidity(flags: int) -> bytes:
+    """LastLiquidityInd(851): auction, removed, added."""
+    return b"4" if flags & EventFlag.AUCTION else b"2" if flags & EventFlag.AGGRESSOR else b"1"
 
 
 def _cancel_reject(report: np.void, terms: Terms) -> list[Field]:

@@ -3,6 +3,7 @@
 #include "gateway.h"
 
 #include <cerrno>
+#include <cstring>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,14 +61,15 @@ void Connection::hold(bool on) {
 }
 
 bool Connection::read() {
-    if (taken > 0) {
-        in.erase(0, taken);
-        taken = 0;
+    if (m_in_begin > 0) {
+        memmove(m_in.data(), m_in.data() + m_in_begin, m_in_end - m_in_begin);
+        m_in_end -= m_in_begin;
+        m_in_begin = 0;
     }
-    size_t before = in.size();
-    in.resize(before + READ_BYTES);
-    ssize_t count = ::recv(fd, &in[before], READ_BYTES, 0);
-    in.resize(before + (count > 0 ? static_cast<size_t>(count) : 0));
+    if (m_in.size() < m_in_end + READ_BYTES)
+        m_in.resize(m_in_end + READ_BYTES + MESSAGE_BYTES_MAX);
+    ssize_t count = ::recv(fd, m_in.data() + m_in_end, READ_BYTES, 0);
+    m_in_end += count > 0 ? static_cast<size_t>(count) : 0;
     return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));
 }
 

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace venue {
 
@@ -40,6 +42,15 @@ class Connection : public FIX::Responder {
     void append(const std::string &bytes);
 
     bool read();  // false: the peer is gone
+    std::string_view received() const { // what was read and not taken yet
+        return std::string_view(m_in.data() + m_in_begin, m_in_end - m_in_begin);
+    }
+    void take(size_t bytes) {
+        m_in_begin += bytes;
+    }
+    void take_all() {
+        m_in_begin = m_in_end;
+    }
     bool flush(); // false: the peer is gone
     size_t unsent() const {
         return m_out.size() - m_sent + m_held.size();
@@ -60,11 +71,10 @@ class Connection : public FIX::Responder {
     Resend resend;
     std::string logon; // the first message, while the password is looked at
 
-    std::string in;
-    size_t taken = 0; // bytes of `in` that were handled
-
   private:
     Gateway *m_gateway;
+    std::vector<char> m_in;
+    size_t m_in_begin = 0, m_in_end = 0;
     std::string m_out, m_held;
     size_t m_sent = 0;
     bool m_holding = false;

@@ -19,17 +19,24 @@ void print_wide(std::string &out, u128 number, unsigned decimals) {
         digits[count++] = static_cast<char>('0' + static_cast<int>(number % 10));
         number /= 10;
     }
+    char text[sizeof digits + 1];
+    size_t used = 0;
     while (count > 0) {
-        out.push_back(digits[--count]);
+        text[used++] = digits[--count];
         if (count == decimals && decimals != 0)
-            out.push_back('.');
+            text[used++] = '.';
     }
+    out.append(text, used);
+}
+
+void write_padded(char *digits, uint64_t number, unsigned width) {
+    for (unsigned i = width; i-- > 0; number /= 10)
+        digits[i] = static_cast<char>('0' + number % 10);
 }
 
 void print_padded(std::string &out, uint64_t number, unsigned width) {
     char digits[20];
-    for (unsigned i = width; i-- > 0; number /= 10)
-        digits[i] = static_cast<char>('0' + number % 10);
+    write_padded(digits, number, width);
     out.append(digits, width);
 }
 
@@ -47,9 +54,36 @@ void print_day(std::string &out, uint64_t days) {
     out.push_back('-');
 }
 
+bool parse_digits(std::string_view text, size_t at, size_t count, uint64_t *number) {
+    *number = 0;
+    for (size_t i = at; i < at + count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        *number = *number * 10 + static_cast<uint64_t>(text[i] - '0');
+    }
+    return true;
+}
+
+// YYYYMMDD at the start of a text that is long enough, as days since 1970.
+bool parse_day(std::string_view text, uint64_t *days) {
+    uint64_t year = 0, month = 0, day = 0;
+    if (!parse_digits(text, 0, 4, &year) || !parse_digits(text, 4, 2, &month) || !parse_digits(text, 6, 2, &day))
+        return false;
+    if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1)
+        return false;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    uint64_t length = month == 2 ? (leap ? 29 : 28) : month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
+    if (day > length)
+        return false;
+    uint64_t march_year = month > 2 ? year : year - 1, march_month = (month + 9) % 12;
+    uint64_t before = march_year * 365 + march_year / 4 - march_year / 100 + march_year / 400;
+    *days = before + (153 * march_month + 2) / 5 + day - 1 - 719468;
+    return true;
+}
+
 } // namespace
 
-Parsed parse_count(const std::string &text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count) {
+Parsed parse_count(std::string_view text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count) {
     size_t at = 0, digits = 0;
     bool negative = !text.empty() && text[0] == '-';
     at += negative ? 1 : 0;
@@ -112,7 +146,37 @@ void print_average(std::string &out, uint64_t value, uint64_t count, uint64_t un
 }
 
 void print_number(std::string &out, uint64_t number) {
-    print_wide(out, number, 0);
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = static_cast<char>('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    out.append(digits + at, sizeof digits - at);
+}
+
+bool parse_day_end(std::string_view text, uint64_t *time_ns) {
+    uint64_t days = 0;
+    if (text.size() != 8 || !parse_day(text, &days))
+        return false;
+    *time_ns = (days + 1) * 86400 * 1000000000;
+    return true;
+}
+
+bool parse_time(std::string_view text, uint64_t *time_ns) {
+    uint64_t days = 0, hours = 0, minutes = 0, seconds = 0, part = 0;
+    size_t decimals = text.size() > 18 ? text.size() - 18 : 0;
+    if ((text.size() != 17 && (decimals == 0 || decimals > 9 || text[17] != '.')) || !parse_day(text, &days))
+        return false;
+    bool good = text[8] == '-' && text[11] == ':' && text[14] == ':' && parse_digits(text, 9, 2, &hours) &&
+                parse_digits(text, 12, 2, &minutes) && parse_digits(text, 15, 2, &seconds) &&
+                parse_digits(text, 18, decimals, &part);
+    if (!good || hours > 23 || minutes > 59 || seconds > 59)
+        return false;
+    for (; decimals < 9; decimals++)
+        part *= 10;
+    *time_ns = (days * 86400 + hours * 3600 + minutes * 60 + seconds) * 1000000000 + part;
+    return true;
 }
 
 void print_time(std::string &out, uint64_t time_ns, unsigned decimals) {
@@ -125,14 +189,13 @@ void print_time(std::string &out, uint64_t time_ns, unsigned decimals) {
         print_day(day_text, day);
         day_printed = day;
     }
+    char text[] = "hh:mm:ss.nnnnnnnnn";
+    write_padded(text, of_day / 3600, 2);
+    write_padded(text + 3, of_day / 60 % 60, 2);
+    write_padded(text + 6, of_day % 60, 2);
+    write_padded(text + 9, decimals == 9 ? part : part / 1000, decimals);
     out += day_text;
-    print_padded(out, of_day / 3600, 2);
-    out.push_back(':');
-    print_padded(out, of_day / 60 % 60, 2);
-    out.push_back(':');
-    print_padded(out, of_day % 60, 2);
-    out.push_back('.');
-    print_padded(out, decimals == 9 ? part : part / 1000, decimals);
+    out.append(text, 9 + decimals);
 }
 
 } // namespace venue

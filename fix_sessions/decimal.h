@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace venue {
 
@@ -17,7 +18,7 @@ enum class Parsed {
 };
 
 // `unit` x 10^-scale is the size of one count. `*count` is written only when Good.
-Parsed parse_count(const std::string &text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count);
+Parsed parse_count(std::string_view text, unsigned scale, uint64_t unit, uint64_t count_max, uint64_t *count);
 
 // count x unit x 10^-scale with exactly `scale` decimals, appended to `out`.
 void print_count(std::string &out, uint64_t count, uint64_t unit, unsigned scale);
@@ -26,6 +27,11 @@ void print_count(std::string &out, uint64_t count, uint64_t unit, unsigned scale
 void print_average(std::string &out, uint64_t value, uint64_t count, uint64_t unit, unsigned scale);
 
 void print_number(std::string &out, uint64_t number);
+
+// YYYYMMDD-HH:MM:SS with at most nine decimals, or YYYYMMDD, in UTC; years 1970 to 2261, no leap second. The second is the
+// end of that day. False when the text is neither; `*time_ns` is written only when true.
+bool parse_time(std::string_view text, uint64_t *time_ns);
+bool parse_day_end(std::string_view text, uint64_t *time_ns);
 
 // YYYYMMDD-HH:MM:SS. and 6 or 9 decimals, in UTC.
 void print_time(std::string &out, uint64_t time_ns, unsigned decimals);

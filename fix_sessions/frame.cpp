@@ -11,6 +11,9 @@ constexpr char BEGIN[] = "8=FIX.4.4\0019=";
 constexpr size_t BEGIN_BYTES = sizeof BEGIN - 1;
 constexpr size_t TRAILER_BYTES = 7; // 10=nnn and SOH
 constexpr size_t LENGTH_DIGITS_MAX = 6;
+constexpr unsigned PLAIN_FIELDS = 5;
+constexpr uint64_t PLAIN_TAGS =
+    uint64_t{1} << 34 | uint64_t{1} << 35 | uint64_t{1} << 49 | uint64_t{1} << 52 | uint64_t{1} << 56;
 
 void broken(Frame *frame, std::string text) {
     frame->kind = Frame::Broken;
@@ -82,7 +85,10 @@ bool is_header_tag(unsigned tag) {
 }
 
 void header_field(Frame *frame, unsigned tag, const char *value, size_t bytes) {
-    if (tag == 35)
+    if (tag == 52) {
+        frame->time = static_cast<size_t>(value - frame->data);
+        frame->time_bytes = bytes;
+    } else if (tag == 35)
         frame->type.assign(value, bytes);
     else if (tag == 49)
         frame->sender.assign(value, bytes);
@@ -105,6 +111,8 @@ void header_field(Frame *frame, unsigned tag, const char *value, size_t bytes) {
 // Header fields from `at` on; leaves frame->body at the first field of another kind.
 void read_header(Frame *frame, size_t at) {
     frame->body = frame->trailer;
+    unsigned count = 0;
+    uint64_t tags = 0; // of those below 64
     while (at < frame->trailer) {
         const char *field = frame->data + at, *end = frame->data + frame->trailer;
         unsigned tag = 0;
@@ -113,16 +121,19 @@ void read_header(Frame *frame, size_t at) {
             tag = tag * 10 + static_cast<unsigned>(*c - '0');
         if (c == end || *c != '=' || !is_header_tag(tag)) {
             frame->body = at;
-            return;
+            break;
         }
         const char *stop = static_cast<const char *>(memchr(c, SOH, static_cast<size_t>(end - c)));
         if (stop == nullptr) {
             frame->body = at;
-            return;
+            break;
         }
         header_field(frame, tag, c + 1, static_cast<size_t>(stop - c - 1));
+        count += *field == '0' ? PLAIN_FIELDS + 1 : 1;
+        tags |= tag < 64 ? uint64_t{1} << tag : 0;
         at = static_cast<size_t>(stop - frame->data) + 1;
     }
+    frame->plain = count == PLAIN_FIELDS && tags == PLAIN_TAGS;
 }
 
 void check_sum(Frame *frame) {
@@ -160,8 +171,14 @@ size_t read_length(const char *data, size_t bytes, Frame *frame, size_t *length)
 } // namespace
 
 void read_frame(const char *data, size_t bytes, Frame *frame) {
-    *frame = Frame();
+    frame->kind = Frame::Partial;
     frame->data = data;
+    frame->bytes = frame->number = frame->time = frame->time_bytes = frame->body = frame->trailer = 0;
+    frame->text.clear();
+    frame->type.clear();
+    frame->sender.clear();
+    frame->target.clear();
+    frame->has_number = frame->poss_dup = frame->poss_resend = frame->plain = false;
     size_t known = bytes < BEGIN_BYTES ? bytes : BEGIN_BYTES;
     if (memcmp(data, BEGIN, known) != 0)
         return broken(frame, "a message must begin with 8=FIX.4.4 and 9=<BodyLength>");

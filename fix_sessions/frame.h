@@ -30,6 +30,8 @@ struct Frame {
     uint64_t number = 0;
     bool poss_dup = false; // PossDupFlag(43) = Y
     bool poss_resend = false; // PossResend(97) = Y
+    bool plain = false; // the header is MsgType(35), then 34, 49, 52 and 56, each once, in any order
+    size_t time = 0, time_bytes = 0; // where the value of SendingTime(52) lies
     size_t body = 0; // offset of the first field that is not of the header
     size_t trailer = 0; // offset of CheckSum(10)
 };

@@ -3,6 +3,7 @@
 
 #include "gateway.h"
 
+#include "decimal.h"
 #include "reports.h"
 
 #include <algorithm>
@@ -71,6 +72,7 @@ void Gateway::add_session(const Member &member, bool cancel_on_disconnect, const
 
 void Gateway::open() {
     m_dictionary = std::make_unique<FIX::DataDictionary>(m_settings.dictionary_path);
+    m_hot_lane = std::make_unique<HotLane>(*m_dictionary);
     m_stores = std::make_unique<StoreFactory>(m_store_paths);
     m_factory = std::make_unique<FIX::SessionFactory>(*this, *m_stores, nullptr);
     FIX::Dictionary settings;
@@ -82,6 +84,10 @@ void Gateway::open() {
     for (auto &party : m_parties) {
         party->session.reset(m_factory->create(party->id, settings));
         party->store = m_stores->store(party->member.comp_id);
+        party->state = dynamic_cast<FIX::SessionState *>(party->session->getLog()); // which is what getLog returns
+        if (party->state == nullptr)
+            throw std::runtime_error(
+                "fix: this quickfix keeps a session's state elsewhere; install the release in use");
     }
     listen();
 }
@@ -187,6 +193,8 @@ void Gateway::log_out(uint16_t session, const std::string &text) {
 
 void Gateway::take_tasks() {
     std::vector<std::function<void()>> tasks;
+    if (!m_work.load(std::memory_order_acquire))
+        return;
     {
         std::lock_guard<std::mutex> guard(m_mutex);
         tasks.swap(m_tasks);
@@ -199,22 +207,26 @@ void Gateway::take_tasks() {
 // ---- reports ---------------------------------------------------------------------------------------------------------
 
 void Gateway::take_reports() {
-    std::vector<struct report> reports;
-    {
-        std::lock_guard<std::mutex> guard(m_mutex);
-        reports.swap(m_reports);
-        m_work = !m_tasks.empty();
+    if (m_work.load(std::memory_order_acquire)) {
+        std::vector<struct report> reports;
+        {
+            std::lock_guard<std::mutex> guard(m_mutex);
+            reports.swap(m_reports);
+            m_work = !m_tasks.empty();
+        }
+        dispatch(reports.data(), reports.size());
     }
-    if (!reports.empty())
-        dispatch(reports.data(), reports.size());
-    reports.clear();
-    reports.swap(m_own_reports);
-    if (!reports.empty())
-        dispatch(reports.data(), reports.size());
+    std::vector<struct report> own;
+    own.swap(m_spare);
+    own.swap(m_own_reports);
+    if (!own.empty())
+        dispatch(own.data(), own.size());
+    own.clear();
+    m_spare.swap(own);
 }
 
 void Gateway::dispatch(const struct report *reports, uint64_t count) {
-    if (!m_settings.native) {
+    if (!m_settings.native && count > 0) {
         m_callbacks.on_reports(m_callbacks.context, reports, count, 0);
         return;
     }
@@ -247,8 +259,10 @@ void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_res
         store->carries(0);
         return party->session->disconnect();
     }
-    if (party->logged_on && party->connection != nullptr)
-        party->connection->send(m_message);
+    if (!party->logged_on || party->connection == nullptr)
+        return;
+    party->connection->send(m_message);
+    party->state->lastSentTime(m_turn_time);
 }
 
 void Gateway::resend(const struct report *reports, uint64_t count) {
@@ -309,6 +323,16 @@ uint64_t Gateway::now_us() const {
     return static_cast<uint64_t>(now.tv_sec) * 1000000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
 }
 
+void Gateway::read_clock() {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    m_turn_time = FIX::UtcTimeStamp(now.tv_sec, static_cast<int>(now.tv_nsec / 1000), 6);
+    m_turn_second = now.tv_sec % 86400;
+    m_turn_text.clear();
+    print_time(m_turn_text, static_cast<uint64_t>(now.tv_sec) * 1000000000, 6);
+    m_turn_text.resize(9);
+}
+
 void Gateway::run() {
     m_thread_id = std::this_thread::get_id();
     while (!stop_done())
@@ -340,7 +364,7 @@ int Gateway::wait(epoll_event *events) {
     }
     {
         std::lock_guard<std::mutex> guard(m_mutex);
-        bool work = m_work || !m_own_reports.empty() || !m_departed.empty();
+        bool work = m_work || m_submitted || !m_own_reports.empty() || !m_departed.empty();
         timeout_ms = work ? 0 : timeout_ms;
         m_asleep = !work;
     }
@@ -353,6 +377,7 @@ int Gateway::wait(epoll_event *events) {
 void Gateway::turn() {
     epoll_event events[EVENTS_MAX];
     int count = wait(events);
+    read_clock();
     for (int i = 0; i < count; i++) {
         uint64_t id = events[i].data.u64, drained;
         if (id == LISTEN_ID)
@@ -375,9 +400,9 @@ void Gateway::turn() {
     for (uint64_t id : std::set<uint64_t>(m_resends))
         if (m_connections.count(id) != 0)
             resend_portion(m_connections[id].get());
-    show_out_slow();
     depart_all();
     commit();
+    show_out_slow();
     tick();
     flush_all();
     for (uint64_t id : m_closed)
@@ -385,11 +410,16 @@ void Gateway::turn() {
     m_closed.clear();
 }
 
-// What one turn submitted is synced together.
+// What one turn submitted is synced together. Little of it is synced on this thread, so its reports leave in this turn.
 void Gateway::commit() {
     if (m_submitted)
         m_engine->commit(m_engine->engine);
     m_submitted = false;
+    if (m_own_reports.empty())
+        return;
+    take_reports();
+    if (m_turns_wanted)
+        m_callbacks.on_turn(m_callbacks.context);
 }
 
 void Gateway::tick() {
@@ -461,7 +491,7 @@ void Gateway::on_readable(Connection *connection) {
     if (!connection->read())
         return close(connection);
     if (connection->state == Connection::Closing)
-        connection->taken = connection->in.size(); // said good-bye: only its end is waited for
+        connection->take_all(); // said good-bye: only its end is waited for
     else
         handle(connection);
 }

@@ -3,16 +3,19 @@
 // One thread is enough (a message costs microseconds) and makes the order of everything plain: no session's lock is ever
 // taken by two threads. Submissions go to the engine from here; reports come back on the engine's thread, are queued, and
 // leave from here. Nothing on the way of an order touches Python; everything else is handed to it through `Callbacks`.
-// Must never block: not on a broker that does not read, not on a password check, not on a long resend.
+// Must never block: not on a broker that does not read, not on a password check, not on a long resend, and of a disk it
+// waits for one sync a turn, never again after a slow one.
 #ifndef FIX_VENUE_GATEWAY_H
 #define FIX_VENUE_GATEWAY_H
 
 #include "Application.h"
 #include "Session.h"
 #include "SessionFactory.h"
+#include "SessionState.h"
 
 #include "connection.h"
 #include "frame.h"
+#include "hot_lane.h"
 #include "store.h"
 #include "terms.h"
 
@@ -41,12 +44,14 @@ struct Settings {
     std::string comp_id, host, dictionary_path;
     int port = 0;
     bool native = true; // D, F and G and their reports are served without Python
+    bool hot_lane = true; // and the ordinary ones of them without QuickFIX
     uint64_t queue_bytes_max = 8u << 20;
     uint64_t logon_ms_max = 10000; // a connection that is not logged on by then is closed
 };
 
 struct Counters {
-    std::atomic<uint64_t> messages_in{0}, messages_out{0}, slow_consumers{0}, logons{0}, logons_refused{0};
+    std::atomic<uint64_t> messages_in{0}, messages_hot{0}, messages_out{0}, slow_consumers{0}, logons{0},
+        logons_refused{0};
     std::atomic<uint64_t> garbled{0}, rejects{0}, connections{0}, resends{0};
 };
 
@@ -55,9 +60,11 @@ struct Party { // one session
     bool cancel_on_disconnect = true;
     FIX::SessionID id;
     std::unique_ptr<FIX::Session> session;
+    FIX::SessionState *state = nullptr; // the session's own: its clocks, what it waits for
     Store *store = nullptr;
     Connection *connection = nullptr;
     FIX::Message message; // reused for what Python sends
+    uint64_t early = 0; // the highest MsgSeqNum that came before its turn: QuickFIX may keep that message
     std::set<uint64_t> books; // symbol << 32 | account: where it may have open orders
     std::string text; // why it was logged out last
     std::atomic<bool> logged_on{false};
@@ -145,6 +152,7 @@ class Gateway : public FIX::Application {
     void let_in(Connection *connection);
     void refuse(Connection *connection, const std::string &text);
     void next(Party *party, const std::string &message);
+    bool take_hot(Party *party);
     void protect(Party *party, const std::function<void()> &serve);
     void resend_begin(Connection *connection);
     void resend_portion(Connection *connection);
@@ -165,8 +173,11 @@ class Gateway : public FIX::Application {
     void refuse_type(FIX::Message &message, const std::string &type);
     std::string reject_text(const FIX::Message &reject, int code) const;
     void serve_order(const FIX::Message &message, Party *party, char type);
+    enum submit_status submit_order(struct submission *submission, Party *party, const std::string &body);
+    void refuse_order(Party *party, enum submit_status status, const std::string &number, std::string_view clordid,
+                      char type);
     std::string body_of(const FIX::Message &message) const;
-    void business_reject(const FIX::Message &message, Party *party, int code, const std::string &text);
+    void read_clock();
     uint64_t now_ms() const;
     uint64_t now_us() const;
 
@@ -179,6 +190,7 @@ class Gateway : public FIX::Application {
     std::unique_ptr<StoreFactory> m_stores;
     std::unique_ptr<FIX::SessionFactory> m_factory;
     std::unique_ptr<FIX::DataDictionary> m_dictionary;
+    std::unique_ptr<HotLane> m_hot_lane;
     std::vector<std::unique_ptr<Party>> m_parties;
     std::vector<Party *> m_by_number;
     std::unordered_map<std::string, Party *> m_by_comp_id;
@@ -191,10 +203,16 @@ class Gateway : public FIX::Application {
     std::vector<uint64_t> m_dirty, m_slow; // connections with something to send, with too much of it
     uint64_t m_next_connection = 16;
     Frame m_frame; // the message that is handled now
+    HotOrder m_order; // its fields, when it goes the hot way
+    std::string m_annex;
+    FIX::UtcTimeStamp m_turn_time = FIX::UtcTimeStamp::now(); // when this turn began
+    std::string m_turn_text; // the same as YYYYMMDD-
+    int64_t m_turn_second = 0; // and its second of that day
     Party *m_current = nullptr; // whose message that is
     uint64_t m_next_tick_ms = 0;
     std::vector<Party *> m_departed; // logged out in this turn
     std::vector<struct report> m_own_reports; // made while this thread submitted
+    std::vector<struct report> m_spare; // room for the next ones
     std::set<uint64_t> m_resends; // connections with an unfinished resend
     uint64_t m_submitted_seq = 0;
     bool m_submitted = false; // in this turn

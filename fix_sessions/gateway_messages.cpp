@@ -31,16 +31,16 @@ std::string printable(const std::string &text) {
 } // namespace
 
 void Gateway::handle(Connection *connection) {
-    while (connection->taken < connection->in.size() && !connection->resend.active) {
+    while (!connection->received().empty() && !connection->resend.active) {
         bool open = connection->state == Connection::Open;
         if (!open && connection->state != Connection::Waiting)
             break;
-        read_frame(connection->in.data() + connection->taken, connection->in.size() - connection->taken, &m_frame);
+        read_frame(connection->received().data(), connection->received().size(), &m_frame);
         if (m_frame.kind == Frame::Partial)
             break;
         if (m_frame.kind == Frame::Broken) {
             m_counters.garbled++;
-            connection->taken = connection->in.size();
+            connection->take_all();
             std::string text = "malformed message: " + m_frame.text;
             if (open)
                 show_out(connection, text);
@@ -48,7 +48,7 @@ void Gateway::handle(Connection *connection) {
                 refuse(connection, text);
             break;
         }
-        connection->taken += m_frame.bytes;
+        connection->take(m_frame.bytes);
         m_counters.messages_in++;
         if (!open)
             handle_first(connection);
@@ -56,7 +56,7 @@ void Gateway::handle(Connection *connection) {
             break;
     }
     if (connection->state == Connection::Closing)
-        connection->taken = connection->in.size();
+        connection->take_all();
 }
 
 // One message of a session; false when the connection is not to be read on.
@@ -66,8 +66,9 @@ bool Gateway::handle_frame(Connection *connection) {
         handle_garbled(connection, m_frame.text);
         return connection->state == Connection::Open;
     }
-    bool early = m_frame.number > party->session->getExpectedTargetNum();
+    bool early = m_frame.number > party->store->getNextTargetMsgSeqNum();
     connection->gap = early ? connection->gap + 1 : 0;
+    party->early = early ? std::max(party->early, m_frame.number) : party->early;
     if (connection->gap > GAP_MESSAGES_MAX) {
         show_out(connection, "sequence gap: MsgSeqNum(34) " + std::to_string(party->session->getExpectedTargetNum()) +
                                  " was never sent; answer the ResendRequest(35=2)");
@@ -75,7 +76,7 @@ bool Gateway::handle_frame(Connection *connection) {
     }
     if (m_frame.type == "2")
         resend_begin(connection);
-    else
+    else if (!take_hot(party))
         next(party, std::string(m_frame.data, m_frame.bytes));
     return connection->state == Connection::Open && !connection->resend.active;
 }
@@ -179,6 +180,7 @@ void Gateway::let_in(Connection *connection) {
                       "it and request a resend");
     connection->party = party;
     party->connection = connection;
+    party->early = m_frame.number > party->store->getNextTargetMsgSeqNum() ? m_frame.number : 0;
     connection->state = Connection::Open;
     party->session->setResponder(connection);
     party->text.clear();
@@ -197,6 +199,8 @@ void Gateway::let_in(Connection *connection) {
 // A Logout(5) outside any session: it takes no sequence number, because nobody has logged on.
 void Gateway::refuse(Connection *connection, const std::string &text) {
     m_counters.logons_refused++;
+    if (connection->state == Connection::Authenticating) // others' messages were handled meanwhile
+        read_frame(connection->logon.data(), connection->logon.size(), &m_frame);
     FIX::Message logout;
     FIX::Header &header = logout.getHeader();
     auto found = m_by_comp_id.find(m_frame.sender);

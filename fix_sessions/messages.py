@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 SOH = b"\x01"
 SEQ_BITS = 24
 DECIMAL = re.compile(rb"(-?)([0-9]*)(?:\.([0-9]*))?\Z")
+DIGITS = re.compile(rb"[0-9]+\Z")
+MOMENT = re.compile(rb"[0-9]{8}-([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?\Z")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_NS = 86_400 * 10**9
 WIDE = 10**38  # as many digits as the native reader takes before it says "overflow"
 
 Field = tuple[int, bytes]
@@ -43,6 +47,11 @@ def first_fields(body: bytes) -> dict[int, bytes]:
     for tag, value in fields(body):
         found.setdefault(tag, value)
     return found
+
+
+def is_negative(text: bytes) -> bool:
+    """Whether a number, or what looks like one, is below zero."""
+    return text.startswith(b"-") and any(digit in text for digit in b"123456789")
 
 
 def count(text: bytes, scale: int, unit: int, count_max: int) -> int:
@@ -85,6 +94,35 @@ def average(value: int, quantity: int, unit: int, scale: int) -> bytes:
 def identifier(exec_id: int) -> bytes:
     """ExecID(17): `seq-index`."""
     return b"%d-%d" % (exec_id >> SEQ_BITS, exec_id & ((1 << SEQ_BITS) - 1))
+
+
+def day(text: bytes) -> int | None:
+    """YYYYMMDD as days since 1970, of the years 1970 to 2261; None when it is none."""
+    if len(text) != 8 or not DIGITS.match(text) or not 1970 <= int(text[:4]) <= 2261:
+        return None
+    try:
+        found = datetime(int(text[:4]), int(text[4:6]), int(text[6:]), tzinfo=UTC)
+    except ValueError:
+        return None
+    return (found - EPOCH).days
+
+
+def day_end(text: bytes) -> int | None:
+    """The end of YYYYMMDD in UTC, in nanoseconds since 1970; None when it is no day."""
+    found = day(text)
+    return None if found is None else (found + 1) * DAY_NS
+
+
+def time(text: bytes) -> int | None:
+    """YYYYMMDD-HH:MM:SS with at most nine decimals in nanoseconds since 1970; None when it is no time."""
+    match, days = MOMENT.match(text), day(text[:8])
+    if match is None or days is None:
+        return None
+    hours, minutes, seconds = int(match[1]), int(match[2]), int(match[3])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    part = int((match[4] or b"").ljust(9, b"0"))
+    return days * DAY_NS + (hours * 3600 + minutes * 60 + seconds) * 10**9 + part
 
 
 def timestamp(time_ns: int) -> bytes:

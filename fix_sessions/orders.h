@@ -9,15 +9,30 @@
 #include "Message.h"
 #include "terms.h"
 
+#include <string_view>
+
 namespace venue {
 
-// Fills kind, terms, names and owner; `body` stays the caller's business. Throws FIX::IncorrectTagValue for a ClOrdID
-// that is longer than a record can hold: without it the request cannot even be refused by name.
-void read_new(const FIX::Message &message, const Member &member, const Terms &terms, struct submission *submission);
-void read_cancel(const FIX::Message &message, const Member &member, const Terms &terms, const struct engine_api *engine,
-                 struct submission *submission);
-void read_replace(const FIX::Message &message, const Member &member, const Terms &terms,
-                  const struct engine_api *engine, struct submission *submission);
+// A message's fields as QuickFIX has parsed them; `HotOrder` (hot_lane.h) gives the same from the bytes themselves.
+class MessageFields {
+  public:
+    explicit MessageFields(const FIX::Message &message) : m_message(message) {
+    }
+    std::string_view field(int tag) const { // its data() is null when the field is not there
+        return m_message.isSetField(tag) ? std::string_view(m_message.getFieldRef(tag).getString())
+                                         : std::string_view();
+    }
+
+  private:
+    const FIX::Message &m_message;
+};
+
+// Fills kind, terms, names and owner from a D, F or G; `body` stays the caller's business. Throws
+// FIX::IncorrectTagValue for a ClOrdID that is longer than a record can hold: without it the request cannot even be
+// refused by name.
+template <class Fields>
+void read_order(char type, const Fields &fields, const Member &member, const Terms &terms,
+                const struct engine_api *engine, struct submission *submission);
 
 } // namespace venue
 

@@ -26,6 +26,7 @@ class Words:
 OTHER = 99
 BROKER = 0
 UNKNOWN_SYMBOL = 1
+EXCHANGE_CLOSED = 2
 EXCEEDS_LIMIT = 3
 DUPLICATE_ORDER = 6
 UNSUPPORTED = 11
@@ -40,12 +41,19 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_UNKNOWN_ACCOUNT: Words(UNKNOWN_ACCOUNT, OTHER, "Account(1) does not exist; ask the venue to open it"),
     Reason.REJECT_ACCOUNT_FROZEN: Words(BROKER, OTHER, "Account(1) is frozen; cancels are taken, ask the venue"),
     Reason.REJECT_BAD_SIDE: Words(UNSUPPORTED, OTHER, "Side(54) must be 1 (buy) or 2 (sell)"),
-    Reason.REJECT_BAD_ORD_TYPE: Words(UNSUPPORTED, OTHER, "OrdType(40) must be 1 (market) or 2 (limit)"),
+    Reason.REJECT_BAD_ORD_TYPE: Words(UNSUPPORTED, OTHER, "OrdType(40) must be 1, 2, 3, 4 or K"),
     Reason.REJECT_BAD_TIF: Words(
-        UNSUPPORTED, OTHER, "TimeInForce(59) must be 0, 1, 3 or 4, and a market order's 0, 3 or 4"
+        UNSUPPORTED,
+        OTHER,
+        "TimeInForce(59) does not go with OrdType(40): a limit order takes 0 1 2 3 4 6 7, a market order 0 2 3 4 7, a"
+        " stop, stop-limit or market-to-limit order 0 1 6",
     ),
     Reason.REJECT_BAD_FLAGS: Words(
-        UNSUPPORTED, OTHER, "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0 or 1 only"
+        UNSUPPORTED,
+        OTHER,
+        "ExecInst(18)=6 (post-only) goes with a limit order of TimeInForce(59) 0 1 6 only, DisplayIndicator(9479)=S"
+        " with post-only only, ExecInst(18)=G (all-or-none) with a limit or market order that is neither post-only nor"
+        " for an auction",
     ),
     Reason.REJECT_BAD_QTY: Words(
         INCORRECT_QUANTITY, OTHER, "OrderQty(38) must be positive and not above the largest size; a lot is {lot}"
@@ -54,7 +62,9 @@ WORDS: dict[Reason, Words] = {
         EXCEEDS_LIMIT, OTHER, "Price(44) is outside the collar: it must be from {price_min} to {price_max}"
     ),
     Reason.REJECT_BAD_MIN_QTY: Words(
-        INCORRECT_QUANTITY, OTHER, "MinQty(110) must not be above OrderQty(38), nor go with a post-only order"
+        INCORRECT_QUANTITY,
+        OTHER,
+        "MinQty(110) must not be above OrderQty(38); it goes with limit and market orders that are not for an auction",
     ),
     Reason.REJECT_NOTIONAL_TOO_LARGE: Words(
         EXCEEDS_LIMIT, OTHER, "price times quantity is larger than the venue can settle; send a smaller order"
@@ -78,21 +88,72 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_BAD_ASSET: Words(OTHER, OTHER, "the asset does not exist"),
     Reason.REJECT_BAD_AMOUNT: Words(OTHER, OTHER, "the amount is not valid"),
     Reason.REJECT_UNSUPPORTED: Words(UNSUPPORTED, OTHER, "the venue does not do that"),
+    Reason.REJECT_BAD_PHASE: Words(
+        EXCHANGE_CLOSED, OTHER, "{symbol} does not take this in its present phase of trading; cancels are always taken"
+    ),
+    Reason.REJECT_BAD_STOP: Words(
+        EXCEEDS_LIMIT, OTHER, "StopPx(99) is outside the collar: it must be from {price_min} to {price_max}"
+    ),
+    Reason.REJECT_BAD_DISPLAY: Words(
+        INCORRECT_QUANTITY,
+        OTHER,
+        "MaxFloor(111) goes with a limit order that may rest, is at most OrderQty(38) and at least a sixteenth of it",
+    ),
+    Reason.REJECT_BAD_EXPIRY: Words(OTHER, OTHER, "ExpireTime(126) or ExpireDate(432) is in the past"),
+    Reason.REJECT_ORDER_TOO_LARGE: Words(
+        EXCEEDS_LIMIT, OTHER, "OrderQty(38) is above the largest size of one order in {symbol}; send a smaller order"
+    ),
+    Reason.REJECT_VALUE_TOO_LARGE: Words(
+        EXCEEDS_LIMIT, OTHER, "price times quantity is above the largest value of one order in {symbol}; send less"
+    ),
+    Reason.REJECT_OPEN_ORDERS: Words(
+        EXCEEDS_LIMIT, OTHER, "Account(1) has as many open orders as it may have; cancel some, or ask the venue"
+    ),
+    Reason.REJECT_THROTTLED: Words(
+        EXCEEDS_LIMIT, OTHER, "more orders and replaces in a second than the member may send; wait for the next second"
+    ),
+    Reason.REJECT_DUPLICATE: Words(
+        DUPLICATE_ORDER, OTHER, "the same symbol, side, price and quantity as the account's last order a moment ago"
+    ),
+    Reason.REJECT_RESTRICTED: Words(BROKER, OTHER, "Account(1) may not trade {symbol}; ask the venue"),
+    Reason.REJECT_KILLED: Words(
+        BROKER, OTHER, "the session or the member has been stopped by a kill switch; cancels are taken, ask the venue"
+    ),
+    Reason.REJECT_EXPOSURE: Words(
+        EXCEEDS_LIMIT, OTHER, "Account(1) would have more held for open orders than it may; cancel some or send less"
+    ),
     Reason.CANCEL_IOC: Words(OTHER, OTHER, "cancelled by the venue: the rest of an order that may not rest"),
     Reason.CANCEL_FOK: Words(OTHER, OTHER, "cancelled by the venue: fill-or-kill, could not be filled at once in full"),
     Reason.CANCEL_MIN_QTY: Words(OTHER, OTHER, "cancelled by the venue: less than MinQty(110) could be filled at once"),
     Reason.CANCEL_FUNDS: Words(
         OTHER, OTHER, "cancelled by the venue: the account cannot pay the next fill of a market order"
     ),
+    Reason.CANCEL_SELF_MATCH: Words(OTHER, OTHER, "self-match prevention: the order met another one of its own group"),
+    Reason.CANCEL_ALL_OR_NONE: Words(
+        OTHER, OTHER, "cancelled by the venue: all-or-none, could not be filled at once in full"
+    ),
+    Reason.CANCEL_NO_PRICE: Words(
+        OTHER, OTHER, "cancelled by the venue: market-to-limit, and nothing stands on the other side"
+    ),
+    Reason.CANCEL_VOLATILITY: Words(
+        OTHER, OTHER, "cancelled by the venue: trading went into a volatility call, for which the rest may not wait"
+    ),
+    Reason.CANCEL_AUCTION: Words(
+        OTHER,
+        OTHER,
+        "the auction is over: the rest of an order for the auction ended, or a market-to-limit got its price",
+    ),
     Reason.CANCEL_MASS: Words(OTHER, OTHER, "cancelled with others: mass cancel, disconnect or the venue's operator"),
     Reason.REJECT_SESSION_UNKNOWN_SYMBOL: Words(
         UNKNOWN_SYMBOL, OTHER, "Symbol(55) is not traded here; traded are {symbols}"
     ),
     Reason.REJECT_SESSION_PRICE_OFF_TICK: Words(
-        OTHER, OTHER, "Price(44) is not a multiple of the tick of {symbol}, {tick}"
+        OTHER, OTHER, "Price(44) or StopPx(99) is not a multiple of the tick of {symbol}, {tick}"
     ),
     Reason.REJECT_SESSION_QTY_OFF_LOT: Words(
-        INCORRECT_QUANTITY, OTHER, "OrderQty(38) or MinQty(110) is not a multiple of the lot of {symbol}, {lot}"
+        INCORRECT_QUANTITY,
+        OTHER,
+        "OrderQty(38), MinQty(110) or MaxFloor(111) is not a multiple of the lot of {symbol}, {lot}",
     ),
     Reason.REJECT_SESSION_DUPLICATE_CLORDID: Words(
         DUPLICATE_ORDER, DUPLICATE_CLORDID, "ClOrdID(11) was used before by this session; use each once"
@@ -106,14 +167,21 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "a value is not taken: Side(54) 1 2, OrdType(40) 1 2 (2 in a replace), TimeInForce(59) 0 1 3 4, ExecInst(18) 6,"
-        " Price(44) with a limit order, decimal numbers; a replace changes neither TimeInForce nor ExecInst",
+        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G,"
+        " Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
+        " TimeInForce nor OrdType, ExecInst, MaxFloor",
+    ),
+    Reason.REJECT_SESSION_BAD_COMBINATION: Words(
+        UNSUPPORTED,
+        OTHER,
+        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), which go with nothing else,"
+        " and takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 4 only, MaxFloor(111) with neither",
     ),
     Reason.REJECT_SESSION_PRICE_OVERFLOW: Words(
-        EXCEEDS_LIMIT, OTHER, "Price(44) is larger than any price here: {price_max} is the highest"
+        EXCEEDS_LIMIT, OTHER, "Price(44) or StopPx(99) is larger than any price here: {price_max} is the highest"
     ),
     Reason.REJECT_SESSION_QTY_OVERFLOW: Words(
-        INCORRECT_QUANTITY, OTHER, "OrderQty(38) or MinQty(110) is larger than any order here"
+        INCORRECT_QUANTITY, OTHER, "OrderQty(38), MinQty(110) or MaxFloor(111) is larger than any order here"
     ),
     Reason.REJECT_SESSION_SYMBOL_MISMATCH: Words(
         OTHER, OTHER, "Symbol(55) or Side(54) is not that of the order named by OrigClOrdID(41)"

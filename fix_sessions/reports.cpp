@@ -75,6 +75,11 @@ class Writer {
         m_body += SOH;
     }
 
+    void instructions(unsigned flags) { // ExecInst(18)
+        bool post_only = (flags & FLAG_POST_ONLY) != 0, all_or_none = (flags & FLAG_ALL_OR_NONE) != 0;
+        text("18=", post_only && all_or_none ? "6 G" : post_only ? "6" : all_or_none ? "G" : "");
+    }
+
     void exec_id(const char *tag, uint64_t exec_id) {
         m_body += tag;
         print_number(m_body, exec_id >> 24);
@@ -90,9 +95,9 @@ class Writer {
             number(tag, order_id);
     }
 
-    void time(const char *tag) {
+    void time(const char *tag, uint64_t time_ns) {
         m_body += tag;
-        print_time(m_body, m_report.time_ns, 9);
+        print_time(m_body, time_ns, 9);
         m_body += SOH;
     }
 
@@ -125,24 +130,44 @@ char exec_type(unsigned kind) {
         return '5';
     case EVENT_EXPIRED:
         return 'C';
+    case EVENT_TRIGGERED:
+        return 'L';
+    case EVENT_REFRESHED:
+    case EVENT_RESTATED:
+        return 'D';
     default:
         return 0;
     }
+}
+
+// ExecRestatementReason(378) of what was not asked for; null where FIX has none for it.
+const char *restatement(unsigned kind, unsigned reason) {
+    if (kind == EVENT_REFRESHED)
+        return "8"; // market option
+    if (kind == EVENT_RESTATED)
+        return reason == CANCEL_SELF_MATCH ? "5" : "3"; // partial decline of OrderQty, repricing
+    return kind == EVENT_CANCELLED && reason == CANCEL_SELF_MATCH ? "17" : "";
+}
+
+// LastLiquidityInd(851): auction, removed, added.
+char liquidity(unsigned flags) {
+    return (flags & FLAG_AUCTION) != 0 ? '4' : (flags & FLAG_AGGRESSOR) != 0 ? '2' : '1';
 }
 
 void write_execution(const struct report &report, const Terms &terms, char type, std::string *body) {
     const struct event &event = report.event;
     unsigned kind = event_kind(report), reason = event_reason(report);
     bool fill = kind == EVENT_FILL, rejected = kind == EVENT_REJECTED;
-    bool aggressor = (event.head >> 24 & FLAG_AGGRESSOR) != 0;
+    unsigned flags = event.head >> 24 & 0xff;
+    bool second = (flags & FLAG_AGGRESSOR) != 0 || ((flags & FLAG_AUCTION) != 0 && report.side == SIDE_SELL);
+    bool is_stop = report.ord_type == ORD_STOP || report.ord_type == ORD_STOP_LIMIT, is_gtd = report.tif == TIF_GTD;
     Writer writer(body, report, terms);
     writer.number("1=", report.account);
     writer.average("6=");
     writer.text("11=", report.clordid);
     writer.quantity("14=", report.cum_lots);
     writer.exec_id("17=", event.exec_id);
-    if ((report.order_flags & FLAG_POST_ONLY) != 0)
-        writer.character("18=", '6');
+    writer.instructions(report.order_flags);
     if (fill) {
         writer.price("31=", event.price_ticks);
         writer.quantity("32=", event.qty_lots);
@@ -152,7 +177,8 @@ void write_execution(const struct report &report, const Terms &terms, char type,
         writer.quantity("38=", report.order_qty_lots);
     writer.character("39=", static_cast<char>(report.status));
     if (report.ord_type != 0)
-        writer.character("40=", static_cast<char>('0' + report.ord_type));
+        writer.character("40=",
+                         report.ord_type == ORD_MARKET_TO_LIMIT ? 'K' : static_cast<char>('0' + report.ord_type));
     writer.text("41=", report.orig_clordid);
     if (report.order_price_ticks != 0)
         writer.price("44=", report.order_price_ticks);
@@ -161,15 +187,26 @@ void write_execution(const struct report &report, const Terms &terms, char type,
     if (reason != 0)
         writer.reason("58=");
     writer.character("59=", static_cast<char>('0' + report.tif));
-    writer.time("60=");
+    writer.time("60=", report.time_ns);
+    if (is_stop && report.order_detail != 0)
+        writer.price("99=", report.order_detail);
     if (rejected)
         writer.number("103=", static_cast<uint64_t>(terms.order_codes[reason]));
+    if (!is_gtd && report.order_aux != 0)
+        writer.quantity("110=", report.order_aux);
+    if (!is_stop && report.order_detail != 0)
+        writer.quantity("111=", report.order_detail);
+    if (is_gtd && report.order_aux != 0)
+        writer.time("126=", report.order_aux);
     writer.character("150=", type);
-    writer.quantity("151=", event.leaves_lots);
+    writer.quantity("151=", kind == EVENT_TRIGGERED ? event.qty_lots : event.leaves_lots);
+    writer.text("378=", restatement(kind, reason));
     if (fill) {
-        writer.exec_id("527=", aggressor ? event.exec_id - 1 : event.exec_id);
-        writer.character("851=", aggressor ? '2' : '1');
+        writer.exec_id("527=", second ? event.exec_id - 1 : event.exec_id);
+        writer.character("851=", liquidity(flags));
     }
+    if (kind == EVENT_REFRESHED)
+        writer.quantity("1138=", event.qty_lots);
 }
 
 void write_cancel_reject(const struct report &report, const Terms &terms, std::string *body) {
@@ -181,7 +218,7 @@ void write_cancel_reject(const struct report &report, const Terms &terms, std::s
     writer.character("39=", static_cast<char>(report.status));
     writer.text("41=", report.orig_clordid);
     writer.reason("58=");
-    writer.time("60=");
+    writer.time("60=", report.time_ns);
     writer.number("102=", static_cast<uint64_t>(terms.cancel_codes[reason]));
     writer.character("434=", report.command_kind == COMMAND_REPLACE ? '2' : '1');
 }
@@ -204,7 +241,8 @@ char write_report(const struct report &report, const Terms &terms, std::string *
 void write_message(const Envelope &envelope, const std::string &body, std::string *message) {
     timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    std::string head = "35=";
+    static thread_local std::string head; // keeps its room
+    head.assign("35=");
     head += envelope.type;
     head += "\00134=";
     print_number(head, envelope.number);

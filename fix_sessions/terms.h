@@ -5,8 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #define _Static_assert static_assert
@@ -27,7 +27,7 @@ struct Instrument {
 
 struct Terms {
     std::vector<Instrument> instruments;
-    std::unordered_map<std::string, uint16_t> symbols;
+    std::map<std::string, uint16_t, std::less<>> symbols;
     std::array<std::string, 256> texts; // for reports without a known instrument
     std::array<int, 256> order_codes{}; // OrdRejReason(103) by reason
     std::array<int, 256> cancel_codes{}; // CxlRejReason(102) by reason
@@ -41,6 +41,7 @@ struct Member { // one session's part of it
     uint16_t session = 0;
     std::string comp_id;
     std::vector<uint32_t> accounts; // the first is used when Account(1) is left out
+    uint64_t smp_group = 0; // of all its accounts, 0: no self-match prevention
     bool permits(uint32_t account) const {
         for (uint32_t own : accounts)
             if (own == account)

@@ -4,7 +4,8 @@ One compiled client loads every server with the same orders, each giving one Exe
 second), then one at a time (round trip). The servers run side by side and are measured in turns, round after round, so
 that a busy moment of the machine hits all of them; a ratio is the median of the rounds' ratios. `sync=none` is compared
 with the other servers, which write nothing either; `sync=commit` with a bare fdatasync on the same disk, because no
-report may leave before its order is durable. Nothing is written into the tree: programs go to the cache folder.
+report may leave before its order is durable, and with an echo that does just that and answers: what the disk and the
+loopback leave to any venue. Nothing is written into the tree: programs go to the cache folder.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ TERMS = 'tick = "0.01"\nlot = "1"\nprice_min = "50.00"\nprice_max = "150.00"'  #
 ENTRY_BYTES = 192  # what the journal writes for one of these orders
 START_SECONDS_MAX, STOP_SECONDS_MAX, RUN_SECONDS_MAX = 60, 60, 300
 ECHO, QUICKFIXJ, NONE, COMMIT = "C echo, no FIX", "QuickFIX/J", "venue sync=none", "venue sync=commit"
+SYNCED = "C echo, fdatasync first"
 FDATASYNC, PACED = "bare fdatasync", "fdatasync after 50 us idle"
 
 
@@ -146,12 +148,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def echo() -> Iterator[Server]:
-    """The floor."""
-    process = subprocess.Popen([str(build_c("fix_echo"))], stdout=subprocess.PIPE)
+def echo(name: str, *arguments: str) -> Iterator[Server]:
+    """A floor."""
+    process = subprocess.Popen([str(build_c("fix_echo")), *arguments], stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
-        yield Server(ECHO, process, int(process.stdout.readline()), ["--no-logon"])
+        yield Server(name, process, int(process.stdout.readline()), ["--no-logon"])
     finally:
         process.kill()
         process.wait()
@@ -315,6 +317,7 @@ def ratios(results: Results) -> dict[str, float | None]:
         "quickfixj_p50": over(NONE, QUICKFIXJ, "pingpong", "p50_us"),
         "p50_to_fdatasync": over(COMMIT, FDATASYNC, "pingpong", "p50_us"),
         "p50_to_fdatasync_paced": over(COMMIT, PACED, "pingpong", "p50_us"),
+        "p50_to_echo_fdatasync": over(COMMIT, SYNCED, "pingpong", "p50_us"),
         "orders_per_second_commit": statistics.median(values(results[COMMIT], "pipelined", "per_second")),
         "quickfixj_best": best(results, NONE, QUICKFIXJ, "pipelined", "per_second", max),
         "p50_to_echo_best": best(results, NONE, ECHO, "pingpong", "p50_us", min),
@@ -330,7 +333,7 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="run-", dir=_made(CACHE / "bench_fix")))
     try:
         with ExitStack() as stack:
-            servers: list[Server] = [stack.enter_context(echo())]
+            servers = [stack.enter_context(echo(ECHO)), stack.enter_context(echo(SYNCED, str(work / "synced")))]
             if peer is not None:
                 servers.append(stack.enter_context(quickfixj(peer, work)))
             servers += [stack.enter_context(venue(sync, sizes, work)) for sync in ("none", "commit")]

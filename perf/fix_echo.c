@@ -1,12 +1,15 @@
 /* The floor of a FIX round trip: a TCP server that turns each message into a report of the same size, and does no FIX.
  *
- *   fix_echo        prints the port it listens on, serves one connection after the other until it is killed
+ *   fix_echo          prints the port it listens on, serves one connection after the other until it is killed
+ *   fix_echo FILE     the same, but appends to FILE and syncs it before it answers
  *
+ * FILE is full of zeros already, so that an append changes no metadata: nobody who keeps orders on this disk answers sooner.
  * Of each message only BodyLength is read; MsgType D becomes 8 and the checksum is corrected by the difference. What a
  * venue takes longer than this is its own; what this takes is the kernel's and the client's.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 18, MESSAGE_BYTES_MAX = 8192 };
+enum { BUFFER_BYTES = 1 << 18, MESSAGE_BYTES_MAX = 8192, ENTRY_BYTES = 192, FILE_BYTES = 64 << 20 };
 
 static const char HEAD[] = "8=FIX.4.4\x01"
                            "9=";
@@ -60,7 +63,28 @@ static int send_all(int fd, const char *data, size_t bytes) {
     return 0;
 }
 
-static void serve(int fd, char *buffer) {
+static int file_open(const char *path) {
+    static char zeros[1 << 20];
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        stop(path);
+    for (long at = 0; at < FILE_BYTES; at += (long)sizeof zeros)
+        if (pwrite(fd, zeros, sizeof zeros, at) != (ssize_t)sizeof zeros)
+            stop(path);
+    if (fsync(fd) != 0)
+        stop(path);
+    return fd;
+}
+
+static void file_append(int fd) {
+    static char entry[ENTRY_BYTES] = "an order";
+    static long at;
+    if (pwrite(fd, entry, sizeof entry, at % (FILE_BYTES - ENTRY_BYTES)) != ENTRY_BYTES || fdatasync(fd) != 0)
+        stop("fix_echo: the file");
+    at += ENTRY_BYTES;
+}
+
+static void serve(int fd, int file, char *buffer) {
     size_t used = 0;
     for (;;) {
         ssize_t got = recv(fd, buffer + used, BUFFER_BYTES - used, 0);
@@ -75,6 +99,8 @@ static void serve(int fd, char *buffer) {
             fputs("fix_echo: not an order of FIX 4.4; connection closed\n", stderr);
             return;
         }
+        if (file >= 0 && done > 0)
+            file_append(file);
         if (send_all(fd, buffer, done) != 0)
             return;
         memmove(buffer, buffer + done, used - done);
@@ -82,10 +108,11 @@ static void serve(int fd, char *buffer) {
     }
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof address;
     char *buffer = malloc(BUFFER_BYTES);
+    int file = count > 1 ? file_open(arguments[1]) : -1;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     if (buffer == NULL || listener < 0 || bind(listener, (struct sockaddr *)&address, bytes) != 0 ||
         listen(listener, 4) != 0 || getsockname(listener, (struct sockaddr *)&address, &bytes) != 0)
@@ -97,7 +124,7 @@ int main(void) {
         if (fd < 0)
             stop("fix_echo: accept");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        serve(fd, buffer);
+        serve(fd, file, buffer);
         close(fd);
     }
 }

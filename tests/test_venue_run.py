@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fix_sessions.client import Broker
-from venue import sample
+from venue import demo_day, sample
 from venue.config import load
 from venue.control import ControlClient, ControlError
 from venue.verify import verify
@@ -113,7 +113,10 @@ def test_demo_reports_what_it_did(open_folder):
     assert answer.returncode == 0, answer.stdout + answer.stderr
     found = json.loads(report.read_text())
     assert found["problems"] == []
-    assert found["orders"] == 300
+    assert found["orders"] == 300 + demo_day.ORDERS
+    assert found["auction_fills"] >= 3 * 2 + 1 + 3, "openings, a volatility call, closings"
+    assert (found["stops_triggered"], found["volatility_calls"], found["halts"]) == (1, 1, 1)
+    assert found["refreshes"] == 3
     assert found["fills"] > 0
     assert found["batches"] == found["verified"] == found["committed"] == len(found["archive"]) > 0
     assert found["gas_per_batch"] > 20_000

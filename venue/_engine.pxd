@@ -35,6 +35,8 @@ cdef extern from "core.h" nogil:
     u64 core_best_price(const core *c, u64 symbol, side s, u64 *price_ticks, u64 *qty_lots)
     u64 core_depth(const core *c, u64 symbol, side s, u64 levels_max, u64 *price_ticks, u64 *qty_lots)
     u64 core_open_orders(const core *c, u64 symbol)
+    u64 core_phase(const core *c, u64 symbol)
+    u64 core_last_price(const core *c, u64 symbol, u64 *reference_ticks)
     u64 core_balance(const core *c, u64 account, u64 asset, u64 *hold, u64 *credit)
 
 
@@ -67,7 +69,7 @@ cdef extern from "engine_internal.h" nogil:
 
     struct report:
         event event
-        u64 time_ns, origin, order_qty_lots, order_price_ticks, cum_lots, value
+        u64 time_ns, origin, order_qty_lots, order_price_ticks, cum_lots, value, order_detail, order_aux
         uint16_t session, symbol
         uint8_t side, ord_type, tif, order_flags, command_kind, command_session_differs, status, pad
         uint32_t account
@@ -75,7 +77,7 @@ cdef extern from "engine_internal.h" nogil:
         char orig_clordid[40]
 
     struct order_status:
-        u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id
+        u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
         uint8_t side, ord_type, tif, order_flags, status
@@ -123,7 +125,7 @@ cdef extern from "engine_internal.h" nogil:
         orders_s orders
         reports_s reports
         snapshots_s snapshots
-        u64 last_seq, last_time_ns, safe_seq, recovered_seq
+        u64 last_seq, last_time_ns, safe_seq, recovered_seq, expiry_hint
         int stopped
         char *reason
         char *notes
@@ -143,6 +145,7 @@ cdef extern from "engine_internal.h" nogil:
     int engine_find_order(engine_s *engine, uint16_t session, const char *clordid, order_status *status)
     void engine_set_sink(engine_s *engine, engine_sink sink, void *context)
     u64 engine_durable_seq(const engine_s *engine)
+    u64 engine_expiries_due(engine_s *engine, u64 now_ns, u64 *symbols)
     int engine_drain(engine_s *engine)
     void engine_stop(engine_s *engine)
     void engine_close(engine_s *engine)

@@ -272,7 +272,8 @@ cdef class Engine:
             "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
             "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
             "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
-            "order_flags": found.order_flags, "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+            "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
+            "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
         }
 
     def depth(self, u64 symbol, int book_side, u64 levels_max=10):
@@ -320,6 +321,47 @@ cdef class Engine:
                 count = core_open_orders(self.engine.core, symbol)
             engine_unlock(self.engine)
         return int(count)
+
+    def phases(self):
+        """The phase of every symbol, by number."""
+        self._alive()
+        cdef u64 symbol, count
+        found = np.empty(self.config.symbols, np.uint64)
+        cdef u64 *at = <u64 *><uintptr_t>address_of(found)
+        with nogil:
+            engine_lock(self.engine)
+            count = core_symbol_count(self.engine.core)
+            for symbol in range(count):
+                at[symbol] = core_phase(self.engine.core, symbol)
+            engine_unlock(self.engine)
+        return found[:count].tolist()
+
+    def prices(self, u64 symbol):
+        """(last price, reference price) in ticks, 0 where there is none."""
+        self._alive()
+        cdef u64 last = 0, reference = 0
+        with nogil:
+            engine_lock(self.engine)
+            if symbol < core_symbol_count(self.engine.core):
+                last = core_last_price(self.engine.core, symbol, &reference)
+            engine_unlock(self.engine)
+        return int(last), int(reference)
+
+    @property
+    def expiry_hint(self):
+        """No GTD order expires before this time in ns; 0 while that is not known. One word, read without the lock."""
+        self._alive()
+        return self.engine.expiry_hint
+
+    def expiries_due(self, u64 now_ns):
+        """Numbers of the symbols with GTD orders that have expired by now; brings `expiry_hint` up to date."""
+        self._alive()
+        cdef u64 count
+        found = np.empty(self.config.symbols, np.uint64)
+        cdef u64 *at = <u64 *><uintptr_t>address_of(found)
+        with nogil:
+            count = engine_expiries_due(self.engine, now_ns, at)
+        return found[:count].tolist()
 
     def state(self):
         """(seq, canonical state bytes as `cores.Core.snapshot` gives them)."""
@@ -373,6 +415,12 @@ cdef class Engine:
     def last_seq(self):
         self._alive()
         return self.engine.last_seq
+
+    @property
+    def last_time_ns(self):
+        """Time of the last command."""
+        self._alive()
+        return self.engine.last_time_ns
 
     @property
     def epoch(self):

@@ -9,8 +9,9 @@ def report_probe():
     cdef report r
     memset(&r, 0, sizeof(report))
     r.event.head, r.event.exec_id, r.time_ns, r.origin, r.order_qty_lots = 1, 2, 3, 4, 5
-    r.order_price_ticks, r.cum_lots, r.value, r.session, r.symbol, r.side, r.ord_type = 6, 7, 8, 9, 10, 11, 12
-    r.tif, r.order_flags, r.command_kind, r.command_session_differs, r.status, r.account = 13, 14, 15, 16, 65, 18
+    r.order_price_ticks, r.cum_lots, r.value, r.order_detail, r.order_aux, r.session = 6, 7, 8, 9, 10, 11
+    r.symbol, r.side, r.ord_type, r.tif, r.order_flags, r.command_kind = 12, 13, 14, 15, 16, 17
+    r.command_session_differs, r.status, r.account = 18, 65, 20
     r.clordid[0], r.orig_clordid[0] = 66, 67
     return reports_array(&r, 1)
 

@@ -21,10 +21,11 @@ from venue.archive import write_durably
 from venue.open_orders import Carried
 
 KEEP = 2
-_MAGIC = b"FVCHECK1"
+_MAGIC = b"FVCHECK2"
 _HEAD = struct.Struct("<8sQQQ")  # magic, batch_id, bytes of the snapshot, bytes of the orders
 _NAME = re.compile(r"checkpoint-(\d{10})\.state")
 _WORDS = pa.binary(64)
+_FACTS = pa.binary(24)
 
 
 @dataclass
@@ -84,6 +85,7 @@ def _orders_to_bytes(carried: Carried) -> bytes:
         "entry_annex": carried.entry_annexes,
         "terms": records(carried.terms),
         "terms_annex": carried.terms_annexes,
+        "facts": pa.Array.from_buffers(_FACTS, len(carried.facts), [None, pa.py_buffer(carried.facts.tobytes())]),
     }
     sink = pa.BufferOutputStream()
     table = pa.table(columns)
@@ -99,13 +101,18 @@ def _orders_from_bytes(data: bytes) -> Carried:
     def column(name: str) -> pa.Array:
         return table[name].combine_chunks()
 
-    def words(name: str) -> np.ndarray:
+    def words(name: str, width: int = 8) -> np.ndarray:
         array = column(name)
-        whole = np.frombuffer(array.buffers()[1] or b"", np.uint64).reshape(-1, 8)
+        whole = np.frombuffer(array.buffers()[1] or b"", np.uint64).reshape(-1, width)
         return whole[array.offset : array.offset + len(array)]
 
     carried = Carried(
-        column("order_id").to_numpy(), words("entry"), column("entry_annex"), words("terms"), column("terms_annex")
+        column("order_id").to_numpy(),
+        words("entry"),
+        column("entry_annex"),
+        words("terms"),
+        column("terms_annex"),
+        words("facts", 3),
     )
     carried.check()
     return carried

@@ -112,6 +112,7 @@ def _add_operating(verbs: Verbs) -> None:
         action.add_argument("--ref", default="", help="free text for the annex")
         if name == "withdraw":
             action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
+    _add_market_actions(actions)
     action = actions.add_parser("mass-cancel")
     action.add_argument("--account", type=_positive_or_zero, required=True)
     action.add_argument("--symbol", help="one instrument (default: all)")
@@ -126,6 +127,47 @@ def _add_operating(verbs: Verbs) -> None:
     verb.add_argument("--session", required=True, help="SenderCompID")
     verb.add_argument("--password", help="asked for when left out")
     verb.add_argument("--seconds", type=float, default=2.0, help="how long to wait for reports")
+
+
+def _add_market_actions(actions: Verbs) -> None:
+    """Phases, limits and kill switches."""
+    action = actions.add_parser("phase", help="move an instrument into another phase of trading")
+    action.add_argument("symbol")
+    action.add_argument("phase", choices=("closed", "continuous", "pre-open", "volatility", "close-call", "halt"))
+    action.add_argument("--reference", metavar="PRICE", help="a new reference price")
+    action.add_argument("--no-uncross", action="store_true", help="from a call to closed, without trading")
+    _add_reason(action, required=False)
+    limit = actions.add_parser("limit", help="set a limit; 0 means none")
+    kinds = limit.add_subparsers(required=True, metavar="KIND", dest="kind")
+    for name, target, amount in (
+        ("credit", "account", "decimal amount of --asset"),
+        ("gross", "account", "decimal amount of --asset that open orders may hold"),
+        ("open-orders", "account", "orders"),
+        ("messages", "member", "new orders and replaces a second"),
+        ("duplicate", "account", "milliseconds in which the same order again is refused"),
+        ("restricted", "account", "base assets it may not trade, with commas between; 0 for none"),
+        ("order-qty", "symbol", "decimal quantity of one order"),
+        ("order-value", "symbol", "decimal amount of one order"),
+        ("collar", "symbol", "basis points around the last price"),
+    ):
+        kind = kinds.add_parser(name)
+        kind.add_argument("target", metavar=target.upper())
+        kind.add_argument("amount", help=amount)
+        if name in ("credit", "gross"):
+            kind.add_argument("--asset", required=True)
+        if name == "collar":
+            kind.add_argument("--static", dest="static_bp", default="0", help="basis points around the reference price")
+        _add_reason(kind, required=True)
+    for name, text in (("kill", "stop a party and cancel what it has open"), ("rearm", "let it trade again")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("what", choices=("session", "member", "account", "instrument"))
+        action.add_argument("name", help="CompID, member, account number or symbol")
+        _add_reason(action, required=name == "rearm")
+
+
+def _add_reason(action: argparse.ArgumentParser, *, required: bool) -> None:
+    action.add_argument("--approver", default="", required=required, help="who approved it, for the annex")
+    action.add_argument("--reason", default="", required=required, help="why, for the annex")
 
 
 def _positive(text: str) -> int:

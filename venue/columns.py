@@ -19,7 +19,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cores.records import CommandFlag, EventFlag, EventKind, Reason
+from cores.records import (
+    FLAG_SMP_SHIFT,
+    CommandFlag,
+    EventFlag,
+    EventKind,
+    Limit,
+    OrdType,
+    Phase,
+    Reason,
+    Tif,
+)
 from venue.annexes import Annexes
 from venue.archive_records import CANONICAL_FIELDS, SEQ_BITS, TIME_TYPE, Records
 from venue.decimals import Units, decimals, packed, signed_decimals
@@ -41,14 +51,22 @@ ACCEPTED, REJECTED, FILL, CANCELLED, REPLACED, CANCEL_REJECTED, EXPIRED, DEPOSIT
     EventKind(number).value for number in range(1, 11)
 )
 LIMIT_SET = EventKind.LIMIT_SET.value
+TRIGGERED, REFRESHED, RESTATED, PHASE_SET, INDICATIVE = (EventKind(number).value for number in range(16, 21))
+MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT = (kind.value for kind in OrdType)
+PHASE_NAMES = tuple(phase.name for phase in Phase)
+LIMIT_NAMES = tuple(limit.name for limit in Limit)
+SMP_NAMES = ("NONE", "CANCEL_AGGRESSIVE", "CANCEL_PASSIVE", "CANCEL_BOTH", "DECREMENT")
+TIFS = (("DAVY", Tif.DAY), ("GTCV", Tif.GTC), ("IOCV", Tif.IOC), ("FOKV", Tif.FOK), ("GTSV", Tif.GTD))
+AUCTION_TIFS = (Tif.AT_OPEN, Tif.AT_CLOSE)  # valid for that day's auction
 KIND_NAMES = ("UNKNOWN", *(kind.name for kind in EventKind))
 REASON_NAMES = {reason.value: reason.name.removeprefix("REJECT_") for reason in Reason if reason}
 FLAG_POST_ONLY = CommandFlag.POST_ONLY.value
 FLAG_AGGRESSOR = EventFlag.AGGRESSOR.value
+FLAG_AUCTION = EventFlag.AUCTION.value
 FLAG_PRIORITY_KEPT = EventFlag.PRIORITY_KEPT.value
 
-EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL")
-NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED = range(len(EVENT_CODES))
+EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL", "TRIG", "REMA", "CHMO")
+NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED, TRIG, REMA, CHMO = range(len(EVENT_CODES))
 
 
 def _field(name: str, kind: pa.DataType, rts24: int | None = None) -> pa.Field:
@@ -68,6 +86,8 @@ PEOPLE_FIELDS = (
     _field("capacity", CODE, 7),
     _field("liquidity_provision", pa.bool_(), 8),
     _field("validity", CODE, 10),
+    _field("restriction", CODE, 11),
+    _field("expiry_time", TIME_TYPE, 12),
     _field("priority_time", TIME_TYPE, 13),
     _field("mic", CODE, 16),
     _field("book", NAME, 17),
@@ -76,6 +96,7 @@ PEOPLE_FIELDS = (
     _field("order_type", CODE, 22),
     _field("order_class", CODE, 23),
     _field("limit_price", PRICE, 24),
+    _field("stop_price", PRICE, 26),
     _field("last_price", PRICE, 28),
     _field("currency", NAME, 29),
     _field("price_notation", CODE, 31),
@@ -84,11 +105,18 @@ PEOPLE_FIELDS = (
     _field("qty_notation", CODE, 34),
     _field("order_qty", QTY, 36),
     _field("leaves_qty", QTY, 37),
+    _field("display_qty", QTY, 38),
     _field("last_qty", QTY, 39),
     _field("min_qty", QTY, 40),
+    _field("all_or_none", pa.bool_()),
     _field("post_only", pa.bool_(), 43),
     _field("liquidity", CODE, 44),
+    _field("self_match", CODE),
     _field("trade_id", pa.string(), 48),
+    _field("phase", CODE, 49),
+    _field("indicative_price", PRICE, 50),
+    _field("indicative_qty", QTY, 51),
+    _field("limit_kind", CODE),
     _field("clordid", pa.string()),
     _field("request_clordid", pa.string()),
     _field("orig_clordid", pa.string()),
@@ -101,8 +129,9 @@ PEOPLE_FIELDS = (
 # Taken from the commands that entered or last replaced the order, which may lie in an earlier batch.
 CARRIED_COLUMNS = (
     *("dea", "client_id", "investment_decision", "execution_decision", "non_executing_broker", "capacity"),
-    *("liquidity_provision", "validity", "received_date", "order_type", "limit_price", "order_qty", "min_qty"),
-    *("post_only", "clordid"),
+    *("liquidity_provision", "validity", "restriction", "expiry_time", "received_date", "order_type", "order_class"),
+    *("limit_price", "stop_price", "order_qty", "display_qty", "min_qty", "all_or_none", "post_only", "self_match"),
+    *("status", "clordid"),
 )
 _RTS24_OF_CANONICAL = {"event_time": 9, "seq": 15, "order_id": 20}
 FIELDS = (
@@ -163,6 +192,7 @@ def project(records: Records, static: StaticData, carried: Carried) -> Projectio
         **_instrument_columns(batch),
         **_identity_columns(batch),
         **_money_columns(batch),
+        **_market_columns(batch),
     }
     assert set(columns) == {field.name for field in PEOPLE_FIELDS}
     needs_facts = batch.is_order & (batch.kind != CANCEL_REJECTED)
@@ -192,9 +222,9 @@ def _batch(records: Records, static: StaticData, carried: Carried) -> _Batch:
         order_id=records.events[:, 3],
         price=records.events[:, 4],
         qty=records.events[:, 5],
-        leaves=records.events[:, 6],
+        leaves=np.where(kind == TRIGGERED, records.events[:, 5], records.events[:, 6]),
         aux=records.events[:, 7],
-        is_order=(kind >= ACCEPTED) & (kind <= EXPIRED),
+        is_order=((kind >= ACCEPTED) & (kind <= EXPIRED)) | ((kind >= TRIGGERED) & (kind <= RESTATED)),
     )
 
 
@@ -203,14 +233,17 @@ def _event_columns(batch: _Batch) -> dict[str, pa.Array]:
     reason_index = np.full(256, -1, np.int64)
     reason_index[reasons] = np.arange(len(reasons))
     kind = np.where(batch.kind < len(KIND_NAMES), batch.kind, 0)
-    in_book = (batch.kind == ACCEPTED) | (batch.kind == FILL) | (batch.kind == REPLACED)
-    active = in_book & (batch.leaves > 0)
+    open_after = (batch.kind == ACCEPTED) | (batch.kind == FILL) | (batch.kind == REPLACED)
+    open_after |= (batch.kind >= TRIGGERED) & (batch.kind <= RESTATED)
+    ord_type = _bits(_spread(batch.facts.commands[:, 0], batch.facts.entry, np.uint64(0)), 16, 8)
+    waiting = ((ord_type == STOP) | (ord_type == STOP_LIMIT)) & (batch.facts.facts[:, 2] == 0)
+    status = np.where(open_after & (batch.leaves > 0), np.where(waiting, 1, 0), -1)
     assert tuple(EventKind) == tuple(range(1, len(KIND_NAMES))), "kinds are numbered from 1 without gaps"
     return {
         "kind": _codes(kind, KIND_NAMES),
         "event": _codes(_event_codes(batch), EVENT_CODES),
         "reason": _codes(reason_index[batch.reason], [REASON_NAMES[number] for number in reasons]),
-        "status": _codes(np.where(active, 0, -1), ["ACTI,FIRM"]),
+        "status": _codes(status, ["ACTI,FIRM", "INAC,FIRM"]),
     }
 
 
@@ -221,6 +254,9 @@ def _event_codes(batch: _Batch) -> I64:
     code[batch.kind == ACCEPTED] = NEWO
     code[batch.kind == REJECTED] = REMO
     code[batch.kind == EXPIRED] = EXPI
+    code[batch.kind == TRIGGERED] = TRIG
+    code[batch.kind == RESTATED] = REMA
+    code[batch.kind == REFRESHED] = CHMO
     fill = batch.kind == FILL
     code[fill] = np.where(batch.leaves[fill] == 0, FILLED, PARF)
     replaced = batch.kind == REPLACED
@@ -276,30 +312,90 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
     ord_type, tif = _bits(entry_head, 16, 8), _bits(entry_head, 24, 8)
     post_only = (_bits(entry_head, 32, 8) & FLAG_POST_ONLY) != 0
     validity = np.full(256, -1, np.int64)
-    validity[[0, 1, 3, 4]] = 0, 1, 2, 3
+    validity[[code.value for _, code in TIFS]] = np.arange(len(TIFS))
+    validity[[code.value for code in AUCTION_TIFS]] = 0
+    for_auction = (tif == Tif.AT_OPEN.value) | (tif == Tif.AT_CLOSE.value)
+    flags = _bits(entry_head, 32, 8)
+    mode = flags >> FLAG_SMP_SHIFT
     day = _spread(facts.commands[:, 2], facts.entry, np.uint64(0)) // np.uint64(86_400_000_000_000)
-    is_limit, is_market = entered & (ord_type == 2), entered & (ord_type == 1)
-    type_code = np.where(is_market, 0, np.where(is_limit, np.where(post_only, 2, 1), -1))
+    is_stop = (ord_type == STOP) | (ord_type == STOP_LIMIT)
+    type_code = np.where((ord_type == LIMIT) & post_only, 2, _TYPE_CODES[ord_type])
     lost_priority = (batch.kind == ACCEPTED) | ((batch.kind == REPLACED) & ((batch.flags & FLAG_PRIORITY_KEPT) == 0))
+    lost_priority |= (batch.kind == TRIGGERED) | (batch.kind == REFRESHED)
+    lost_priority |= (batch.kind == RESTATED) & (batch.reason == Reason.CANCEL_AUCTION.value)
+    aggressive = (batch.flags & FLAG_AGGRESSOR) != 0
     side = np.where(is_order & ((batch.side == 1) | (batch.side == 2)), batch.side - 1, -1)
     fill = batch.kind == FILL
     return {
-        "validity": _codes(np.where(entered, validity[tif], -1), ["DAVY", "GTCV", "IOCV", "FOKV"]),
+        "validity": _codes(np.where(entered, validity[tif], -1), [code for code, _ in TIFS]),
+        "restriction": _codes(np.where(entered & for_auction, 0, -1), ["VFAR"]),
+        "expiry_time": _times(_spread(facts.commands[:, 7], facts.entry, np.uint64(0)), _dated(facts, entered, tif)),
         "priority_time": _times(batch.records.commands[:, 2][batch.rows], lost_priority),
         "received_date": _dates(day, entered),
-        "order_type": _codes(type_code, ["MARKET", "LIMIT", "LIMIT_POST_ONLY"]),
-        "order_class": _codes(np.where(is_order, 0, -1), ["LMTO"]),
+        "order_type": _codes(np.where(entered, type_code, -1), ORDER_TYPES),
+        "order_class": _codes(np.where(entered, is_stop, -1), ["LMTO", "STOP"]),
         "side": _codes(side, ["BUYI", "SELL"]),
         "post_only": _bools(post_only, entered),
-        "liquidity": _codes(np.where(fill, (batch.flags & FLAG_AGGRESSOR) != 0, -1), ["PASV", "AGRE"]),
+        "all_or_none": _bools((flags & CommandFlag.ALL_OR_NONE.value) != 0, entered),
+        "self_match": _codes(np.where(entered & (mode > 0) & (mode < len(SMP_NAMES)), mode, -1), SMP_NAMES),
+        "liquidity": _codes(np.where(fill & ~_auction(batch), aggressive, -1), ["PASV", "AGRE"]),
         "trade_id": _trade_ids(batch, fill),
     }
 
 
+ORDER_TYPES = ("MARKET", "LIMIT", "LIMIT_POST_ONLY", "STOP", "STOP_LIMIT", "MARKET_TO_LIMIT")
+_TYPE_CODES = np.full(256, -1, np.int64)
+_TYPE_CODES[[MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT]] = 0, 1, 3, 4, 5
+
+
+def _dated(facts: OrderFacts, entered: Bool, tif: I64) -> Bool:
+    """GTD orders whose expiry a timestamp can hold; what was refused may carry anything."""
+    expiry = _spread(facts.commands[:, 7], facts.entry, np.uint64(0))
+    dated: Bool = entered & (tif == Tif.GTD.value) & (expiry > 0) & (expiry < np.uint64(1 << 63))
+    return dated
+
+
+def _auction(batch: _Batch) -> Bool:
+    found: Bool = (batch.flags & FLAG_AUCTION) != 0
+    return found
+
+
+def _market_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """The phase that each row of an instrument was made in, and which limit was set."""
+    named = np.where(batch.kind == LIMIT_SET, batch.flags & 0xFF, -1)
+    return {
+        "phase": _codes(_phases(batch), PHASE_NAMES),
+        "limit_kind": _codes(np.where(named < len(LIMIT_NAMES), named, -1), LIMIT_NAMES),
+    }
+
+
+def _phases(batch: _Batch) -> I64:
+    """As the batch began, then as its PHASE events say; a PHASE event itself is made in the new phase."""
+    instruments = batch.static.instruments
+    about_symbol = batch.is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
+    number = np.where(about_symbol & (batch.symbol < len(instruments)), batch.symbol, -1)
+    known = [i.phase if i.lot_size and i.phase < len(PHASE_NAMES) else -1 for i in instruments]
+    start = np.array([*known, -1], np.int64)
+    phases = np.where(number >= 0, start[number], -1)
+    existing = {i.number for i in instruments if i.lot_size}
+    for row in np.flatnonzero((batch.kind == PHASE_SET) | (batch.kind == INSTRUMENT_SET)):
+        symbol, later = int(batch.symbol[row]), slice(row, None)
+        phase = int(batch.leaves[row])
+        if batch.kind[row] == INSTRUMENT_SET:
+            if symbol in existing:  # redefined, it keeps its phase
+                continue
+            closed = int(batch.records.commands[batch.rows[row], 0]) >> 32 & CommandFlag.INSTRUMENT_CLOSED
+            phase = Phase.CLOSED if closed else Phase.CONTINUOUS
+            existing.add(symbol)
+        if phase < len(PHASE_NAMES):
+            phases[later][about_symbol[later] & (batch.symbol[later] == symbol)] = phase
+    return phases
+
+
 def _trade_ids(batch: _Batch, fill: Bool) -> pa.Array:
-    """`seq-index` of the trade's first event, which is the resting order's: its aggressor's is the next row."""
-    aggressor = fill & ((batch.flags & FLAG_AGGRESSOR) != 0)
-    exec_id = batch.records.events[:, 1] - aggressor.astype(np.uint64)
+    """`seq-index` of the trade's first event: the resting order's, in an auction the buy's; then comes the other's."""
+    second = fill & (((batch.flags & FLAG_AGGRESSOR) != 0) | (_auction(batch) & (batch.side == 2)))
+    exec_id = batch.records.events[:, 1] - second.astype(np.uint64)
     texts = exec_id_texts(exec_id[fill])
     return texts.take(pa.array(np.cumsum(fill) - 1, mask=~fill))
 
@@ -319,14 +415,23 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
     price_units = Units.of([tick for tick, _, _ in sizes], PRICE_SCALE)
     qty_units = Units.of([lot for _, lot, _ in sizes], QTY_SCALE)
     fee_units = Units.of([unit for _, _, unit in sizes], QTY_SCALE)
-    number = np.where(is_order & (batch.symbol < len(instruments)), batch.symbol, -1)
+    about_symbol = is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
+    number = np.where(about_symbol & (batch.symbol < len(instruments)), batch.symbol, -1)
     terms_known, entered = facts.terms >= 0, facts.entry >= 0
-    limit_ticks = _spread(facts.commands[:, 5], facts.terms, np.uint64(0))
     order_lots = _spread(facts.commands[:, 6], facts.terms, np.uint64(0))
-    min_lots = _spread(facts.commands[:, 7], facts.entry, np.uint64(0))
-    ord_type = _bits(_spread(facts.commands[:, 0], facts.entry, np.uint64(0)), 16, 8)
+    entry_head = _spread(facts.commands[:, 0], facts.entry, np.uint64(0))
+    ord_type, tif = _bits(entry_head, 16, 8), _bits(entry_head, 24, 8)
+    is_stop = (ord_type == STOP) | (ord_type == STOP_LIMIT)
+    is_gtd = tif == Tif.GTD.value
+    min_lots = np.where(is_gtd, np.uint64(0), _spread(facts.commands[:, 7], facts.entry, np.uint64(0)))
+    detail = np.where(is_stop, np.uint64(0), _spread(facts.commands[:, 4], facts.entry, np.uint64(0)))
+    limit_ticks, stop_ticks = facts.facts[:, 0], facts.facts[:, 1]
+    has_price = (ord_type != MARKET) & (ord_type != STOP) & (limit_ticks > 0)
+    shown, shown_known = _displayed(batch, detail, ord_type)
+    indicative = batch.kind == INDICATIVE
     constant = np.where(is_order, 0, -1)
     leaves_meant = is_order & (batch.kind != REJECTED) & (batch.kind != CANCEL_REJECTED)
+    uncrossed = (batch.kind == PHASE_SET) & (batch.qty > 0)
 
     def price(counts: U64, valid: Bool) -> pa.Array:
         return decimals(counts, version, valid, price_units, PRICE_SCALE)
@@ -341,14 +446,32 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
         "currency": _static_names(number, [i.currency for i in instruments]),
         "price_notation": _codes(constant, ["MONE"]),
         "qty_notation": _codes(constant, ["UNIT"]),
-        "limit_price": price(limit_ticks, is_order & terms_known & entered & (ord_type == 2)),
-        "last_price": price(batch.price, fill),
+        "limit_price": price(limit_ticks, is_order & terms_known & entered & has_price),
+        "stop_price": price(stop_ticks, is_order & entered & is_stop & (stop_ticks > 0)),
+        "last_price": price(batch.price, fill | uncrossed),
+        "indicative_price": price(batch.price, indicative & (batch.qty > 0)),
+        "indicative_qty": qty(batch.qty, indicative),
+        "display_qty": qty(shown, shown_known),
         "order_qty": qty(order_lots, is_order & terms_known),
         "leaves_qty": qty(batch.leaves, leaves_meant),
-        "last_qty": qty(batch.qty, fill),
+        "last_qty": qty(batch.qty, fill | uncrossed),
         "min_qty": qty(min_lots, is_order & entered & (min_lots > 0)),
-        "fee": decimals(batch.aux, version, fill, fee_units, QTY_SCALE),
+        "fee": signed_decimals(batch.aux, version, fill, fee_units, QTY_SCALE),
     }
+
+
+def _displayed(batch: _Batch, detail: U64, ord_type: I64) -> tuple[U64, Bool]:
+    """What the order shows after the event: all its leaves, of an iceberg what its entry, replace or refresh shows. Not
+    known on an iceberg's other rows; a waiting stop and a rejected order show nothing."""
+    entered = batch.facts.entry >= 0
+    enters = (batch.kind == ACCEPTED) | (batch.kind == REPLACED)
+    waiting = ((ord_type == STOP) | (ord_type == STOP_LIMIT)) & (batch.facts.facts[:, 2] == 0)
+    lives = enters | (batch.kind == FILL) | ((batch.kind >= TRIGGERED) & (batch.kind <= RESTATED))
+    iceberg = detail > 0
+    shown = np.where(iceberg & (batch.kind == REFRESHED), batch.qty, np.minimum(detail, batch.leaves))
+    shown = np.where(waiting, np.uint64(0), np.where(iceberg, shown, batch.leaves))
+    known = lives & entered & (~iceberg | enters | (batch.kind == REFRESHED))
+    return shown, known
 
 
 def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fraction | None, Fraction | None]], I64]:
@@ -356,12 +479,13 @@ def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fra
     static = batch.static
     sizes = [instrument_sizes(static, i.base, i.quote, i.lot_size, i.tick_value) for i in static.instruments]
     known = len(sizes)
-    version = np.where(batch.is_order & (batch.symbol < known), batch.symbol, -1)
+    priced = batch.is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
+    version = np.where(priced & (batch.symbol < known), batch.symbol, -1)
     for row in np.flatnonzero(batch.kind == INSTRUMENT_SET):
         owner = int(batch.records.events[row, 2])
         lot_size, tick_value = int(batch.order_id[row]), int(batch.aux[row])
         sizes.append(instrument_sizes(static, owner & 0xFFFFFFFF, owner >> 32, lot_size, tick_value))
-        later = batch.is_order[row:] & (batch.symbol[row:] == batch.symbol[row])
+        later = priced[row:] & (batch.symbol[row:] == batch.symbol[row])
         version[row:][later] = len(sizes) - 1
     return sizes, version
 
@@ -385,7 +509,8 @@ def _money_columns(batch: _Batch) -> dict[str, pa.Array]:
     """Deposits, withdrawals and credit lines."""
     assets = batch.static.assets
     moved = (batch.kind == DEPOSITED) | (batch.kind == WITHDRAWN)
-    money = moved | (batch.kind == LIMIT_SET)
+    limits = (batch.kind == LIMIT_SET) & ((batch.flags & 0xFF) <= Limit.GROSS.value)
+    money = moved | limits
     number = np.where(money & (batch.asset < len(assets)), batch.asset, -1)
     units = Units.of([Fraction(1, 10**asset.scale) for asset in assets], QTY_SCALE)
     withdrawn = batch.kind == WITHDRAWN

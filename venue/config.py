@@ -9,18 +9,23 @@ must never change meaning once the venue has traded.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 T = TypeVar("T")
 
 SESSION_ID_MAX = 65_535
 SCALE_MAX = 12
+SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
+TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 
 
 class ConfigError(ValueError):
@@ -38,7 +43,10 @@ class Asset:
 
 @dataclass(frozen=True)
 class Instrument:
-    """An order book. `tick`, `lot`, `price_min` and `price_max` are decimal strings."""
+    """An order book. `tick`, `lot`, `price_min` and `price_max` are decimal strings.
+
+    `phase` is the one it is created in. Limits that are left out stay as an operator set them; 0 means none.
+    """
 
     id: int
     symbol: str
@@ -50,6 +58,11 @@ class Instrument:
     price_max: Decimal
     isin: str = ""
     currency: str = ""
+    phase: str = "continuous"
+    dynamic_bp: int | None = None
+    static_bp: int | None = None
+    order_qty_max: Decimal | None = None
+    order_value_max: Decimal | None = None
 
     @property
     def price_scale(self) -> int:
@@ -72,7 +85,8 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Account:
-    """A holder of balances. Fees in basis points; `credit` is a decimal amount of `credit_asset`."""
+    """A holder of balances. Fees in basis points, a maker's below zero is a rebate; `credit` is a decimal amount of
+    `credit_asset`. Limits that are left out stay as an operator set them; 0 or none means no limit."""
 
     id: int
     name: str = ""
@@ -80,6 +94,9 @@ class Account:
     taker_bp: int = 0
     credit: Decimal = Decimal(0)
     credit_asset: str = ""
+    open_orders_max: int | None = None
+    duplicate_ms: int | None = None
+    restricted: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +112,14 @@ class Session:
 
 @dataclass(frozen=True)
 class Member:
-    """A firm that trades: its accounts and its sessions."""
+    """A firm that trades: its accounts and its sessions. The account with the lowest number carries what counts for the
+    whole member, and that number is its group in self-match prevention."""
 
     id: str
     accounts: tuple[int, ...]
     lei: str = ""
+    self_match: str = "cancel_resting"
+    messages_per_second: int | None = None
     sessions: tuple[Session, ...] = ()
 
 
@@ -166,6 +186,32 @@ class SettlementSection:
 
 
 @dataclass(frozen=True)
+class ClockSection:
+    """What the engine's process does by the clock. 0 or an empty time: nothing, an operator does it."""
+
+    volatility_seconds: int = 30
+    indicative_seconds: int = 1
+    day_end: str = ""
+
+
+@dataclass(frozen=True)
+class TimetableSection:
+    """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
+
+    time_zone: str = "UTC"
+    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5)
+    pre_open: str = ""
+    open: str = ""
+    close_call: str = ""
+    close: str = ""
+
+    def times(self) -> list[tuple[str, str]]:
+        """(what, time of day) of those that are set, in their order."""
+        names = ("pre_open", "open", "close_call", "close")
+        return [(name, getattr(self, name)) for name in names if getattr(self, name)]
+
+
+@dataclass(frozen=True)
 class MetricsSection:
     """`/metrics` of the engine process; the archive and settlement processes take the next two ports. 0: off."""
 
@@ -185,6 +231,8 @@ class Config:
     proving: ProvingSection = ProvingSection()
     settlement: SettlementSection = SettlementSection()
     metrics: MetricsSection = MetricsSection()
+    clock: ClockSection = ClockSection()
+    timetable: TimetableSection = TimetableSection()
     assets: tuple[Asset, ...] = ()
     instruments: tuple[Instrument, ...] = ()
     accounts: tuple[Account, ...] = ()
@@ -218,6 +266,14 @@ class Config:
     def tick_value(self, instrument: Instrument) -> int:
         """Quote units for one lot at a price of one tick (exact; checked at load)."""
         return int((instrument.tick * instrument.lot).scaleb(self.asset(instrument.quote).scale))
+
+    def member_of(self, account: int) -> Member | None:
+        """The first member that has this account."""
+        return next((member for member in self.members if account in member.accounts), None)
+
+    def smp_group(self, member: Member) -> int:
+        """The group of the member's accounts in self-match prevention, 0 for none."""
+        return 0 if member.self_match == "none" or not member.accounts else min(member.accounts)
 
     def sessions(self) -> list[tuple[Member, Session]]:
         return [(member, session) for member in self.members for session in member.sessions]
@@ -276,6 +332,8 @@ def _table(kind: type[T], data: object, file: str, where: str) -> T:
 def _value(kind: Any, value: object, file: str, place: str) -> Any:
     if is_dataclass(kind):
         return _table(cast(type[Any], kind), value, file, place)
+    if typing.get_origin(kind) is types.UnionType:  # X | None: a key that may be left out has no other None
+        return _value(typing.get_args(kind)[0], value, file, place)
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise ConfigError(f"{file}: {place} must be an array")
@@ -316,11 +374,16 @@ def _check(config: Config) -> None:
     for instrument in config.instruments:
         _check_instrument(config, instrument, f"{file}: instrument {instrument.symbol}")
     for account in config.accounts:
-        if not 0 <= account.maker_bp <= account.taker_bp <= 10_000:
-            raise ConfigError(f"{file}: account {account.id}: fees must satisfy 0 <= maker_bp <= taker_bp <= 10000")
+        if not (-10_000 <= account.maker_bp <= account.taker_bp and 0 <= account.taker_bp <= 10_000):
+            raise ConfigError(
+                f"{file}: account {account.id}: fees must satisfy -10000 <= maker_bp <= taker_bp and "
+                "0 <= taker_bp <= 10000"
+            )
+        _check_account(config, account, f"{file}: account {account.id}")
         if account.credit and account.credit_asset not in {a.code for a in config.assets}:
             raise ConfigError(f"{file}: account {account.id}: credit needs credit_asset, one of the assets' codes")
     _check_members(config, file)
+    _check_times(config, file)
 
 
 def _check_bounds(config: Config, file: str) -> None:
@@ -393,6 +456,55 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
         raise ConfigError(f"{place}: a lot is not a whole number of base units; raise the scale of {instrument.base}")
     if tick_units != int(tick_units):
         raise ConfigError(f"{place}: tick x lot is no whole number of quote units; raise {instrument.quote}'s scale")
+    _check_instrument_limits(config, instrument, place)
+
+
+def _check_instrument_limits(config: Config, instrument: Instrument, place: str) -> None:
+    if instrument.phase not in ("continuous", "closed"):
+        raise ConfigError(f"{place}: phase must be continuous or closed, is {instrument.phase!r}")
+    for name, bp in (("dynamic_bp", instrument.dynamic_bp), ("static_bp", instrument.static_bp)):
+        if bp is not None and not 0 <= bp <= 10_000:
+            raise ConfigError(f"{place}: {name} must be from 0 to 10000, is {bp}")
+    if (instrument.dynamic_bp is None) != (instrument.static_bp is None):
+        raise ConfigError(f"{place}: dynamic_bp and static_bp are set together; write both, 0 for none")
+    qty, value = instrument.order_qty_max, instrument.order_value_max
+    if qty is not None and (qty < 0 or qty % instrument.lot):
+        raise ConfigError(f"{place}: order_qty_max must be a multiple of lot {instrument.lot}, or 0 for none")
+    units = None if value is None else value.scaleb(config.asset(instrument.quote).scale)
+    if units is not None and (units < 0 or units != int(units)):
+        raise ConfigError(f"{place}: order_value_max must be an amount of {instrument.quote}, or 0 for none")
+
+
+def _check_account(config: Config, account: Account, place: str) -> None:
+    for name, count in (("open_orders_max", account.open_orders_max), ("duplicate_ms", account.duplicate_ms)):
+        if count is not None and not 0 <= count < 1 << 40:
+            raise ConfigError(f"{place}: {name} must be from 0 to {(1 << 40) - 1}, is {count}")
+    for code in account.restricted or ():
+        if code not in {asset.code for asset in config.assets}:
+            raise ConfigError(f"{place}: restricted: asset {code!r} is not among [[assets]]")
+
+
+def _check_times(config: Config, file: str) -> None:
+    if config.clock.volatility_seconds < 0 or config.clock.indicative_seconds < 0:
+        raise ConfigError(f"{file}: clock: seconds must not be negative; 0 switches it off")
+    table = config.timetable
+    try:
+        ZoneInfo(table.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(
+            f"{file}: timetable.time_zone {table.time_zone!r} is unknown; write one as Europe/Paris"
+        ) from error
+    if not all(1 <= day <= 7 for day in table.weekdays):
+        raise ConfigError(f"{file}: timetable.weekdays are 1 (Monday) to 7 (Sunday)")
+    named = [("clock.day_end", config.clock.day_end)] if config.clock.day_end else []
+    for place, text in named + [(f"timetable.{name}", text) for name, text in table.times()]:
+        if not TIME_OF_DAY.fullmatch(text):
+            raise ConfigError(f"{file}: {place} must be a time of day as 09:00 or 09:00:30, is {text!r}")
+    times = [text if len(text) == 8 else f"{text}:00" for _, text in table.times()]
+    if any(one >= other for one, other in pairwise(times)):
+        raise ConfigError(f"{file}: timetable: pre_open, open, close_call and close must follow one another in a day")
+    if times and not (table.open and table.close):
+        raise ConfigError(f"{file}: timetable: open and close are needed; leave out all four for no timetable")
 
 
 def _check_members(config: Config, file: str) -> None:
@@ -411,6 +523,13 @@ def _check_members(config: Config, file: str) -> None:
                 "`venue hash-password` makes one"
             )
     for member in config.members:
+        if member.self_match not in SELF_MATCH:
+            known = ", ".join(SELF_MATCH)
+            raise ConfigError(
+                f"{file}: member {member.id}: self_match must be one of {known}, is {member.self_match!r}"
+            )
+        if member.messages_per_second is not None and not 0 <= member.messages_per_second < 1 << 40:
+            raise ConfigError(f"{file}: member {member.id}: messages_per_second must not be negative; 0 for no limit")
         for account_id in member.accounts:
             if account_id not in accounts or account_id == 0:
                 raise ConfigError(f"{file}: member {member.id}: account {account_id} is not in [[accounts]] from 1 on")

@@ -7,6 +7,7 @@ anything by another way than `Engine.call`.
 
 A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endian; `bytes` counts what follows itself.
   1 command   body: 64-byte command (seq, time, precheck zero), then the annex body  -> 129: seq u64, 64 bytes an event
+              (of more than 262,144 events those about single orders are left out)
   2 status    -> 130: JSON     3 snapshot -> 131: seq u64     4 stop -> 132: empty, the engine's process then ends
   255 error   body: text; the connection is closed after it when the frame itself was malformed
 """
@@ -29,7 +30,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cores.records import COMMAND, EVENT, SYMBOL_NONE, CommandFlag, CommandKind, EventKind, Reason
+from cores.records import COMMAND, EVENT, SYMBOL_NONE, CommandFlag, CommandKind, EventKind, Limit, Phase, Reason
 from venue._engine import names_of
 from venue.log import event
 from venue.records import ANNEX_BYTES_MAX, SALT_BYTES, SubmitStatus
@@ -45,6 +46,7 @@ PEER_BYTES_MAX = 48  # of the peer's identity, added to the annex
 BODY_BYTES_MAX = ANNEX_BYTES_MAX - SALT_BYTES - PEER_BYTES_MAX
 REQUEST_BYTES_MAX = HEAD.size + COMMAND_BYTES + BODY_BYTES_MAX
 REPLY_BYTES_MAX = 64 << 20
+REPLY_EVENTS_MAX = 1 << 18
 CONNECTIONS_MAX = 64
 
 
@@ -269,7 +271,7 @@ class ControlServer:
             text = "the engine takes no commands any more" if status == SubmitStatus.STOPPED else "invalid annex"
             write_frame(connection, Frame.ERROR, request, text.encode())
             return
-        write_frame(connection, Frame.COMMAND_DONE, request, SEQ.pack(seq) + events.tobytes())
+        write_frame(connection, Frame.COMMAND_DONE, request, SEQ.pack(seq) + reply_events(events).tobytes())
 
 
 def command_fault(command: np.void) -> str:
@@ -280,6 +282,15 @@ def command_fault(command: np.void) -> str:
     if command["kind"] in orders and command["session"]:
         return f"an order of session {command['session']} comes over its FIX session only: send session 0"
     return ""
+
+
+OF_ORDERS = [EventKind.FILL, EventKind.CANCELLED, EventKind.EXPIRED, EventKind.TRIGGERED, EventKind.REFRESHED]
+OF_ORDERS += [EventKind.RESTATED]
+
+
+def reply_events(events: NDArray[np.void]) -> NDArray[np.void]:
+    """All events of a command; of a command that touched a great many orders only those that are about no order."""
+    return events if len(events) <= REPLY_EVENTS_MAX else events[~np.isin(events["kind"], OF_ORDERS)]
 
 
 class ControlClient:
@@ -312,7 +323,7 @@ class ControlClient:
     def deposit(self, account: int, asset: int, amount: int, ref: str = "") -> int:
         """Credits an account; returns the command's number."""
         fields = {"account": account, "asset": asset, "qty_lots": amount}
-        return self._verb("deposit", CommandKind.DEPOSIT, ref, **fields)[0]
+        return self._verb("deposit", CommandKind.DEPOSIT, (ref, ""), **fields)[0]
 
     def withdraw(self, account: int, asset: int, amount: int, address: bytes, ref: str = "") -> int:
         """Takes money out, to a 20-byte address; returns the command's number."""
@@ -320,7 +331,7 @@ class ControlClient:
             raise ControlError(f"an address has 20 bytes, not {len(address)}")
         words = struct.unpack("<QQI", address)
         fields = {"order_id": words[0], "price_ticks": words[1], "aux": words[2], "qty_lots": amount}
-        return self._verb("withdraw", CommandKind.WITHDRAW, ref, account=account, asset=asset, **fields)[0]
+        return self._verb("withdraw", CommandKind.WITHDRAW, (ref, ""), account=account, asset=asset, **fields)[0]
 
     def instrument(
         self,
@@ -337,31 +348,80 @@ class ControlClient:
         """Creates the next symbol, or redefines one whose book is empty; returns the command's number."""
         terms = {"order_id": lot_size, "price_ticks": min_ticks, "qty_lots": max_ticks, "aux": tick_value}
         fields = {"symbol": symbol, "account": base, "session": quote, **terms}
-        return self._verb("instrument", CommandKind.INSTRUMENT, ref, **fields)[0]
+        return self._verb("instrument", CommandKind.INSTRUMENT, (ref, ""), **fields)[0]
 
     def account(
-        self, account: int, *, maker_bp: int = 0, taker_bp: int = 0, frozen: bool = False, ref: str = ""
+        self,
+        account: int,
+        *,
+        maker_bp: int = 0,
+        taker_bp: int = 0,
+        frozen: bool = False,
+        member: int = 0,
+        smp_group: int = 0,
+        smp: int = 0,
+        ref: str = "",
+        approver: str = "",
     ) -> int:
-        """Creates the next account, or changes one; returns the command's number."""
+        """Creates the next account, or changes one, as a whole; returns the command's number. `member` 0: itself."""
         flags = CommandFlag.ACCOUNT_FROZEN if frozen else 0
-        fields = {"account": account, "aux": maker_bp | taker_bp << 32, "flags": flags}
-        return self._verb("account", CommandKind.ACCOUNT, ref, **fields)[0]
+        fields = {"account": account, "aux": maker_bp & 0xFFFFFFFF | taker_bp << 32, "flags": flags}
+        fields |= {"order_id": smp_group, "price_ticks": smp, "qty_lots": member}
+        return self._verb("account", CommandKind.ACCOUNT, (ref, approver), **fields)[0]
 
     def limit(self, account: int, asset: int, amount: int, ref: str = "") -> int:
         """Sets a credit line; returns the command's number."""
-        return self._verb("limit", CommandKind.LIMIT, ref, account=account, asset=asset, qty_lots=amount)[0]
+        return self.set_limit(Limit.CREDIT, amount, account=account, asset=asset, ref=ref)
 
-    def mass_cancel(self, account: int, symbol: int, side: int = 0, ref: str = "") -> int:
-        """Cancels an account's orders in one symbol; returns how many."""
-        fields = {"account": account, "symbol": symbol, "side": side}
-        _, events = self._verb("mass_cancel", CommandKind.MASS_CANCEL, ref, **fields)
+    def set_limit(
+        self,
+        kind: Limit,
+        amount: int,
+        *,
+        account: int = 0,
+        asset: int = 0,
+        symbol: int = 0,
+        session: int = 0,
+        aux: int = 0,
+        ref: str = "",
+        approver: str = "",
+    ) -> int:
+        """Sets any limit, in the units of the record (core.h, enum limit); returns the command's number."""
+        fields = {"account": account, "asset": asset, "symbol": symbol, "session": session}
+        fields |= {"ord_type": kind, "qty_lots": amount, "aux": aux}
+        return self._verb("limit", CommandKind.LIMIT, (ref, approver), **fields)[0]
+
+    def phase(
+        self,
+        symbol: int,
+        phase: Phase,
+        *,
+        reference_ticks: int = 0,
+        uncross: bool = True,
+        ref: str = "",
+        approver: str = "",
+    ) -> tuple[int, int, int]:
+        """Moves a symbol into a phase; returns the command's number, and price and volume of the uncross (0: none)."""
+        flags = 0 if uncross else CommandFlag.NO_UNCROSS
+        fields = {"symbol": symbol, "ord_type": phase, "price_ticks": reference_ticks, "flags": flags}
+        seq, events = self._verb("phase", CommandKind.PHASE, (ref, approver), **fields)
+        done = events[events["kind"] == EventKind.PHASE][0]  # a stop of its cascade may make a second one
+        return seq, int(done["price_ticks"]), int(done["qty_lots"])
+
+    def mass_cancel(
+        self, account: int, symbol: int, side: int = 0, ref: str = "", *, session: int = 0, approver: str = ""
+    ) -> int:
+        """Cancels an account's orders in one symbol, with a session only those it entered; returns how many."""
+        fields = {"account": account, "symbol": symbol, "side": side, "session": session}
+        fields["flags"] = CommandFlag.BY_SESSION if session else 0
+        _, events = self._verb("mass_cancel", CommandKind.MASS_CANCEL, (ref, approver), **fields)
         return int(events["qty_lots"][-1])
 
     def time(self, close_symbol: int | None = None, ref: str = "") -> int:
         """Advances the core's clock; with a symbol, its Day orders expire. Returns how many did."""
         fields = {"symbol": SYMBOL_NONE if close_symbol is None else close_symbol}
         fields["flags"] = 0 if close_symbol is None else CommandFlag.TIME_CLOSE
-        return int(self._verb("time", CommandKind.TIME, ref, **fields)[1]["qty_lots"][-1])
+        return int(self._verb("time", CommandKind.TIME, (ref, ""), **fields)[1]["qty_lots"][-1])
 
     def status(self) -> dict[str, Any]:
         """The engine's counters and what its host adds."""
@@ -385,11 +445,13 @@ class ControlClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _verb(self, verb: str, kind: CommandKind, ref: str, **fields: int) -> tuple[int, NDArray[np.void]]:
-        for name, text in (("actor", self._actor), ("ref", ref)):
+    def _verb(self, verb: str, kind: CommandKind, why: tuple[str, str], **fields: int) -> tuple[int, NDArray[np.void]]:
+        ref, approver = why
+        for name, text in (("actor", self._actor), ("ref", ref), ("approver", approver)):
             if "\x01" in text:
                 raise ControlError(f"{name}: must not hold the character SOH")
-        body = f"verb={verb}\x01actor={self._actor}\x01ref={ref}\x01".encode()
+        approved = f"approver={approver}\x01" if approver else ""
+        body = f"verb={verb}\x01actor={self._actor}\x01{approved}ref={ref}\x01".encode()
         seq, events = self.submit(body, kind=kind, **fields)
         if events["kind"][-1] == EventKind.COMMAND_REJECTED:
             raise CommandRefused(seq, Reason(int(events["reason"][-1])))

@@ -1,10 +1,10 @@
 """`venue demo`: the main job end to end, on embedded defaults, nothing staged.
 
-Starts the venue as `venue run` does, connects three brokers over real FIX sessions, plays a seeded order flow, kills
-the engine with SIGKILL half-way and lets the supervisor start it again, then archives, verifies, commits to the
-embedded chain and says what came of it. Only then, with --prover sp1, it turns to the prover. Whatever does not fit (an
-execution a broker did not get, a root that differs, a batch that is not committed) is listed as a problem, and the exit
-code is 1.
+Starts the venue as `venue run` does, connects three brokers over real FIX sessions, plays a day (opening auction, an
+iceberg, a stop, a volatility call, a halt, a seeded order flow, closing auction), kills the engine with SIGKILL in the
+middle of the flow and lets the supervisor start it again, then archives, verifies, commits to the embedded chain and
+says what came of it. Only then, with --prover sp1, it turns to the prover. Whatever does not fit (an execution a broker
+did not get, a root that differs, a batch that is not committed) is listed as a problem, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -30,7 +30,11 @@ from rich.table import Table
 from venue import sample
 from venue.batches import BatchRecord
 from venue.config import Config, load
-from venue.demo_brokers import Brokers
+from venue.demo_brokers import Brokers, day_counts
+from venue.demo_day import DemoDay
+
+if TYPE_CHECKING:
+    from venue.control import ControlClient
 
 START_SECONDS_MAX = 60.0
 SETTLE_SECONDS_MAX = 180.0
@@ -47,6 +51,11 @@ class Result:
 
     orders: int = 0
     fills: int = 0
+    auction_fills: int = 0
+    stops_triggered: int = 0
+    refreshes: int = 0
+    volatility_calls: int = 0
+    halts: int = 0
     commands: int = 0
     events: int = 0
     batches: int = 0
@@ -117,6 +126,7 @@ class Demo:
             ("port = 5001", f"port = {_free_port()}"),
             ('backend = "replay"', f'backend = "{backend}"'),
             ("range_seconds = 3", "range_seconds = 1"),
+            ("volatility_seconds = 30", "volatility_seconds = 1"),
         ):
             assert old in text, old
             text = text.replace(old, new, 1)
@@ -139,13 +149,23 @@ class Demo:
 
     def _play(self) -> None:
         brokers = Brokers(self.config, self.passwords, self.orders, self.seed)
+        day = DemoDay(self.config, brokers.log_on(), self.seed, self._control)
+        day.open()
+        day.morning()
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
             task = progress.add_task("orders", total=self.orders)
-            last_seq = brokers.play(
-                self._kill_engine, lambda sent: progress.update(task, completed=sent), self._last_seq
-            )
+            brokers.play(self._kill_engine, lambda sent: progress.update(task, completed=sent))
+        if not brokers.problems():
+            day.close()
+        last_seq = brokers.log_out(self._last_seq)
+        day.check()
         self.result.problems += brokers.problems() + brokers.reconcile(self.config, last_seq)
+
+    def _control(self) -> ControlClient:
+        from venue.control import ControlClient
+
+        return ControlClient(self.config.control_path, actor="demo")
 
     def _last_seq(self) -> int:
         from venue.control import ControlClient
@@ -208,6 +228,8 @@ class Demo:
         result.verified = sum(file.ok for file in report.files)
         result.commands, result.events = found.commands, found.events
         result.orders, result.fills = found.by_command.get("NEW", 0), found.by_event.get("FILL", 0) // 2
+        for name, count in vars(day_counts(self.config)).items():
+            setattr(result, name, count)
         result.state_root = found.state_root.hex()
         last = max(self._records(), key=lambda record: record.batch_id, default=None)
         if last is None or last.last_seq != found.last_seq:
@@ -296,6 +318,9 @@ def _print(console: Console, demo: Demo) -> None:
     for name, value in (
         ("orders (NewOrderSingle)", f"{result.orders:,}"),
         ("fills", f"{result.fills:,}"),
+        ("of them in auctions", f"{result.auction_fills:,}"),
+        ("stops triggered · iceberg refreshes", f"{result.stops_triggered} · {result.refreshes}"),
+        ("volatility calls · halts", f"{result.volatility_calls} · {result.halts}"),
         ("commands · events", f"{result.commands:,} · {result.events:,}"),
         ("batches sealed", f"{result.batches}"),
         ("batches verified, replayed", f"{result.verified}"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fix_sessions.client import Broker, SessionLost
 from venue.config import Config
@@ -35,16 +36,14 @@ class DemoBroker:
         self._read = 0
 
     def trade(self, closing: threading.Event) -> None:
-        """Plays all orders, then keeps reading until `closing`, then logs out. A failure is kept for the report."""
+        """Plays all orders, then keeps reading until `closing`. A failure is kept for the report."""
         try:
-            self._log_on()
             while not closing.is_set():
                 try:
                     self._turn()
                 except (SessionLost, OSError):
                     self.reconnects += 1
-                    self._log_on()
-            self.broker.log_out()
+                    self.log_on()
         except Exception as error:  # a thread must not die unseen: it becomes a problem of the demo
             self.failure = f"{type(error).__name__}: {error}"
             self.idle.set()
@@ -64,7 +63,8 @@ class DemoBroker:
                 self.idle.set()
         self._take_in()
 
-    def _log_on(self) -> None:
+    def log_on(self) -> None:
+        """Logs on, again and again while the venue is not there."""
         deadline = time.monotonic() + RECONNECT_SECONDS_MAX
         while True:
             try:
@@ -136,11 +136,28 @@ class Brokers:
     def sent(self) -> int:
         return sum(broker.sent for broker in self.brokers.values())
 
-    def play(self, half_way: Callable[[], None], progress: Callable[[int], None], settle: Callable[[], int]) -> int:
-        """Plays everything; calls `half_way` once; `settle` gives the last sequence number before the log-outs.
+    def log_on(self) -> list[Broker]:
+        """Logs everybody on; returns the brokers, in the order of the configuration."""
+        for broker in self.brokers.values():
+            broker.log_on()
+        return [broker.broker for broker in self.brokers.values()]
+
+    def log_out(self, settle: Callable[[], int]) -> int:
+        """Reads what is still on its way, logs everybody out. `settle` gives the last sequence number before that.
 
         Returns that number: up to it every execution must have reached its broker.
         """
+        last_seq = settle()
+        for broker in self.brokers.values():
+            deadline = time.monotonic() + QUIET_SECONDS
+            while time.monotonic() < deadline:
+                broker.broker.poll(QUIET_SECONDS / 10)
+        for broker in self.brokers.values():
+            broker.broker.log_out()
+        return last_seq
+
+    def play(self, half_way: Callable[[], None], progress: Callable[[int], None]) -> None:
+        """Plays the flow on sessions that are logged on, and leaves them so; calls `half_way` once."""
         closing = threading.Event()
         threads = [threading.Thread(target=b.trade, args=(closing,), daemon=True) for b in self.brokers.values()]
         for thread in threads:
@@ -155,12 +172,9 @@ class Brokers:
                 break
             time.sleep(0.01)
         progress(self.sent)
-        last_seq = settle()
-        time.sleep(QUIET_SECONDS)
         closing.set()
         for thread in threads:
             thread.join(ANSWER_SECONDS_MAX)
-        return last_seq
 
     def problems(self) -> list[str]:
         """Requests without an answer, executions told twice, sessions that failed."""
@@ -196,6 +210,38 @@ class Brokers:
         return now - self._since > ANSWER_SECONDS_MAX
 
 
+@dataclass
+class DayCounts:
+    """What a journal's events say of the day."""
+
+    auction_fills: int = 0
+    stops_triggered: int = 0
+    refreshes: int = 0
+    volatility_calls: int = 0
+    halts: int = 0
+
+
+def day_counts(config: Config) -> DayCounts:
+    """Counts over the whole journal, replayed."""
+    from cores import Core, EventFlag, EventKind
+    from cores.records import Phase
+    from venue.follower import Follower
+    from venue.processes import core_config
+
+    counts, core = DayCounts(), Core(core_config(config))
+    with Follower(config.journal_dir) as follower:
+        while len(piece := follower.poll(4_096)):
+            events, _ = core.apply(piece.commands)
+            kinds, phases = events["kind"], events["leaves_lots"]
+            in_auction = (events["flags"] & EventFlag.AUCTION) != 0
+            counts.auction_fills += int(((kinds == EventKind.FILL) & in_auction).sum()) // 2
+            counts.stops_triggered += int((kinds == EventKind.TRIGGERED).sum())
+            counts.refreshes += int((kinds == EventKind.REFRESHED).sum())
+            counts.volatility_calls += int(((kinds == EventKind.PHASE) & (phases == Phase.VOLATILITY)).sum())
+            counts.halts += int(((kinds == EventKind.PHASE) & (phases == Phase.HALT)).sum())
+    return counts
+
+
 def executions(config: Config, last_seq: int) -> dict[int, set[str]]:
     """ExecID(17) by session number of every execution that a session must be told, by replaying the journal."""
     from cores import Core, EventKind
@@ -203,7 +249,7 @@ def executions(config: Config, last_seq: int) -> dict[int, set[str]]:
     from venue.processes import core_config
 
     kinds = [EventKind.ACCEPTED, EventKind.REJECTED, EventKind.FILL, EventKind.CANCELLED]
-    kinds += [EventKind.REPLACED, EventKind.EXPIRED]
+    kinds += [EventKind.REPLACED, EventKind.EXPIRED, EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.RESTATED]
     found: dict[int, set[str]] = {}
     core = Core(core_config(config))
     with Follower(config.journal_dir) as follower:

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define GTD_ENTRY (COMMAND_NEW | (u64)TIF_GTD << 24) /* of a command's head */
+
 static __thread int in_sink; /* a submit from inside the sink must not wait for the sink */
 
 void engine_lock(struct engine *engine) {
@@ -53,6 +55,8 @@ static u64 apply(struct engine *engine, const struct command *command, const str
     }
     engine->last_seq = command->seq;
     engine->last_time_ns = command->time_ns;
+    if ((command->head & 0xff0000ff) == GTD_ENTRY && command->aux < engine->expiry_hint)
+        __atomic_store_n(&engine->expiry_hint, command->aux, __ATOMIC_RELAXED);
     return count;
 }
 
@@ -138,7 +142,7 @@ enum submit_status engine_submit(struct engine *engine, const struct submission 
 
 void engine_commit(struct engine *engine) {
     engine_lock(engine);
-    journal_commit(&engine->journal);
+    journal_commit_here(&engine->journal);
     engine_unlock(engine);
 }
 
@@ -198,6 +202,21 @@ int engine_find_order(struct engine *engine, uint16_t session, const char *clord
     int found = orders_find(&engine->orders, session, name, status);
     engine_unlock(engine);
     return found;
+}
+
+u64 engine_expiries_due(struct engine *engine, u64 now_ns, u64 *symbols) {
+    u64 count = 0, next = ~0ull;
+    engine_lock(engine);
+    for (u64 symbol = 0; symbol < core_symbol_count(engine->core); symbol++) {
+        u64 expiry = core_expiry_next(engine->core, symbol);
+        if (expiry <= now_ns)
+            symbols[count++] = symbol;
+        if (expiry < next)
+            next = expiry;
+    }
+    __atomic_store_n(&engine->expiry_hint, next, __ATOMIC_RELAXED);
+    engine_unlock(engine);
+    return count;
 }
 
 void engine_set_sink(struct engine *engine, engine_sink sink, void *context) {

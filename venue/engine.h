@@ -47,9 +47,11 @@ struct report {
     u64 time_ns;
     u64 origin;
     u64 order_qty_lots;
-    u64 order_price_ticks; /* 0 for a market order */
+    u64 order_price_ticks; /* 0 while it has none: a market order, a stop, what is unpriced in a call */
     u64 cum_lots;
     u64 value; /* sum of price_ticks * qty_lots over its fills: AvgPx = value / cum */
+    u64 order_detail; /* of a stop its stop price in ticks, of any other its displayed quantity in lots (0: all) */
+    u64 order_aux;    /* of a GTD order its expiry in ns, of any other its MinQty in lots */
     uint16_t session;
     uint16_t symbol;
     uint8_t side, ord_type, tif, order_flags;
@@ -68,6 +70,7 @@ typedef void (*engine_sink)(void *context, const struct report *reports, u64 cou
 
 struct order_status {
     u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id;
+    u64 order_detail, order_aux; /* as in struct report */
     uint32_t account;
     uint16_t session, symbol;
     uint8_t side, ord_type, tif, order_flags, status;
@@ -80,10 +83,11 @@ struct engine_api {
     int (*find_order)(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status);
     void (*set_sink)(struct engine *engine, engine_sink sink, void *context);
     u64 (*durable_seq)(const struct engine *engine);
-    /* Begins the commit of what was submitted with SUBMIT_COMMIT_FOLLOWS; never waits. */
+    /* Commits what was submitted with SUBMIT_COMMIT_FOLLOWS: at once, the reports then come to the sink on this thread;
+     * or, when it is much or the disk is slow, by the committer's thread. */
     void (*commit)(struct engine *engine);
     struct engine *engine;
 };
-#define ENGINE_API_VERSION 2u
+#define ENGINE_API_VERSION 3u
 
 #endif

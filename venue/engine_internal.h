@@ -71,6 +71,7 @@ struct engine {
     struct reports reports;
     struct snapshots snapshots;
     u64 last_seq, last_time_ns, safe_seq, recovered_seq;
+    u64 expiry_hint; /* ns: no GTD order anywhere expires earlier; 0: not known. Read without the lock by the clock */
     int lock_fd;
     int stopped;
     char reason[256];
@@ -98,6 +99,8 @@ enum submit_status engine_call(struct engine *engine, const struct submission *s
 int engine_find_order(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status);
 void engine_set_sink(struct engine *engine, engine_sink sink, void *context);
 u64 engine_durable_seq(const struct engine *engine);
+/* Symbols with a GTD order whose time has come, or that may have one; `symbols` has room for all. Sets expiry_hint. */
+u64 engine_expiries_due(struct engine *engine, u64 now_ns, u64 *symbols);
 void engine_commit(struct engine *engine);
 /* Waits until everything submitted is safe and handed to the sink; 0 when intake failed first. */
 int engine_drain(struct engine *engine);

@@ -17,6 +17,8 @@
 
 #define NS 1000000000ull
 #define ZEROS_BYTES (1u << 20)
+#define HERE_BYTES_MAX 2048u     /* more is worth a thread of its own: meanwhile the next group gathers */
+#define HERE_SYNC_NS_MAX 2000000u /* a caller is not made to wait again for a disk that was slower than this */
 #define IDLE_NS 2000000ull /* sync = none: how often the committer looks for something to write */
 
 u64 now_ns(clockid_t clock) {
@@ -215,6 +217,7 @@ static int group_sync(struct journal *journal) {
     journal->counters.sync_buckets[bucket]++;
     journal->counters.syncs++;
     journal->counters.sync_ns += took;
+    journal->last_sync_ns = took;
     return 0;
 }
 
@@ -235,6 +238,7 @@ static void fail(struct journal *journal, int error) {
     journal->failed = 1;
     publish(journal, journal->durable_seq, WATERMARK_FAILED);
     pthread_cond_broadcast(&journal->room);
+    pthread_cond_signal(&journal->work); /* the committer ends */
     journal->on_failed(journal->context, reason);
 }
 
@@ -244,7 +248,9 @@ static int sync_is_due(const struct journal *journal, int closing) {
 }
 
 static void wait_for_work(struct journal *journal) {
-    u64 pause = journal->sync == SYNC_NONE ? IDLE_NS : journal->unsynced_since_ns != 0 ? journal->interval_ns : 0;
+    u64 pause = journal->sync == SYNC_NONE ? IDLE_NS : 0;
+    if (journal->sync == SYNC_INTERVAL && journal->unsynced_since_ns != 0)
+        pause = journal->interval_ns;
     journal->committer_waits = 1;
     if (pause == 0) {
         pthread_cond_wait(&journal->work, &journal->lock);
@@ -260,6 +266,7 @@ static void wait_for_work(struct journal *journal) {
 static int commit_once(struct journal *journal) {
     u64 last_seq = journal->writing.last_seq, mark = journal->writing.mark;
     int wrote = journal->writing.used > 0, synced = 0, closing = journal->closing;
+    journal->committing = 1;
     pthread_mutex_unlock(&journal->lock);
     int error = wrote ? group_write(journal) : 0;
     if (wrote && error == 0) {
@@ -274,6 +281,7 @@ static int commit_once(struct journal *journal) {
     }
     pthread_mutex_lock(&journal->lock);
     if (error != 0) {
+        journal->committing = 0;
         fail(journal, error);
         return 0;
     }
@@ -288,17 +296,24 @@ static int commit_once(struct journal *journal) {
         journal->on_safe(journal->context, last_seq, mark);
     if (journal->room_waiters > 0)
         pthread_cond_broadcast(&journal->room);
+    journal->committing = 0;
     return 1;
+}
+
+static int committer_is_due(const struct journal *journal) {
+    if (journal->failed)
+        return 1;
+    return !journal->committing && (journal->active.used > 0 || journal->closing || sync_is_due(journal, 0));
 }
 
 static void *committer_main(void *context) {
     struct journal *journal = context;
     pthread_mutex_lock(&journal->lock);
     for (;;) {
-        while (journal->active.used == 0 && !journal->closing && !sync_is_due(journal, 0))
+        while (!committer_is_due(journal))
             wait_for_work(journal);
-        if (journal->active.used == 0 && journal->unsynced_since_ns == 0)
-            break; /* closing, and nothing is left */
+        if (journal->failed || (journal->active.used == 0 && journal->unsynced_since_ns == 0))
+            break; /* or closing, and nothing is left */
         group_take(journal);
         if (!commit_once(journal))
             break;
@@ -368,6 +383,19 @@ void journal_mark(struct journal *journal, u64 mark, int wake) {
 void journal_commit(struct journal *journal) {
     if (journal->committer_waits && (journal->sync != SYNC_NONE || journal_full(journal)))
         pthread_cond_signal(&journal->work);
+}
+
+void journal_commit_here(struct journal *journal) {
+    u64 bytes = journal->active.used;
+    int idle = journal->committer_waits && !journal->committing && !journal->failed && !journal->closing;
+    int little = bytes <= HERE_BYTES_MAX && bytes <= journal->segment_limit - journal->segment_offset;
+    if (bytes == 0 || journal->sync != SYNC_COMMIT || !idle || !little || journal->last_sync_ns > HERE_SYNC_NS_MAX) {
+        journal_commit(journal);
+        return;
+    }
+    group_take(journal);
+    if (commit_once(journal) && (journal->active.used > 0 || journal->closing))
+        pthread_cond_signal(&journal->work); /* what came from other threads meanwhile */
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */

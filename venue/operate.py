@@ -66,6 +66,8 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
         return {"snapshot_seq": client.snapshot()}
     if action == "close-day":
         return {"expired": {i.symbol: client.time(i.id) for i in config.instruments}}
+    if action in ("phase", "limit", "kill", "rearm"):
+        return _market_verb(config, client, arguments)
     if action == "mass-cancel":
         chosen = [instrument_named(config, arguments.symbol)] if arguments.symbol else list(config.instruments)
         return {"cancelled": {i.symbol: client.mass_cancel(arguments.account, i.id) for i in chosen}}
@@ -74,6 +76,17 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
     if action == "deposit":
         return {"seq": client.deposit(arguments.account, asset.id, amount, arguments.ref)}
     return {"seq": client.withdraw(arguments.account, asset.id, amount, address(arguments.address), arguments.ref)}
+
+
+def _market_verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    from venue.control_market import Market
+
+    market = Market(config, client, approver=arguments.approver, reason=arguments.reason)
+    if arguments.action == "phase":
+        return market.phase(arguments)
+    if arguments.action == "limit":
+        return market.limit(arguments)
+    return (market.kill if arguments.action == "kill" else market.rearm)(arguments.what, arguments.name)
 
 
 def address(text: str) -> bytes:

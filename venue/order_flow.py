@@ -52,7 +52,7 @@ class OrderFlow:
     def __init__(self, seed: int, broker: int, instruments: tuple[Instrument, ...]) -> None:
         self._random = random.Random(f"{seed}/{broker}")
         self._instruments = instruments
-        self._middles = {i.symbol: _first_middle(seed, i) for i in instruments}
+        self._middles = {i.symbol: first_middle(seed, i) for i in instruments}
         self.open: dict[str, Resting] = {}
 
     def next(self) -> Step:
@@ -105,7 +105,7 @@ class OrderFlow:
         return min(max(ticks, instrument.min_ticks), instrument.max_ticks)
 
 
-def _first_middle(seed: int, instrument: Instrument) -> int:
+def first_middle(seed: int, instrument: Instrument) -> int:
     """The same for all brokers; in the middle third of the collar."""
     low, high = instrument.min_ticks, instrument.max_ticks
     return (random.Random(f"{seed}/{instrument.symbol}").randint(low, high) + low + high) // 3

@@ -264,6 +264,18 @@ const struct known *orders_known(const struct orders *orders, uint16_t session, 
     return index == NO_ORDER ? 0 : &orders->known[index];
 }
 
+static int is_stop(u64 ord_type) {
+    return ord_type == ORD_STOP || ord_type == ORD_STOP_LIMIT;
+}
+
+/* A replace names the order's own type, or none; what has become a limit order may be called one. */
+static int type_stays(const struct tracked *order, u64 ord_type) {
+    if (ord_type == 0 || ord_type == order->ord_type)
+        return 1;
+    int limit_now = (order->ord_type == ORD_STOP_LIMIT && order->triggered) || order->ord_type == ORD_MARKET_TO_LIMIT;
+    return ord_type == ORD_LIMIT && limit_now;
+}
+
 u64 orders_precheck(const struct orders *orders, struct command *command, const struct names *names) {
     u64 kind = command->head & 0xff, side = command->head >> 8 & 0xff;
     if (kind < COMMAND_NEW || kind > COMMAND_REPLACE)
@@ -279,10 +291,18 @@ u64 orders_precheck(const struct orders *orders, struct command *command, const 
             reason = REJECT_SESSION_UNKNOWN_ORIG_CLORDID;
         else if (order->symbol != command->head >> 48 || (side != 0 && order->side != side))
             reason = REJECT_SESSION_SYMBOL_MISMATCH;
+        else if (kind == COMMAND_REPLACE && !type_stays(order, command->head >> 16 & 0xff))
+            reason = REJECT_SESSION_UNSUPPORTED_VALUE;
     }
     if (names->clordid[0] != 0 && orders_known(orders, session, names->clordid) != 0)
         reason = REJECT_SESSION_DUPLICATE_CLORDID;
     return reason;
+}
+
+/* A refused order's price: as asked for, 0 of a type that has none. */
+static u64 command_price(const struct command *command) {
+    u64 ord_type = command->head >> 16 & 0xff;
+    return ord_type == ORD_LIMIT || ord_type == ORD_STOP_LIMIT ? command->price_ticks : 0;
 }
 
 /* ---- after the core ------------------------------------------------------------------------------------------ */
@@ -297,8 +317,10 @@ static u64 order_add(struct orders *orders, const struct command *c, const struc
         .order_id = event->order_id,
         .order_qty_lots = c->qty_lots,
         .leaves_lots = event->leaves_lots,
-        .price_ticks = (c->head >> 16 & 0xff) == ORD_MARKET ? 0 : c->price_ticks,
+        .price_ticks = status == STATUS_REJECTED ? command_price(c) : event->price_ticks,
         .last_exec_id = event->exec_id,
+        .detail = c->order_id,
+        .aux = c->aux,
         .time_ns = c->time_ns,
         .account = (uint32_t)c->owner,
         .known = NO_ORDER,
@@ -328,7 +350,7 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
         return order_add(orders, c, names, e, STATUS_NEW);
     if (kind == EVENT_REJECTED)
         return refused == REJECT_SESSION_DUPLICATE_CLORDID ? NO_ORDER : order_add(orders, c, names, e, STATUS_REJECTED);
-    if (kind > EVENT_EXPIRED)
+    if (kind > EVENT_EXPIRED && (kind < EVENT_TRIGGERED || kind > EVENT_RESTATED))
         return NO_ORDER;
     u64 index = tracked_find(orders, e->order_id);
     if (kind == EVENT_CANCEL_REJECTED) {
@@ -341,19 +363,27 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
     struct tracked *order = &orders->tracked[index];
     order->last_exec_id = e->exec_id;
     order->time_ns = c->time_ns;
-    order->leaves_lots = e->leaves_lots;
+    order->leaves_lots = kind == EVENT_TRIGGERED ? e->qty_lots : e->leaves_lots;
     if (kind == EVENT_FILL) {
         order->cum_lots += e->qty_lots;
         order->value += e->price_ticks * e->qty_lots;
         order->status = e->leaves_lots == 0 ? STATUS_FILLED : STATUS_PARTIAL;
+    } else if (kind == EVENT_TRIGGERED) {
+        order->price_ticks = e->price_ticks;
+        order->triggered = 1;
+    } else if (kind == EVENT_RESTATED) {
+        order->price_ticks = e->price_ticks;
+        order->order_qty_lots = e->qty_lots;
     } else if (kind == EVENT_REPLACED) {
         order->price_ticks = e->price_ticks;
         order->order_qty_lots = e->qty_lots;
         order->status = order->cum_lots > 0 ? STATUS_PARTIAL : STATUS_NEW;
+        if (is_stop(order->ord_type) && !order->triggered && c->aux != 0)
+            order->detail = c->aux;
         uint32_t name = request_add(orders, c, names, index, 1);
         if (name != NO_ORDER)
             orders->tracked[index].known = name;
-    } else {
+    } else if (kind != EVENT_REFRESHED) {
         order->status = kind == EVENT_EXPIRED ? STATUS_EXPIRED : STATUS_CANCELLED;
         if (kind == EVENT_CANCELLED && (c->head & 0xff) == COMMAND_CANCEL)
             request_add(orders, c, names, index, 1);
@@ -366,6 +396,8 @@ static void report_order(const struct orders *orders, const struct tracked *orde
     report->order_price_ticks = order->price_ticks;
     report->cum_lots = order->cum_lots;
     report->value = order->value;
+    report->order_detail = order->detail;
+    report->order_aux = order->aux;
     report->symbol = order->symbol;
     report->side = order->side;
     report->ord_type = order->ord_type;
@@ -378,7 +410,11 @@ static void report_order(const struct orders *orders, const struct tracked *orde
 
 static void report_command(const struct command *c, struct report *report) {
     report->order_qty_lots = c->qty_lots;
-    report->order_price_ticks = (c->head >> 16 & 0xff) == ORD_MARKET ? 0 : c->price_ticks;
+    report->order_price_ticks = command_price(c);
+    if ((c->head & 0xff) == COMMAND_NEW) {
+        report->order_detail = c->order_id;
+        report->order_aux = c->aux;
+    }
     report->symbol = (uint16_t)(c->head >> 48);
     report->side = (uint8_t)(c->head >> 8);
     report->ord_type = (uint8_t)(c->head >> 16);
@@ -427,6 +463,8 @@ int orders_find(const struct orders *orders, uint16_t session, const char *clord
     status->value = order->value;
     status->price_ticks = order->price_ticks;
     status->last_exec_id = order->last_exec_id;
+    status->order_detail = order->detail;
+    status->order_aux = order->aux;
     status->account = order->account;
     status->session = order->session;
     status->symbol = order->symbol;
@@ -455,8 +493,10 @@ u64 orders_check(const struct orders *orders, const struct core *core) {
         if (!core_find_order(core, order->symbol, order->order_id, &view))
             return 3;
         if (view.leaves_lots != order->leaves_lots || view.cum_lots != order->cum_lots ||
-            view.price_ticks != order->price_ticks || order->cum_lots + order->leaves_lots != order->order_qty_lots)
+            order->cum_lots + order->leaves_lots != order->order_qty_lots)
             return 4;
+        if (order->price_ticks != 0 && view.price_ticks != order->price_ticks)
+            return 4; /* without a price of its own it stands at the collar's end, or nowhere */
     }
     for (u64 i = 0; i < orders->known_count; i++)
         if (known_find(orders, orders->known[i].session, orders->known[i].clordid) != i)

@@ -24,14 +24,16 @@ int names_read(const uint8_t *body, u64 body_bytes, struct names *names);
 
 struct tracked { /* an order, open or finished */
     u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id;
+    u64 detail, aux; /* as order_detail and order_aux of struct report */
     u64 time_ns; /* of the last event */
     uint32_t account;
     uint32_t known; /* index of its current ClOrdID, NO_ORDER when it has none */
     uint16_t session, symbol;
     uint8_t side, ord_type, tif, order_flags, status;
-    uint8_t pad[7];
+    uint8_t triggered; /* a stop that is none any more */
+    uint8_t pad[6];
 };
-_Static_assert(sizeof(struct tracked) == 88, "no hidden padding: the table is written to snapshots");
+_Static_assert(sizeof(struct tracked) == 104, "no hidden padding: the table is written to snapshots");
 
 struct known { /* a ClOrdID of a session */
     char clordid[CLORDID_BYTES];

@@ -178,6 +178,7 @@ def _fields(event: bytes) -> dict[str, Any]:
         "reason": Reason(reason).name if reason in set(Reason) else str(reason),
         "side": Side(side).name if side in set(Side) else str(side),
         "aggressor": bool(int(values["flags"]) & EventFlag.AGGRESSOR),
+        "auction": kind == EventKind.FILL and bool(int(values["flags"]) & EventFlag.AUCTION),
         **{name: int(values[name]) for name in ("symbol", "account", "session", "asset")},
         **{name: int(values[name]) for name in ("order_id", "price_ticks", "qty_lots", "leaves_lots", "aux")},
     }

@@ -25,6 +25,8 @@ REPORT = np.dtype(
         ("order_price_ticks", "<u8"),
         ("cum_lots", "<u8"),
         ("value", "<u8"),
+        ("order_detail", "<u8"),
+        ("order_aux", "<u8"),
         ("session", "<u2"),
         ("symbol", "<u2"),
         ("side", "u1"),

@@ -211,7 +211,7 @@ class Sealer:
             self._write_boundary(int(commands["seq"][-1]))
         before = roots.StateTree.of(self.core)
         before.refresh()
-        static = StaticData.of(self.config, [slots[0] for slots in before.symbol_slots])
+        static = StaticData.of(self.config, [slots[:2] for slots in before.symbol_slots])
         previous = self.archive.last.deposit_acc if self.archive.last else NO_DEPOSITS
         digests = roots.annex_digests(annex, annex_ends)
         sealed = seal(self.core, commands, digests, previous)

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define SNAPSHOT_MAGIC "FVSNAPSH"
-#define SNAPSHOT_FORMAT 1u
+#define SNAPSHOT_FORMAT 2u
 
 /* ---- taking -------------------------------------------------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ class InstrumentData:
     quote: int = 0
     lot_size: int = 0
     tick_value: int = 0
+    phase: int = 0  # as the batch began
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,21 @@ class StaticData:
 
     @classmethod
     def of(cls, config: Config, symbol_heads: Sequence[npt.NDArray[np.uint64]]) -> StaticData:
-        """Names from the configuration, sizes from slot 0 of each symbol the core has (in number order)."""
+        """Names from the configuration; sizes and phase from slots 0 and 1 of each symbol of the core, in order."""
         limits = config.limits
         names = {instrument.id: instrument for instrument in config.instruments}
         instruments = []
         for number in range(max(len(symbol_heads), max(names, default=-1) + 1)):
             known = names.get(number)
-            sizes = [int(word) for word in symbol_heads[number]] if number < len(symbol_heads) else [0] * 8
-            assert number >= len(symbol_heads) or sizes[0] == number, "symbols are walked in number order"
+            known_here = number < len(symbol_heads)
+            sizes = [int(word) for word in symbol_heads[number][0]] if known_here else [0] * 8
+            phase = int(symbol_heads[number][1][0]) if known_here else 0
+            assert not known_here or sizes[0] == number, "symbols are walked in number order"
             symbol = known.symbol if known else f"SYMBOL{number}"
             isin, currency = (known.isin, known.currency) if known else ("", "")
             base, quote = sizes[1] & 0xFFFFFFFF, sizes[1] >> 32
-            instruments.append(InstrumentData(number, symbol, isin, currency, base, quote, sizes[2], sizes[3]))
+            terms = base, quote, sizes[2], sizes[3], phase
+            instruments.append(InstrumentData(number, symbol, isin, currency, *terms))
         return cls(
             venue=config.venue.name,
             mic=config.venue.mic,
@@ -129,7 +133,7 @@ class StaticData:
             _require(type(asset.scale) is int and 0 <= asset.scale <= 30, f"asset {number}: scale must be 0..30")
         for number, instrument in enumerate(self.instruments):
             texts = (instrument.symbol, instrument.isin, instrument.currency)
-            sizes = (instrument.base, instrument.quote, instrument.lot_size, instrument.tick_value)
+            sizes = (instrument.base, instrument.quote, instrument.lot_size, instrument.tick_value, instrument.phase)
             _require(instrument.number == number, f"instrument {number}: numbers must be 0, 1, 2, ...")
             _require(all(isinstance(text, str) for text in texts), f"instrument {number}: names must be text")
             _require(all(type(s) is int and 0 <= s < 2**64 for s in sizes), f"instrument {number}: sizes must be u64")

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from cores import CommandFlag, CommandKind
+from cores.records import Limit, Phase
 from fix_sessions.client import Broker
 from tests.fix_sessions.rig import Venue, settle
 
@@ -31,6 +33,15 @@ PRICES = [
 PRICES += ["99999999999999999999999999999999999999999999", "10000000000", "0000100.000000000", "5", "40", "12.5000"]
 QUANTITIES = ["1", "10", "0.5", "2.5", "0", "-3", "1.25", "100", "1000000", "1099511627776", "7.0", "9" * 45, "", "abc"]
 EXECS = [None, None, None, "6", "6 6", "G", "6 G", "1"]
+RARE: list[tuple[int, float, list[str]]] = [
+    (110, 0.1, QUANTITIES),
+    (111, 0.15, ["1", "2", "5", "10", "0", *QUANTITIES]),
+    (126, 0.1, ["20991231-23:59:59", "20991231-23:59:59.123456", "20200101-00:00:00", "20990230-00:00:00"]),
+    (432, 0.1, ["20991231", "20200101", "20990229"]),
+    (2362, 0.05, ["1", "2", "0", "x"]),
+    (2964, 0.1, ["1", "2", "3", "100", "4"]),
+    (9479, 0.1, ["S", "R", "P"]),
+]
 TIME, CHECK, SENDING, SETTLE = 60, 10, 52, 112
 
 
@@ -51,15 +62,18 @@ def random_request(chance: random.Random, names: list[str], index: int) -> tuple
     if kind in "DG":
         simple = chance.random() < 0.7
         body.append((38, str(chance.randint(1, 50)) if simple else chance.choice(QUANTITIES)))
-        body.append((40, chance.choices("213", [8, 1, 0.3])[0]))
+        body.append((40, chance.choices("21344KP", [8, 1, 1, 1, 1, 1, 0.2])[0]))
         if chance.random() < 0.97:
             body.append((44, f"{chance.randint(9900, 10100) / 100}" if simple else chance.choice(PRICES)))
-        if chance.random() < 0.4:
-            body.append((59, chance.choice("01346")))
+        if body[-2][1] in "34" or chance.random() < 0.05:
+            body.append((99, f"{chance.randint(9900, 10100) / 100}" if simple else chance.choice(PRICES)))
+        if chance.random() < 0.5:
+            body.append((59, chance.choice("0123467")))
+        for tag, share, values in RARE:
+            if chance.random() < share * (4 if tag in (126, 432) and (59, "6") in body else 1):
+                body.append((tag, chance.choice(values)))
         instruction = chance.choice(EXECS)
         body += [(18, instruction)] if instruction else []
-        if kind == "D" and chance.random() < 0.1:
-            body.append((110, chance.choice(QUANTITIES)))
     body += [(60, "20260101-00:00:00.000")] if kind != "H" else []
     return kind, body
 
@@ -76,10 +90,23 @@ def flow(venue: Venue, seed: int, count: int) -> dict[str, list[list[tuple[int, 
         brokers[name].send(kind, [(tag, value) for tag, value in body])
         if index % 10 == 9:  # so that both venues see the same order of arrival
             settle_all(brokers)
+            move(venue, index)
         else:
             settle(brokers[name])
     settle_all(brokers)
     return {name: everything(broker) for name, broker in brokers.items()}
+
+
+def move(venue: Venue, index: int) -> None:
+    """Calls, auctions and the expiry of orders, now and then."""
+    fields: dict[int, dict[str, int]] = {
+        39: {"kind": CommandKind.PHASE, "ord_type": Phase.PRE_OPEN},
+        69: {"kind": CommandKind.PHASE, "ord_type": Phase.CONTINUOUS},
+        89: {"kind": CommandKind.LIMIT, "ord_type": Limit.COLLAR, "qty_lots": 50},
+        99: {"kind": CommandKind.TIME, "flags": CommandFlag.TIME_CLOSE},
+    }
+    if index % 100 in fields:
+        venue.engine.call(body=b"verb=test\x01", symbol=0, **fields[index % 100])
 
 
 def settle_all(brokers: dict[str, Broker]) -> None:

@@ -20,6 +20,10 @@ BACK_PORTED = {
     "NoOrderAttributes",
     "OrderAttributeType",
     "OrderAttributeValue",
+    "SelfMatchPreventionID",
+    "SelfMatchPreventionInstruction",
+    "DisplayIndicator",
+    "DisplayQty",
 }
 SERVED = {"D", "F", "G", "H", "q"}
 SENT = {"8", "9", "r", "j", "3"}

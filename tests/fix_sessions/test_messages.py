@@ -81,3 +81,29 @@ def test_fields():
 
 def test_identifier():
     assert messages.identifier(7 << 24 | 3) == b"7-3"
+
+
+@given(st.integers(0, 9_214_646_400 * 10**9 - 1))
+def test_times_come_back(time_ns: int):
+    text = messages.timestamp(time_ns)
+    assert messages.time(text) == time_ns
+    assert messages.time(text[:17]) == time_ns // 10**9 * 10**9
+    assert messages.day_end(text[:8]) == (time_ns // messages.DAY_NS + 1) * messages.DAY_NS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"20260230-00:00:00", b"20260101-24:00:00", b"20260101-00:60:00", b"20260101-00:00:60"),
+        *(b"20260101 00:00:00", b"20260101-00:00:00.", b"20260101-00:00:00.1234567890", b"19691231-23:59:59"),
+        *(b"22620101-00:00:00", b"2026010"),
+    ],
+)
+def test_what_is_no_time(text: bytes):
+    assert messages.time(text) is None
+    assert messages.day_end(text) is None
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=3))
+def test_below_zero(number: Decimal):
+    assert messages.is_negative(f"{number:f}".encode()) == (number < 0)

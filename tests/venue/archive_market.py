@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cores import COMMAND, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
+from cores import COMMAND, CommandFlag, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
+from cores.records import Limit, Phase
 from venue.batches import BatchRecord
 from venue.config import Config, loads
 from venue.follower import Slice
@@ -136,7 +137,8 @@ class Market:
             )
         for account in self.config.accounts:
             aux = account.maker_bp | account.taker_bp << 32
-            made.append(self._command(CommandKind.ACCOUNT, b"verb=account\x01", account=account.id, aux=aux))
+            group = {"order_id": account.id, "price_ticks": 2}
+            made.append(self._command(CommandKind.ACCOUNT, b"verb=account\x01", account=account.id, aux=aux, **group))
         for account in (1, 2):
             for asset in range(3):
                 made.append(self._money(CommandKind.DEPOSIT, account, asset, 10**9))
@@ -161,8 +163,7 @@ class Market:
         if draw < 0.96:
             return self._money(CommandKind.WITHDRAW, account, self.random.randrange(3), self.random.randrange(1, 50))
         if draw < 0.98:
-            close = self.random.random() < 0.3
-            return self._command(CommandKind.TIME, b"verb=time\x01", flags=int(close), symbol=self.random.randrange(2))
+            return self._market()
         if draw < 0.985:
             return self._money(CommandKind.LIMIT, 1, 60, 1)  # there is no asset 60
         return self._command(
@@ -172,30 +173,61 @@ class Market:
             session=account,
         )
 
+    def _market(self) -> tuple[np.ndarray, bytes]:
+        """Time, phases and limits of an instrument."""
+        symbol, draw = self.random.randrange(2), self.random.random()
+        if draw < 0.4:
+            flags = self.random.choice(
+                (0, CommandFlag.TIME_CLOSE, CommandFlag.TIME_EXPIRE, CommandFlag.TIME_INDICATIVE)
+            )
+            return self._command(CommandKind.TIME, b"verb=time\x01", flags=int(flags), symbol=symbol)
+        if draw < 0.9:
+            calls = (Phase.PRE_OPEN, Phase.VOLATILITY, Phase.CLOSE_CALL)
+            phase = self.random.choice((*calls, Phase.HALT, Phase.CLOSED, *[Phase.CONTINUOUS] * 8))
+            return self._command(CommandKind.PHASE, b"verb=phase\x01", symbol=symbol, ord_type=phase)
+        collar = {"ord_type": Limit.COLLAR, "qty_lots": self.random.choice((0, 10, 50))}
+        return self._command(CommandKind.LIMIT, b"verb=limit\x01", symbol=symbol, **collar)
+
+    def _terms(self, ord_type: OrdType, side: Side, symbol: int) -> dict[str, int]:
+        """Validity, instructions, stop price or displayed quantity, expiry or MinQty: mostly what goes together."""
+        tifs = {
+            OrdType.LIMIT: (*Tif, Tif.GTC, Tif.GTC, Tif.GTC, Tif.DAY),
+            OrdType.MARKET: (Tif.DAY, Tif.IOC, Tif.IOC, Tif.FOK, Tif.AT_OPEN, Tif.AT_CLOSE),
+        }
+        tif = self.random.choice(tifs.get(ord_type, (Tif.DAY, Tif.GTC, Tif.GTD)))
+        terms = {"tif": int(tif), "aux": self.random.choice((0, 0, 0, 1))}
+        if tif == Tif.GTD:
+            terms["aux"] = self.time_ns + self.random.randrange(1, 50_000_000)
+        if ord_type in (OrdType.STOP, OrdType.STOP_LIMIT):
+            terms["aux"] = terms["aux"] if tif == Tif.GTD else 0
+            terms["order_id"] = self._price(3 - side, symbol)
+        elif ord_type == OrdType.LIMIT and self.random.random() < 0.15:
+            terms["order_id"] = self.random.choice((1, 2, 3))
+        draw = self.random.random()
+        if ord_type == OrdType.LIMIT and draw < 0.1:
+            terms["flags"] = self.random.choice((1, 3, 4))
+        elif draw > 0.9:
+            terms["flags"] = self.random.choice((1, 2, 3, 4)) << 4
+        return terms
+
     def _new(self) -> tuple[np.ndarray, bytes]:
         account, symbol = self.random.choice((1, 2)), self.random.randrange(2)
         side = self.random.choice((Side.BUY, Side.SELL))
-        ord_type = OrdType.LIMIT if self.random.random() < 0.9 else OrdType.MARKET
-        tif = self.random.choice((Tif.DAY, Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK))
-        if ord_type == OrdType.MARKET and tif == Tif.GTC:
-            tif = Tif.IOC
+        ord_type = self.random.choices(list(OrdType), (1, 12, 2, 2, 1))[0]
         qty = self.random.choice((1, 2, 5, 10, 10, 0))
         precheck = 131 if self.random.random() < 0.03 else 0
-        flags = int(ord_type == OrdType.LIMIT and self.random.random() < 0.05)
         body = f"35=D\x0111=C{self.seq + 1}\x0155=S{symbol}\x0154={int(side)}\x01{self._parties()}"
         return self._command(
             *(CommandKind.NEW, body.encode()),
             side=side,
             ord_type=ord_type,
-            tif=tif,
-            flags=flags,
             precheck=precheck,
             symbol=symbol if self.random.random() < 0.99 else 0xFFFF,
             account=account,
             session=account,
-            price_ticks=self._price(side, symbol) if ord_type == OrdType.LIMIT else 0,
+            price_ticks=self._price(side, symbol) if ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT) else 0,
             qty_lots=qty,
-            aux=self.random.choice((0, 0, 0, 1)),
+            **self._terms(ord_type, side, symbol),
         )
 
     def _amend(self, kind: CommandKind) -> tuple[np.ndarray, bytes]:
@@ -211,6 +243,7 @@ class Market:
             order_id=int(order["order_id"]),
             price_ticks=self._price(int(order["side"]), symbol) if kind == CommandKind.REPLACE else 0,
             qty_lots=self.random.choice((qty, qty + 3, 1)) if kind == CommandKind.REPLACE else 0,
+            aux=self.random.choice((0, self._price(1, symbol))) if kind == CommandKind.REPLACE else 0,
         )
 
     def _parties(self) -> str:

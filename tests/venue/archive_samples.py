@@ -54,7 +54,7 @@ def arbitrary_records(draw: st.DrawFn) -> Records:
         for word in range(8):
             chosen = draw(U64)
             records[draw(st.integers(0, len(records) - 1)), word] = chosen
-    kinds = np.array(draw(st.lists(st.integers(0, 16), min_size=total, max_size=total)), np.uint64)
+    kinds = np.array(draw(st.lists(st.integers(0, 22), min_size=total, max_size=total)), np.uint64)
     symbols = np.array(draw(st.lists(st.sampled_from([0, 1, 2, 3, 65535]), min_size=total, max_size=total)), np.uint64)
     events[:, 0] = (events[:, 0] & np.uint64(0x0000FFFFFFFFFF00)) | kinds | symbols << np.uint64(48)
     rows = np.repeat(np.arange(count), counts)

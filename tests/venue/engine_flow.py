@@ -18,6 +18,7 @@ import numpy as np
 from venue._engine import checksum
 
 from cores import COMMAND, CommandKind, CoreConfig, OrdType, Side, Tif
+from cores.records import Phase
 from venue.engine import Engine
 
 LIMITS = CoreConfig(symbols=3, accounts=6, assets=3, orders=256, levels=1024)
@@ -40,7 +41,8 @@ def endow(engine: Engine) -> None:
         fields = {"symbol": symbol, "account": symbol + 1, "session": 0, "order_id": 1, "aux": 1}
         accepted(engine.call(kind=CommandKind.INSTRUMENT, price_ticks=100, qty_lots=1000, **fields))
     for account in range(1, LIMITS.accounts):
-        accepted(engine.call(kind=CommandKind.ACCOUNT, account=account, aux=10 | 20 << 32))
+        group = {"order_id": account, "price_ticks": account % 5}
+        accepted(engine.call(kind=CommandKind.ACCOUNT, account=account, aux=10 | 20 << 32, **group))
         for asset in range(LIMITS.assets):
             body = b"verb=deposit\x01actor=test\x01ref=%d\x01" % asset
             accepted(engine.call(kind=CommandKind.DEPOSIT, account=account, asset=asset, qty_lots=FUNDS, body=body))
@@ -72,6 +74,25 @@ def body_of(kind: int, clordid: str, orig: str = "", **tags: Any) -> bytes:
     return "".join(f"{field}\x01" for field in [*fields, *(f"{tag}={value}" for tag, value in tags.items())]).encode()
 
 
+def terms(random: Random, lots: int) -> dict[str, int]:
+    """Type, validity, stop price or displayed quantity, expiry and instructions of an order; mostly a plain limit's."""
+    ord_type = random.choices(list(OrdType), (1, 12, 2, 2, 1))[0]
+    tifs = {OrdType.LIMIT: (*Tif, Tif.GTC, Tif.GTC, Tif.GTC, Tif.DAY), OrdType.MARKET: (Tif.DAY, Tif.IOC, Tif.AT_OPEN)}
+    found = {"ord_type": ord_type, "tif": random.choice(tifs.get(ord_type, (Tif.DAY, Tif.GTC, Tif.GTD)))}
+    if found["tif"] == Tif.GTD:
+        found["aux"] = 1 << 62
+    if ord_type in (OrdType.STOP, OrdType.STOP_LIMIT):
+        found["order_id"] = random.randint(485, 515)
+    elif ord_type == OrdType.LIMIT and random.random() < 0.2:
+        found["order_id"] = (lots + 3) // 4
+    if random.random() < 0.1:
+        found["flags"] = random.choice((1, 3, 4, 1 << 4, 3 << 4, 4 << 4))
+    return found
+
+
+PHASES = (Phase.PRE_OPEN, Phase.VOLATILITY, Phase.CLOSE_CALL, *[Phase.CONTINUOUS] * 6)
+
+
 def flow(seed: int, count: int) -> Iterator[dict[str, Any]]:
     """Submit's arguments for a mixed flow: orders, cancels, replaces, mass cancels; some of them wrong."""
     random = Random(seed)
@@ -84,15 +105,16 @@ def flow(seed: int, count: int) -> Iterator[dict[str, Any]]:
         symbol = random.randint(0, 1)
         choice = random.random()
         if choice < 0.6:
-            tif = random.choice([Tif.GTC, Tif.GTC, Tif.GTC, Tif.DAY, Tif.IOC, Tif.FOK])
             side = random.choice([Side.BUY, Side.SELL])
-            yield limit(session, side, price, lots, name, tif=tif, symbol=symbol)
+            yield limit(session, side, price, lots, name, symbol=symbol, **terms(random, lots))
             names[session].append(name)
         elif choice < 0.8:
             yield cancel(session, name, orig, symbol=symbol)
         elif choice < 0.98:
             yield replace(session, price, lots, name, orig, symbol=symbol)
             names[session].append(name)
+        elif choice < 0.99:
+            yield {"kind": CommandKind.PHASE, "symbol": symbol, "ord_type": random.choice(PHASES)}
         else:
             yield {"kind": CommandKind.MASS_CANCEL, "account": session, "session": session, "symbol": symbol}
 

@@ -69,9 +69,7 @@ def test_hash_password_makes_an_argon2_hash():
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_missing_files_and_bad_values_are_named(tmp_path, arguments, message):
-    answer = subprocess.run(
-        [sys.executable, "-m", "venue", *arguments], capture_output=True, text=True, cwd=tmp_path
-    )
+    answer = subprocess.run([sys.executable, "-m", "venue", *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert answer.returncode in (1, 2)
     assert message in answer.stderr + answer.stdout
     assert "Traceback" not in answer.stderr

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cores import EVENT, EventKind, Reason
+from cores.records import Limit, Phase
 from tests.venue.archive_market import Market, config, core_of, joined
 from tests.venue.archive_samples import ANNEXES, STATIC, arbitrary_records
 from venue import archive_file
@@ -91,7 +92,7 @@ def test_the_schema_says_where_rts_24_is() -> None:
         and numbers[21] == "event"
         and numbers[48] == "trade_id"
     )
-    assert len(numbers) == 34 and len({field.name for field in FIELDS}) == len(FIELDS)
+    assert len(numbers) == 41 and len({field.name for field in FIELDS}) == len(FIELDS)
 
 
 # ---- against a naive reading, order by order ----
@@ -110,12 +111,19 @@ def party(fields: list[tuple[str, str]], role: str) -> str | None:
     return None
 
 
+SIZES_OF = ((Decimal("0.01"), Decimal(1)), (Decimal("0.005"), Decimal("0.1")))
+
+
 class Naive:
     """One event after the other, with a dictionary of orders: slow, and plainly what spec/archive.md says."""
 
     def __init__(self) -> None:
         self.entered: dict[int, tuple[Any, list[tuple[str, str]]]] = {}
         self.terms: dict[int, tuple[Any, list[tuple[str, str]]]] = {}
+        self.prices: dict[int, int] = {}
+        self.stops: dict[int, int] = {}
+        self.triggered: set[int] = set()
+        self.phases: dict[int, str] = {}
 
     def row(self, command: Any, annex: bytes, event: Any) -> dict[str, Any]:
         fields = fields_of(annex)
@@ -125,19 +133,71 @@ class Naive:
             self.entered[order_id] = self.terms[order_id] = (command, fields)
         if kind == EventKind.REPLACED:
             self.terms[order_id] = (command, fields)
+        self._follow(kind, order_id, command, event)
         row: dict[str, Any] = {"kind": kind.name, "event": self._event(kind, event, by_member)}
         reason = Reason(int(event["reason"]))
         row["reason"] = reason.name.removeprefix("REJECT_") if reason else None
-        is_order = EventKind.ACCEPTED <= kind <= EventKind.EXPIRED and kind != EventKind.CANCEL_REJECTED
-        if is_order:
+        about_order = kind <= EventKind.EXPIRED or EventKind.TRIGGERED <= kind <= EventKind.RESTATED
+        if about_order and kind != EventKind.CANCEL_REJECTED:
             row |= self._order(kind, event, *self.entered[order_id], *self.terms[order_id])
-        if EventKind.ACCEPTED <= kind <= EventKind.EXPIRED:
-            row["side"] = {1: "BUYI", 2: "SELL"}.get(int(event["side"]))
+            row |= self._in_force(kind, event, order_id)
+        if about_order or kind in (EventKind.PHASE, EventKind.INDICATIVE):
+            row["phase"] = self.phases.get(int(event["symbol"]))
             row["book"] = {0: "ACME", 1: "BOLT"}.get(int(event["symbol"]))
             row["isin"] = {0: "XS0000000009"}.get(int(event["symbol"]))
+        if about_order:
+            row["side"] = {1: "BUYI", 2: "SELL"}.get(int(event["side"]))
+        if kind in (EventKind.PHASE, EventKind.INDICATIVE):
+            tick, lot = SIZES_OF[int(event["symbol"])]
+            price, lots = int(event["price_ticks"]) * tick, int(event["qty_lots"]) * lot
+            names = ("last_price", "last_qty") if kind == EventKind.PHASE else ("indicative_price", "indicative_qty")
+            row |= dict(zip(names, (price or None, lots), strict=True)) if lots or kind == EventKind.INDICATIVE else {}
+        if kind == EventKind.LIMIT_SET:
+            row["limit_kind"] = Limit(int(event["flags"])).name
         if int(event["exec_id"]) & 0xFFFFFF == 0:
             row["request_clordid"], row["orig_clordid"] = dict(fields).get("11"), dict(fields).get("41")
         return row
+
+    def _follow(self, kind: EventKind, order_id: int, command: Any, event: Any) -> None:
+        """Prices, stop prices and phases as the events say them."""
+        price, ord_type = int(event["price_ticks"]), int(command["ord_type"])
+        if kind in (EventKind.ACCEPTED, EventKind.REJECTED):
+            asked = int(command["price_ticks"]) if ord_type in (2, 4) else 0
+            self.prices[order_id] = price if kind == EventKind.ACCEPTED else asked
+            self.stops[order_id] = int(command["order_id"]) if ord_type in (3, 4) else 0
+        elif kind in (EventKind.REPLACED, EventKind.TRIGGERED, EventKind.RESTATED):
+            self.prices[order_id] = price
+            self.triggered |= {order_id} if kind == EventKind.TRIGGERED else set()
+        if kind == EventKind.REPLACED and command["aux"]:
+            self.stops[order_id] = int(command["aux"])
+        if kind == EventKind.PHASE:
+            self.phases[int(event["symbol"])] = Phase(int(event["leaves_lots"])).name
+        elif kind == EventKind.INSTRUMENT_SET:
+            self.phases.setdefault(int(event["symbol"]), "CLOSED" if command["flags"] & 1 else "CONTINUOUS")
+
+    def _in_force(self, kind: EventKind, event: Any, order_id: int) -> dict[str, Any]:
+        entry, _ = self.entered[order_id]
+        ord_type, known = int(entry["ord_type"]), int(event["symbol"]) < 2
+        tick, lot = SIZES_OF[int(event["symbol"]) if known else 0]
+        stop, waiting = ord_type in (3, 4), ord_type in (3, 4) and order_id not in self.triggered
+        price, leaves = self.prices[order_id], int(event["qty_lots" if kind == EventKind.TRIGGERED else "leaves_lots"])
+        open_after = leaves > 0 and kind not in (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED)
+        found: dict[str, Any] = {
+            "limit_price": price * tick if known and price and ord_type not in (1, 3) else None,
+            "stop_price": self.stops[order_id] * tick if known and stop and self.stops[order_id] else None,
+            "status": ("INAC,FIRM" if waiting else "ACTI,FIRM") if open_after else None,
+        }
+        if kind not in (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED) and known:
+            display = 0 if stop else int(entry["order_id"])
+            if waiting:
+                found["display_qty"] = Decimal(0)
+            elif not display:
+                found["display_qty"] = leaves * lot
+            elif kind == EventKind.REFRESHED:
+                found["display_qty"] = int(event["qty_lots"]) * lot
+            elif kind in (EventKind.ACCEPTED, EventKind.REPLACED):
+                found["display_qty"] = min(display, leaves) * lot
+        return found
 
     @staticmethod
     def _event(kind: EventKind, event: Any, by_member: bool) -> str | None:
@@ -149,15 +209,20 @@ class Naive:
             EventKind.FILL: "PARF" if event["leaves_lots"] else "FILL",
             EventKind.REPLACED: "REME" if by_member else "REMH",
             EventKind.EXPIRED: "EXPI",
+            EventKind.TRIGGERED: "TRIG",
+            EventKind.REFRESHED: "CHMO",
+            EventKind.RESTATED: "REMA",
         }.get(kind)
 
     @staticmethod
     def _order(kind: EventKind, event: Any, entry: Any, entered: Any, terms: Any, last: Any) -> dict[str, Any]:
         symbol = int(event["symbol"])
         known = symbol < 2
-        tick, lot = ((Decimal("0.01"), Decimal(1)), (Decimal("0.005"), Decimal("0.1")))[symbol if known else 0]
+        tick, lot = SIZES_OF[symbol if known else 0]
         tags = dict(entered)
-        limit = int(entry["ord_type"]) == 2
+        ord_type, tif, aux = int(entry["ord_type"]), int(entry["tif"]), int(entry["aux"])
+        post_only, mode = ord_type == 2 and entry["flags"] & 1, int(entry["flags"]) >> 4
+        types = {1: "MARKET", 2: "LIMIT", 3: "STOP", 4: "STOP_LIMIT", 5: "MARKET_TO_LIMIT"}
         seconds = int(entry["time_ns"]) // 10**9
         row = {
             "clordid": dict(last).get("11"),
@@ -168,22 +233,25 @@ class Naive:
             "capacity": {"P": "DEAL", "R": "MTCH", "A": "AOTC"}.get(tags.get("528", "")),
             "dea": tags.get("1724") == "5",
             "liquidity_provision": "5" in tags.get("529", "").split(" "),
-            "validity": {0: "DAVY", 1: "GTCV", 3: "IOCV", 4: "FOKV"}[int(entry["tif"])],
-            "order_type": "MARKET" if not limit else "LIMIT_POST_ONLY" if entry["flags"] & 1 else "LIMIT",
+            "validity": {0: "DAVY", 1: "GTCV", 2: "DAVY", 3: "IOCV", 4: "FOKV", 6: "GTSV", 7: "DAVY"}[tif],
+            "restriction": "VFAR" if tif in (2, 7) else None,
+            "order_type": "LIMIT_POST_ONLY" if post_only else types[ord_type],
+            "order_class": "STOP" if ord_type in (3, 4) else "LMTO",
+            "all_or_none": bool(entry["flags"] & 4),
+            "self_match": [None, "CANCEL_AGGRESSIVE", "CANCEL_PASSIVE", "CANCEL_BOTH", "DECREMENT"][mode],
             "post_only": bool(entry["flags"] & 1),
             "received_date": datetime.fromtimestamp(seconds, UTC).date(),
-            "limit_price": int(terms["price_ticks"]) * tick if limit and known else None,
             "order_qty": int(terms["qty_lots"]) * lot if known else None,
-            "min_qty": int(entry["aux"]) * lot if known and entry["aux"] else None,
+            "min_qty": aux * lot if known and aux and tif != 6 else None,
         }
         if kind == EventKind.FILL:
-            aggressor = bool(event["flags"] & 2)
-            exec_id = int(event["exec_id"]) - aggressor
+            aggressor, auction = bool(event["flags"] & 2), bool(event["flags"] & 8)
+            exec_id = int(event["exec_id"]) - (aggressor or (auction and event["side"] == 2))
             row |= {
                 "last_price": int(event["price_ticks"]) * tick,
                 "last_qty": int(event["qty_lots"]) * lot,
-                "fee": Decimal(int(event["aux"])) / 10**4,
-                "liquidity": "AGRE" if aggressor else "PASV",
+                "fee": Decimal(int(event["aux"].astype(np.int64))) / 10**4,
+                "liquidity": None if auction else "AGRE" if aggressor else "PASV",
                 "trade_id": f"{exec_id >> 24}-{exec_id & 0xFFFFFF}",
             }
         return row
@@ -193,7 +261,17 @@ CHECKED = (
     *("kind", "event", "reason", "clordid", "client_id", "execution_decision", "non_executing_broker", "capacity"),
     *("investment_decision", "dea", "liquidity_provision", "validity", "order_type", "post_only", "received_date"),
     *("side", "book", "isin", "limit_price", "order_qty", "min_qty", "last_price", "last_qty", "fee", "liquidity"),
-    *("trade_id", "request_clordid", "orig_clordid"),
+    *(
+        "trade_id",
+        "request_clordid",
+        "orig_clordid",
+        "stop_price",
+        "status",
+        "display_qty",
+        "restriction",
+        "order_class",
+    ),
+    *("all_or_none", "self_match", "phase", "indicative_price", "indicative_qty", "limit_kind"),
 )
 
 
@@ -208,7 +286,7 @@ def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: 
     for start in range(0, len(made), batch_commands):
         part = made[start : start + batch_commands]
         piece = joined(part)
-        static = StaticData.of(venue, [core.walk_symbol(n)[0] for n in range(core.symbol_count)])
+        static = StaticData.of(venue, [core.walk_symbol(n)[:2] for n in range(core.symbol_count)])
         events, ends = core.apply(piece.commands)
         records = Records.of(piece.commands, piece.annex, piece.annex_ends, events, ends)
         projection = project(records, static, carried)
@@ -223,6 +301,7 @@ def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: 
         kinds |= set(events["kind"].tolist())
     if batch_commands != 1:
         assert {EventKind.FILL, EventKind.REPLACED, EventKind.CANCELLED, EventKind.REJECTED} <= kinds
+        assert {EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.PHASE, EventKind.EXPIRED} <= kinds
 
 
 def test_an_instrument_set_within_a_batch_changes_prices_from_there_on() -> None:

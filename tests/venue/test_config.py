@@ -69,6 +69,18 @@ MISTAKES = [
     ("[limits]", "[limits", r"not valid TOML"),
     ("heartbeat_seconds_max = 120", "heartbeat_seconds_max = 0", r"heartbeat_seconds_max must be at least"),
     ('credit_asset = "USD"', 'credit_asset = "NONE"', r"credit needs credit_asset"),
+    ("maker_bp = 1 ", "maker_bp = -10001 ", r"account 1: fees must satisfy -10000 <= maker_bp"),
+    ("taker_bp = 3", "taker_bp = 3\nopen_orders_max = -1", r"account 1: open_orders_max must be from 0"),
+    ("taker_bp = 3", 'taker_bp = 3\nrestricted = ["GOLD"]', r"account 1: restricted: asset 'GOLD' is not among"),
+    ('tick = "0.01"', 'tick = "0.01"\nphase = "halt"', r"instrument ACME: phase must be continuous or closed"),
+    ('tick = "0.01"', 'tick = "0.01"\ndynamic_bp = 300', r"instrument ACME: dynamic_bp and static_bp are set together"),
+    ('tick = "0.01"', 'tick = "0.01"\ndynamic_bp = 300\nstatic_bp = 10001', r"static_bp must be from 0 to 10000"),
+    ('tick = "0.005"', 'tick = "0.005"\norder_qty_max = "15"', r"order_qty_max must be a multiple of lot 10"),
+    ('tick = "0.01"', 'tick = "0.01"\norder_value_max = "0.00001"', r"order_value_max must be an amount of USD"),
+    ('id = "ALPHA"', 'id = "ALPHA"\nself_match = "maybe"', r"member ALPHA: self_match must be one of none, "),
+    ('id = "ALPHA"', 'id = "ALPHA"\nmessages_per_second = -1', r"messages_per_second must not be negative"),
+    ("volatility_seconds = 30", "volatility_seconds = -1", r"clock: seconds must not be negative"),
+    ('day_end = ""', 'day_end = "24:00"', r"clock.day_end must be a time of day"),
 ]
 
 

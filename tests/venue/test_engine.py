@@ -48,9 +48,9 @@ def test_records_are_laid_out_as_the_header_says():
     assert SIZES["command"] == COMMAND.itemsize and SIZES["event"] == EVENT.itemsize
     (probe,) = report_probe()
     assert probe["event"]["kind"] == 1 and probe["event"]["exec_id"] == 2
-    values = [probe[name] for name in REPORT.names[1:15]]
-    assert values == list(range(3, 17))
-    assert (probe["status"], probe["account"], probe["clordid"], probe["orig_clordid"]) == (b"A", 18, b"B", b"C")
+    values = [probe[name] for name in REPORT.names[1:17]]
+    assert values == list(range(3, 19))
+    assert (probe["status"], probe["account"], probe["clordid"], probe["orig_clordid"]) == (b"A", 20, b"B", b"C")
 
 
 def test_header_compiles_for_native_callers(tmp_path: Path):

@@ -39,7 +39,7 @@ def rows(archive: Path) -> list[dict[str, Any]]:
 
 
 def plain(table: pa.Table) -> list[dict[str, Any]]:
-    for name in ("event_time", "priority_time"):
+    for name in ("event_time", "priority_time", "expiry_time"):
         position = table.schema.get_field_index(name)
         table = table.set_column(position, name, table[name].cast(pa.int64()))
     result: list[dict[str, Any]] = table.to_pylist()
@@ -150,7 +150,8 @@ def test_a_damaged_file_stops_the_export_and_leaves_nothing(
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     assert run(str(folder), "2026-01-01", "2027-01-01", output=output) == 1
-    assert "SHA-256" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "SHA-256" in told or "cannot be read" in told, "the byte may lie in the file's own directory"
     assert list(tmp_path.glob("out*")) == []
     with pytest.raises(ArchiveError):
         export(folder, 0, 2**62, io.BytesIO())

@@ -57,6 +57,8 @@ class Model:
             order = self.orders[order_id]
             order["qty"], order["status"] = int(event["qty_lots"]), "1" if order["cum"] else "0"
             self.names.setdefault(key, order_id)
+        elif kind == EventKind.RESTATED:
+            self.orders[order_id]["qty"] = int(event["qty_lots"])
         elif kind in GONE:
             self.orders[order_id]["status"] = GONE[kind]
             self.names.setdefault(key, order_id)
