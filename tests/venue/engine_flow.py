@@ -138,7 +138,12 @@ class Sink:
 
 def crash_image(folder: Path, target: Path) -> Path:
     """What the disk holds while the engine runs on: the folder as a killed process leaves it."""
-    return Path(shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.sock", "next.tmp")))
+    for _ in range(100):
+        try:
+            return Path(shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.sock", "*.tmp")))
+        except shutil.Error:  # A snapshot was replaced while it was copied: that is no moment of the disk.
+            shutil.rmtree(target)
+    raise AssertionError(f"{folder} is never still")
 
 
 def segment_paths(folder: Path) -> list[Path]:
