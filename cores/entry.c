@@ -261,7 +261,7 @@ static u64 new_goes(struct core *core, struct symbol *s, struct account *account
 
 /* All the rules. */
 STAGE u64 new_by_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
-                      struct output *out) {
+                           struct output *out) {
     struct trades trades = {.low = ~0ull, .high = 0};
     u64 price = 0, reason = new_reason(core, c, s, account, &price), slot = s->slot_first;
     if (reason != REASON_NONE)
