@@ -74,6 +74,8 @@ class Market:
         words.append(f"@{event['price_ticks']} x{event['qty_lots']} left {event['leaves_lots']}")
         if event["aux"]:
             words.append(f"aux {int(np.int64(event['aux']))}")
+        if kind == EventKind.INDICATIVE and event["side"]:
+            words.append(Side(event["side"]).name)
         if flags and kind in (EventKind.FILL, EventKind.REPLACED):
             words.append(EventFlag(flags).name or "")
         elif flags:
