@@ -222,7 +222,7 @@ class Core:
             and order.side in (Side.BUY, Side.SELL)
             and order.ord_type in TIFS
             and order.tif in TIFS[OrdType(order.ord_type)] - {Tif.IOC, Tif.FOK}
-            and order.flags < 1 << 7
+            and not self.book.form_reason(order)
             and 1 <= order.shown <= order.leaves
             and order.leaves + order.cum <= QTY_LOTS_MAX
             and (order.price_ticks == 0 if waiting_stop else terms.contains(order.price_ticks))
@@ -246,11 +246,14 @@ class Core:
             and (not order.display or order.dormant or order.shown <= order.display)
             and (not order.dormant or order.hidden == 0)
             and (not order.display or order.display * ICEBERG_TRANCHES_MAX >= order.leaves)
-            and (order.display > 0 or order.hidden == 0)
+            and (order.dormant or order.hidden <= order.display * (ICEBERG_TRANCHES_MAX - 1))
+            and order.display <= QTY_LOTS_MAX
             and (order.tif == Tif.GTD) == (order.expiry_ns > 0)
             and (stop or not order.waiting)
-            and (order.tif == Tif.AT_CLOSE or not order.dormant)
+            and (not order.waiting or not (order.dormant or order.unpriced))
+            and (not order.dormant or (order.tif == Tif.AT_CLOSE and symbol.phase != Phase.CLOSE_CALL))
             and (not order.unpriced or order.ord_type in unpriced_types)
+            and (order.unpriced or order.waiting or order.ord_type not in (OrdType.MARKET, OrdType.STOP))
             and (not order.unpriced or order.price_ticks == symbol.collar_end(order.side))
         )
 
@@ -260,14 +263,23 @@ class Core:
         return 0 <= account.flags <= 3 and fees and account.smp_mode <= max(Smp) and not account.smp_group >> 32
 
     def _limits_are_valid(self, account: Account) -> bool:
-        unset = account.duplicate_ns != 0 or account.last_order == (0, 0, 0, 0)
+        last_ns, _, qty, symbol_side = account.last_order
+        remembered = (
+            account.duplicate_ns != 0
+            and 1 <= qty <= QTY_LOTS_MAX
+            and symbol_side >> 16 in (Side.BUY, Side.SELL)
+            and symbol_side & 0xFFFF < self.book.symbol_count
+            and last_ns <= self.book.last_time_ns
+        )
         return (
             account.member < self.book.account_count
+            and account.open_orders <= self.config.symbols * self.config.orders
+            and account.messages_start_ns <= self.book.last_time_ns
             and max(account.open_orders_max, account.messages_max) <= QTY_LOTS_MAX
             and account.messages <= account.messages_max
             and (account.messages > 0 or account.messages_start_ns == 0)
             and account.duplicate_ns <= AMOUNT_MAX
-            and unset
+            and (remembered or account.last_order == (0, 0, 0, 0))
         )
 
     @staticmethod

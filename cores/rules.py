@@ -112,7 +112,7 @@ class Book(Auction):
         """N1's second half."""
         return Reason.REJECT_ACCOUNT_FROZEN if account.frozen else self.killed_reason(account, c.session)
 
-    def form_reason(self, c: Command) -> int:
+    def form_reason(self, c: Command | Order) -> int:
         """N2, N3."""
         if c.side not in (Side.BUY, Side.SELL):
             return Reason.REJECT_BAD_SIDE
