@@ -344,3 +344,18 @@ def setup_fields() -> list[dict[str, Any]]:
     start.append({"kind": CommandKind.LIMIT, "ord_type": Limit.DUPLICATE_NS, "account": 3, "qty_lots": 50})
     start.append({"kind": CommandKind.LIMIT, "ord_type": Limit.COLLAR, "symbol": 1, "qty_lots": 300, "aux": 400})
     return start
+
+
+def morning_fields(rng: Random) -> list[dict[str, Any]]:
+    """What brings a market that random commands have closed, killed or impoverished back to life: most of the set-up
+    again, every limit and switch off, every phase CONTINUOUS. Long runs have one now and then."""
+    fields = [entry for entry in setup_fields() if entry["kind"] != CommandKind.DEPOSIT or rng.random() < 0.4]
+    off: list[dict[str, Any]] = [{"ord_type": Limit.KILL_SESSION, "session": session} for session in (1, 2)]
+    for number in range(1, 5):
+        kinds = (Limit.KILL_MEMBER, Limit.OPEN_ORDERS, Limit.MESSAGES, Limit.DUPLICATE_NS, Limit.RESTRICTED)
+        off += [{"ord_type": kind, "account": number} for kind in kinds]
+        off += [{"ord_type": Limit.GROSS, "account": number, "asset": asset} for asset in range(3)]
+    for symbol in range(3):
+        off += [{"ord_type": kind, "symbol": symbol} for kind in (Limit.ORDER_QTY, Limit.ORDER_VALUE, Limit.COLLAR)]
+        fields.append({"kind": CommandKind.PHASE, "symbol": symbol, "ord_type": Phase.CONTINUOUS})
+    return [{"kind": CommandKind.LIMIT} | entry for entry in off if rng.random() < 0.9] + fields

@@ -47,18 +47,18 @@ class Pair:
             core.clear_dirty()
         events, ends = self.compiled.apply(record)
         expected, expected_ends = self.reference.apply(record)
-        self.applied += 1
         if events.tobytes() != expected.tobytes() or ends.tolist() != expected_ends.tolist():
             raise Difference(f"events differ:\n{events}\n{expected}")
         for event in events[events["kind"] == EventKind.ACCEPTED]:
             self.orders[int(event["order_id"]) >> SLOT_BITS] = int(event["order_id"])
         self._compare_touched()
-        if self.applied % WHOLE_EVERY == 0:
+        if (self.applied + 1) % WHOLE_EVERY == 0:
             self.compare_whole()
         try:
             self.compiled.check()
         except AssertionError as error:
             raise Difference(str(error)) from None
+        self.applied += 1  # and found alike
         return events
 
     def _compare_touched(self) -> None:
