@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -10,9 +11,21 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cores import CommandKind, EventKind, MissingError, OrdType, Reason, Tif
+from cores import CommandKind, EventKind, MissingError, OrdType, Reason, Side, Tif
 from cores.records import FLAG_SMP_SHIFT, REJECT_SESSION_FIRST, Limit, Phase
-from tests.cores.fix_cores import SMALL, CompiledCore, Play, ReferenceCore, commands, generate, setup_fields
+from tests.cores.fix_cores import (
+    SMALL,
+    CompiledCore,
+    Play,
+    ReferenceCore,
+    commands,
+    deposit,
+    funded,
+    generate,
+    market,
+    new,
+    setup_fields,
+)
 
 # 400 examples of 50 commands; CORE_EXAMPLES asks for more, and test_replay.py plays longer ones.
 EXAMPLES = int(os.environ.get("CORE_EXAMPLES", "400"))
@@ -165,6 +178,20 @@ def test_touched_is_exactly_what_a_partial_core_needs(
             except MissingError:
                 continue
             raise AssertionError(f"symbol {left_out} was touched but not missed")
+
+
+def test_min_qty_of_a_market_buy_counts_fills_that_it_can_pay_whole(make: Callable[..., Any]) -> None:
+    """N13, found at random: it could pay the rest of its MinQty at the second price, but not the fill it would make."""
+    core = funded(make, amount=1)
+    core.apply_one(**deposit(1, 0, 1_000))
+    core.apply_one(**deposit(2, 1, 5 * (3 * 118 + 7 * 119) + 50))
+    core.apply_one(**new(1, Side.SELL, 118, 3))
+    core.apply_one(**new(1, Side.SELL, 119, 8))
+    accepted, cancelled = core.apply_one(**market(2, Side.BUY, 40, aux=5))
+    assert accepted["kind"] == EventKind.ACCEPTED
+    assert (cancelled["kind"], cancelled["reason"], cancelled["qty_lots"]) == (4, Reason.CANCEL_MIN_QTY, 40)
+    kinds = core.apply_one(**market(2, Side.BUY, 10, aux=5))["kind"].tolist()
+    assert kinds == [EventKind.ACCEPTED, *[EventKind.FILL] * 4], "with ten lots in all it pays both fills"
 
 
 CALLS = (Phase.PRE_OPEN, Phase.VOLATILITY, Phase.CLOSE_CALL)
