@@ -263,23 +263,28 @@ class Core:
         return 0 <= account.flags <= 3 and fees and account.smp_mode <= max(Smp) and not account.smp_group >> 32
 
     def _limits_are_valid(self, account: Account) -> bool:
-        last_ns, _, qty, symbol_side = account.last_order
-        remembered = (
-            account.duplicate_ns != 0
-            and 1 <= qty <= QTY_LOTS_MAX
-            and symbol_side >> 16 in (Side.BUY, Side.SELL)
-            and symbol_side & 0xFFFF < self.book.symbol_count
-            and last_ns <= self.book.last_time_ns
-        )
         return (
-            account.member < self.book.account_count
-            and account.open_orders <= self.config.symbols * self.config.orders
-            and account.messages_start_ns <= self.book.last_time_ns
+            account.open_orders <= self.config.symbols * self.config.orders
+            and account.member < self.book.account_count
             and max(account.open_orders_max, account.messages_max) <= QTY_LOTS_MAX
             and account.messages <= account.messages_max
             and (account.messages > 0 or account.messages_start_ns == 0)
+            and account.messages_start_ns <= self.book.last_time_ns
             and account.duplicate_ns <= AMOUNT_MAX
-            and (remembered or account.last_order == (0, 0, 0, 0))
+            and self._last_order_is_valid(account)
+        )
+
+    def _last_order_is_valid(self, account: Account) -> bool:
+        """Remembered only while there is a window for duplicates, of the past, and all zero before the first."""
+        time_ns, _, qty, symbol_side = account.last_order
+        if qty == 0:
+            return account.last_order == (0, 0, 0, 0)
+        return (
+            account.duplicate_ns != 0
+            and qty <= QTY_LOTS_MAX
+            and symbol_side >> 16 in (Side.BUY, Side.SELL)
+            and symbol_side & 0xFFFF < self.book.symbol_count
+            and time_ns <= self.book.last_time_ns
         )
 
     @staticmethod
