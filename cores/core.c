@@ -153,24 +153,9 @@ static u64 apply_rare(struct core *core, const struct command *c, struct output 
     }
 }
 
-HOT u64 dispatch(struct core *core, const struct command *c, struct output *out) {
-    u64 kind = command_kind_of(c), precheck = command_precheck(c);
-    if (precheck != 0)
-        return precheck;
-    if (kind == COMMAND_NEW)
-        return book_new(core, c, out);
-    if (kind == COMMAND_CANCEL)
-        return book_cancel(core, c, out);
-    if (kind == COMMAND_REPLACE)
-        return book_replace(core, c, out);
-    return apply_rare(core, c, out);
-}
-
-/* The one event of a refused command; returns the number of events. */
-STAGE u64 refuse(u64 reason, struct output *out) {
+u64 refuse(const struct command *c, struct event *events, u64 reason) {
     if (reason == REASON_STOPPED)
         return CORE_FATAL;
-    const struct command *c = out->command;
     u64 command = command_kind_of(c), kind = EVENT_COMMAND_REJECTED, order_id = c->order_id;
     if (command == COMMAND_NEW) {
         kind = EVENT_REJECTED;
@@ -178,8 +163,30 @@ STAGE u64 refuse(u64 reason, struct output *out) {
     } else if (command == COMMAND_CANCEL || command == COMMAND_REPLACE) {
         kind = EVENT_CANCEL_REJECTED;
     }
-    emit(out, answer_head(c, kind, reason), c->owner, order_id, c->price_ticks, c->qty_lots, 0, c->aux);
+    event_write(events, c->seq << 24, answer_head(c, kind, reason), c->owner, order_id, c->price_ticks, c->qty_lots, 0,
+                c->aux);
     return 1;
+}
+
+STAGE u64 answer_rare(struct core *core, const struct command *c, struct event *events) {
+    struct output out = output_of(c, events);
+    return answered(c, events, &out, apply_rare(core, c, &out));
+}
+
+/* Calls nothing but at its end: it saves no registers. */
+HOT u64 dispatch(struct core *core, const struct command *c, struct event *events) {
+    u64 kind = command_kind_of(c), precheck = command_precheck(c);
+    if (new_is_plain(c))
+        return book_new_plain(core, c, events);
+    if (precheck != 0)
+        return refuse(c, events, precheck);
+    if (kind == COMMAND_CANCEL)
+        return book_cancel(core, c, events);
+    if (kind == COMMAND_NEW)
+        return book_new(core, c, events);
+    if (kind == COMMAND_REPLACE)
+        return book_replace(core, c, events);
+    return answer_rare(core, c, events);
 }
 
 u64 core_apply(struct core *core, const struct command *command, struct event *events) {
@@ -195,9 +202,7 @@ u64 core_apply(struct core *core, const struct command *command, struct event *e
     }
     core->last_seq = seq;
     core->last_time_ns = time_ns;
-    struct output out = {.at = events, .exec_id = seq << 24, .command = command};
-    u64 reason = dispatch(core, command, &out);
-    return reason == REASON_NONE ? out.exec_id & 0xffffff : refuse(reason, &out);
+    return dispatch(core, command, events);
 }
 
 enum core_status core_status_last(const struct core *core) {
