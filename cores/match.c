@@ -18,8 +18,8 @@ void aggressor_start(const struct symbol *s, struct aggressor *a, u64 facts, u64
 
 /* Settles one fill between the aggressor and the resting order, but for the venue's income. `all` are the resting
  * order's leaves before. Balances wrap as two's complement; the bounds of money.h keep their true values inside it. */
-HOT void settle(const struct symbol *s, const struct aggressor *a, struct account *resting, u64 price, u64 all, u64 lots,
-                u64 *maker_fee, u64 *taker_fee) {
+HOT void settle(const struct symbol *s, const struct aggressor *a, struct account *resting, u64 price, u64 all,
+                u64 lots, u64 *maker_fee, u64 *taker_fee) {
     u64 notional = notional_of(s, price, lots), base_units = lots * s->lot_size;
     *taker_fee = fee_of(notional, a->account->taker_bp);
     *maker_fee = maker_fee_of(notional, resting->maker_bp, *taker_fee);
@@ -47,7 +47,8 @@ static u64 can_pay(const struct symbol *s, const struct aggressor *a, u64 price,
 }
 
 /* The first order of the best level is done: the level's next one is its first now. */
-HOT void drop_head(struct core *core, struct symbol *s, struct account *account, u64 side, u64 key, u64 slot, u64 next) {
+HOT void drop_head(struct core *core, struct symbol *s, struct account *account, u64 side, u64 key, u64 slot,
+                   u64 next) {
     if (next == SLOT_NONE) {
         ladder_drop_level(core, s, side, key);
     } else {

@@ -92,7 +92,8 @@ struct queue { /* of elected stops, linked by `next`: they are in no ladder, and
 /* Moves the stops of a ladder that are due at `price` to the end of the queue. */
 static void elect(const struct core *core, struct symbol *s, u64 ladder, u64 price, struct queue *queue) {
     struct order *orders = orders_of(core, s);
-    while (s->best[ladder] != LEVEL_NONE && stop_is_due(ladder - STOP_BUY, stop_price(s, ladder, s->best[ladder]), price)) {
+    while (s->best[ladder] != LEVEL_NONE &&
+           stop_is_due(ladder - STOP_BUY, stop_price(s, ladder, s->best[ladder]), price)) {
         u64 key = s->best[ladder], slot = levels_of(core, s, ladder)[key].head;
         ladder_unlink_at(core, s, ladder, key, slot);
         s->waiting_count--;
