@@ -153,8 +153,11 @@ class Book(Auction):
 
     def new_phase_reason(self, symbol: Symbol, c: Command) -> int:
         """N6: P1..P3."""
-        at_once = c.tif in (Tif.IOC, Tif.FOK) or c.flags & (CommandFlag.POST_ONLY | CommandFlag.ALL_OR_NONE)
-        at_once = at_once or (c.aux and c.tif != Tif.GTD)
+        at_once = (
+            c.tif in (Tif.IOC, Tif.FOK)
+            or bool(c.flags & (CommandFlag.POST_ONLY | CommandFlag.ALL_OR_NONE))
+            or (c.aux > 0 and c.tif != Tif.GTD)
+        )
         bad = (
             symbol.phase in (Phase.CLOSED, Phase.HALT)
             or (symbol.is_call and at_once)

@@ -36,7 +36,9 @@ def signed32(word: int) -> int:
 
 
 class Ledger:
-    """Accounts, supplies, limits, instruments' terms."""
+    """Accounts, supplies, limits, instruments' terms. `command` is the one that is being applied."""
+
+    command: Command
 
     def __init__(self, config: CoreConfig, partial: tuple[int, int] | None = None) -> None:
         self.config = config
