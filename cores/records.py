@@ -376,6 +376,21 @@ class OrderView:
     expiry_ns: int = 0
 
 
+@dataclass(frozen=True)
+class PositionView:
+    """A position in a future as `position` shows it: lots and cost of a short one are below zero. Without a mark price
+    its equity is its collateral and nothing is needed."""
+
+    lots: int
+    cost: int
+    collateral: int
+    equity: int
+    needed: int
+    stage: int
+    open_buys: int
+    open_sells: int
+
+
 class CoreError(Exception):
     """Base of the core's errors. A refused command is not one: it is an event with a reason."""
 
