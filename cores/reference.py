@@ -23,6 +23,7 @@ from cores.records import (
     KILLED_SESSIONS_MAX,
     MARGIN_BP_MAX,
     ORDER_SLOT_NONE,
+    POSITION_LOTS_MAX,
     QTY_LOTS_MAX,
     SEQ_MAX,
     STATE_VERSION,
@@ -46,7 +47,6 @@ from cores.rules import TIFS, Account, Book, Command, Order, Symbol, Terms
 from cores.rules_auction import Indicative, indicative
 from cores.rules_futures import margin_of
 from cores.rules_ledger import position_bound, signed32
-from cores.rules_positions import side_of
 from cores.rules_state import STOPS, Contract, Future, Position
 
 WORD = 0xFFFFFFFFFFFFFFFF
@@ -249,7 +249,12 @@ class Core:
         return money
 
     def _contracts_broken(self) -> Invariant | None:
-        """Lots sum to zero, those above zero to the open interest, and open lots are those of the open orders."""
+        """Lots sum to zero, those above zero to the open interest, and open lots are those of the open orders. A
+        contract is that of its future."""
+        for asset, use in enumerate(self.book.uses):
+            owner = self.book.symbols.get(use - AssetUse.CONTRACT)
+            if use >= AssetUse.CONTRACT and (owner is None or owner.future is None or owner.terms.base != asset):
+                return Invariant.INSTRUMENT
         for symbol in self.book.symbols.values():
             open_lots: dict[tuple[int, int], int] = {}
             for order in symbol.orders.values():
@@ -262,30 +267,36 @@ class Core:
                 sides = [open_lots.get((number, side), 0) for side in (Side.BUY, Side.SELL)]
                 if [contract.open_buys, contract.open_sells] != sides:
                     return Invariant.HOLDS
+                if not self._within_terms(symbol, account):
+                    return Invariant.POSITIONS
             lots = [account.contracts[symbol.terms.base].lots for account in self.book.accounts.values()]
             if sum(lots) != 0 or sum(x for x in lots if x > 0) != symbol.future.open_interest:
                 return Invariant.POSITIONS
         return None
 
     def _contract_is_valid(self, account: Account, asset: int) -> bool:
-        """Of account 0 collateral and stage are none, and its lots have no bound of their own."""
+        """What can be said without the terms: cost has the sign of the lots, the venue gives no collateral."""
         contract, position = account.contracts[asset], account.positions[asset]
         if self.book.uses[asset] < AssetUse.CONTRACT:
             return contract == Contract()
-        symbol = self.book.symbols.get(self.book.uses[asset] - AssetUse.CONTRACT)
-        if symbol is None:
-            return position == Position()
-        terms, bound = symbol.terms, position_bound(symbol.terms, self.config)
-        lots, side = abs(contract.lots), side_of(contract.lots)
-        low, high = (lots * terms.tick_value * ticks for ticks in (terms.min_ticks, terms.max_ticks))
-        more = contract.open_lots(side) if side else 0
+        sign, owned = (-1 if contract.lots < 0 else 1), account.number != 0 and contract.lots != 0
+        lots, cost = sign * contract.lots, sign * contract.cost
         return (
             position == Position()
-            and lots + more <= (bound if account.number else bound * self.config.accounts)
-            and low <= (-contract.cost if side == Side.SELL else contract.cost) <= high
-            and 0 <= contract.collateral <= (2 * high if account.number else 0)
-            and 0 <= contract.stage <= (Stage.LIQUIDATED if account.number and lots else Stage.NONE)
+            and lots <= POSITION_LOTS_MAX * (1 if account.number else self.config.accounts)
+            and lots <= cost <= (AMOUNT_MAX if lots else 0)
+            and 0 <= contract.collateral <= (AMOUNT_MAX if owned else 0)
+            and 0 <= contract.stage <= (Stage.LIQUIDATED if owned else Stage.NONE)
         )
+
+    def _within_terms(self, symbol: Symbol, account: Account) -> bool:
+        """F2, F5: the position is not too large, and its cost and collateral are what prices can make of it."""
+        contract, terms = account.contracts[symbol.terms.base], symbol.terms
+        bound, lots, cost = position_bound(terms, self.config), abs(contract.lots), abs(contract.cost)
+        low, high = (lots * terms.tick_value * ticks for ticks in (terms.min_ticks, terms.max_ticks))
+        most = max(contract.lots + contract.open_buys, contract.open_sells - contract.lots, lots)
+        in_bound = most <= bound or account.number == 0
+        return in_bound and low <= cost <= high and contract.collateral <= 2 * high
 
     def _order_is_valid(self, symbol: Symbol, order: Order) -> bool:
         terms, account = symbol.terms, self.book.accounts.get(order.account)
@@ -297,7 +308,7 @@ class Core:
             and order.tif in TIFS[OrdType(order.ord_type)] - {Tif.IOC, Tif.FOK}
             and order.flags < 1 << 7
             and order.future == (symbol.future is not None)
-            and (order.future or not order.closing)
+            and (order.leaves <= POSITION_LOTS_MAX if order.future else not order.closing)
             and 1 <= order.shown <= order.leaves
             and order.leaves + order.cum <= QTY_LOTS_MAX
             and (order.price_ticks == 0 if waiting_stop else terms.contains(order.price_ticks))
@@ -318,6 +329,7 @@ class Core:
         return (
             (symbol.terms.contains(order.stop_ticks) if stop else order.stop_ticks == 0)
             and (not order.display or order.ord_type == OrdType.LIMIT)
+            and order.display <= QTY_LOTS_MAX
             and (not order.display or order.dormant or order.shown <= order.display)
             and (not order.dormant or order.hidden == 0)
             and (not order.display or order.display * ICEBERG_TRANCHES_MAX >= order.leaves)
@@ -349,7 +361,7 @@ class Core:
     def _position_is_valid(account: Account, position: Position) -> bool:
         """Nobody spends what is not there but the venue, which bears the deficits of others."""
         balance, hold, credit = position.balance, position.hold, position.credit
-        in_bounds = hold <= AMOUNT_MAX and credit <= AMOUNT_MAX and -AMOUNT_MAX <= balance <= AMOUNT_MAX
+        in_bounds = hold <= AMOUNT_MAX and credit <= AMOUNT_MAX and -AMOUNT_MAX <= balance < (1 << 63) - credit
         return in_bounds and (account.number == 0 or balance + credit >= hold)
 
     # ---- canonical state ----
