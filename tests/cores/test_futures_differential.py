@@ -119,7 +119,8 @@ def test_a_restored_core_has_the_same_future(numbers: list[int], cut: int) -> No
         play.see(events)
         if snapshot:
             rest.append((record, events.tobytes()))
-    for core in (CompiledCore.restore(snapshot or compiled.snapshot()), ReferenceCore.restore(snapshot)):
+    snapshot = snapshot or compiled.snapshot()
+    for core in (CompiledCore.restore(snapshot), ReferenceCore.restore(snapshot)):
         core.check()
         assert core.snapshot() == snapshot
         for record, expected in rest:
