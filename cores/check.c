@@ -62,28 +62,33 @@ u64 order_is_valid(const struct core *core, const struct symbol *s, const struct
     if (order->leaves == 0 || order->leaves > QTY_LOTS_MAX || order->cum > QTY_LOTS_MAX ||
         all > QTY_LOTS_MAX - order->cum)
         return 0;
+    if (s->is_future && all > POSITION_LOTS_MAX)
+        return 0;
     if ((order->owner & ~OWNER_ORDER_MASK) != 0 || owner_account(order->owner) >= core->account_count)
         return 0;
     return cost_checked(s, order->price, all, 0) != SLOT_NONE && (u128)all * s->lot_size <= AMOUNT_MAX;
 }
 
-/* A position in a future; what its terms say of it, check_position does. */
-static u64 contract_is_valid(const struct position *p, u64 lots_max) {
-    int64_t lots = (int64_t)p->lots, cost = (int64_t)p->cost;
-    if (lots == 0)
-        return (p->cost | p->collateral | stage_of(p)) == 0;
-    if (stage_of(p) > STAGE_LIQUIDATED || p->collateral > AMOUNT_MAX || lots > (int64_t)lots_max ||
-        lots < -(int64_t)lots_max)
+/* A position in a future; what its terms say of it, check_position does. Account 0 gives no collateral, and nobody calls
+ * it. */
+static u64 contract_is_valid(const struct core *core, const struct account *account, const struct position *p) {
+    u64 is_venue = account->number == 0;
+    int64_t lots = (int64_t)p->lots, cost = (int64_t)p->cost, most = AMOUNT_MAX;
+    int64_t lots_max = POSITION_LOTS_MAX * (is_venue ? core->config.accounts : 1); /* below 2^47 */
+    if ((lots == 0 || is_venue) && (p->collateral | stage_of(p)) != 0)
         return 0;
-    return lots > 0 ? cost >= lots && cost <= (int64_t)AMOUNT_MAX : cost <= lots && cost >= -(int64_t)AMOUNT_MAX;
+    if (stage_of(p) > STAGE_LIQUIDATED || p->collateral > AMOUNT_MAX || lots > lots_max || lots < -lots_max)
+        return 0;
+    if (lots == 0)
+        return cost == 0;
+    return lots > 0 ? cost >= lots && cost <= most : cost <= lots && cost >= -most;
 }
 
 u64 position_is_valid(const struct core *core, const struct account *account, u64 asset) {
     const struct position *p = position_of(account, asset);
     int64_t balance = (int64_t)p->balance;
     if (is_contract(core, asset))
-        return contract_is_valid(p,
-                                 account->number == 0 ? POSITION_LOTS_MAX * core->config.accounts : POSITION_LOTS_MAX);
+        return contract_is_valid(core, account, p);
     if (p->hold > AMOUNT_MAX || p->credit > AMOUNT_MAX || p->gross_max > AMOUNT_MAX)
         return 0;
     if (balance > INT64_MAX - (int64_t)p->credit || balance < -(int64_t)AMOUNT_MAX)
@@ -305,8 +310,12 @@ static u64 sum_needed(const struct core *core, const struct symbol *s) {
         if (needs > AMOUNT_MAX || *needed > AMOUNT_MAX)
             return INVARIANT_HOLDS;
         *needed += needs;
-        if (s->is_future)
-            *needed_of(core, account, s->base) += all << (side * OPEN_BITS);
+        if (s->is_future) {
+            u64 *open = needed_of(core, account, s->base);
+            if ((*open >> (side * OPEN_BITS) & OPEN_MASK) + all > POSITION_LOTS_MAX)
+                return INVARIANT_HOLDS;
+            *open += all << (side * OPEN_BITS);
+        }
         account->needed_orders++;
     }
     return 0;

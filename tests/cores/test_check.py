@@ -25,7 +25,7 @@ from tests.cores.fix_cores import (
     funded,
     new,
 )
-from tests.cores.fix_futures import BASE, CONTRACT, FUTURE, HIGH, LOW, QUOTE, TICK, opened, order
+from tests.cores.fix_futures import BASE, CONTRACT, HIGH, LOW, QUOTE, TICK, opened, order
 from tests.cores.fix_futures import INITIAL_BP as BP
 
 Words = np.ndarray[Any, np.dtype[np.uint64]]
