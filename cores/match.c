@@ -43,7 +43,8 @@ HOT void settle(const struct symbol *s, const struct aggressor *a, struct accoun
 
 static u64 can_pay(const struct symbol *s, const struct aggressor *a, u64 price, u64 lots) {
     u64 notional = notional_of(s, price, lots);
-    return notional + fee_of(notional, a->account->taker_bp) <= available_of(position_of(a->account, s->quote));
+    return !exceeds(notional + fee_of(notional, a->account->taker_bp),
+                    available_of(position_of(a->account, s->quote))); /* a fee is at most its notional */
 }
 
 /* The first order of the best level is done: the level's next one is its first now. */
@@ -58,16 +59,16 @@ HOT void drop_head(struct core *core, struct symbol *s, struct account *account,
     slot_free(core, s, account, slot);
 }
 
-/* What the first order of a level shows is used up, and it has a cold part: an iceberg shows more and goes to the end,
- * anything else is done (T5). */
+/* What the first order of a level shows is used up, and it has facts: an iceberg shows more and goes to the end, anything
+ * else is done (T5). */
 STAGE void shown_is_spent(struct core *core, struct symbol *s, struct account *account, u64 side, u64 key, u64 slot,
                           struct output *out) {
     struct order *order = &orders_of(core, s)[slot];
     struct cold *cold = &colds_of(core, s)[slot];
     struct level *level = &levels_of(core, s, side)[key];
-    u64 all = cold->hidden;
+    u64 all = order_hidden(core, s, slot);
     if (all == 0) {
-        s->cold_count--;
+        s->cold_count -= order_facts(order) & FACT_COLD;
         drop_head(core, s, account, side, key, slot, order->next);
         return;
     }
@@ -104,8 +105,7 @@ static void decrement(struct core *core, struct symbol *s, struct aggressor *a, 
     struct order *maker = &orders_of(core, s)[slot];
     u64 side = a->side ^ 1, key = s->best[side], lots = smaller_of(a->leaves, maker->leaves);
     u64 all = maker->leaves + order_hidden(core, s, slot), left = all - lots;
-    position_of(resting, hold_asset(s, side))->hold -= hold_of(s, side, maker->price, all, resting->taker_bp) -
-                                                       hold_of(s, side, maker->price, left, resting->taker_bp);
+    order_hold(s, resting, maker, all, left);
     levels_of(core, s, side)[key].lots -= lots;
     maker->leaves -= lots;
     a->leaves -= lots;
@@ -198,6 +198,70 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
     return reason;
 }
 
+/* ---- in a future ---- */
+
+/* A fill, all of it. Returns what both pay in fees, or SLOT_NONE when account 0 is missing. */
+static u64 fill_future(struct core *core, struct symbol *s, struct aggressor *a, struct account *resting, u64 slot,
+                       u64 lots, struct output *out) {
+    struct order *maker = &orders_of(core, s)[slot];
+    u64 side = a->side ^ 1, key = s->best[side], price = maker->price, owner = maker->owner;
+    u64 notional = notional_of(s, price, lots), all = maker->leaves + order_hidden(core, s, slot);
+    u64 taker_fee = fee_of(notional, a->account->taker_bp);
+    u64 maker_fee = maker_fee_of(notional, resting->maker_bp, taker_fee);
+    order_hold(s, resting, maker, all, all - lots);
+    a->leaves -= lots;
+    emit(out, order_head(s, EVENT_FILL, 0, side + 1, 0), owner, maker->id, price, lots, all - lots, maker_fee);
+    emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, price, lots, a->leaves,
+         taker_fee);
+    if (future_trade(core, s, resting, owner, side, price, lots, maker_fee, out) == REASON_STOPPED ||
+        future_trade(core, s, a->account, a->owner, a->side, price, lots, taker_fee, out) == REASON_STOPPED)
+        return SLOT_NONE;
+    levels_of(core, s, side)[key].lots -= lots;
+    maker->leaves -= lots;
+    maker->cum += lots;
+    if (maker->leaves == 0)
+        shown_is_spent(core, s, resting, side, key, slot, out);
+    return maker_fee + taker_fee;
+}
+
+/* Beside `match`, so that a fill of spot is not asked what it is. */
+u64 match_future(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out) {
+    u64 other = a->side ^ 1, fees = 0, reason = REASON_NONE, first = 0, last = 0;
+    while (a->leaves != 0 && s->best[other] <= a->key_max && s->best[other] >= a->key_min) {
+        u64 slot = levels_of(core, s, other)[s->best[other]].head;
+        const struct order *maker = &orders_of(core, s)[slot];
+        struct account *resting = account_touch(core, owner_account(maker->owner));
+        if (resting == 0)
+            return REASON_STOPPED;
+        if (resting->smp_group == a->group) {
+            reason = prevent(core, s, a, resting, slot, out);
+            if (reason != REASON_NONE)
+                break;
+            continue;
+        }
+        u64 lots = smaller_of(maker->leaves, a->leaves);
+        if (a->pays_as_goes && !future_can_pay(s, a->account, a->side, maker->price, lots)) {
+            reason = CANCEL_FUNDS;
+            break;
+        }
+        last = maker->price;
+        if (first == 0)
+            first = last;
+        u64 paid = fill_future(core, s, a, resting, slot, lots, out);
+        if (paid == SLOT_NONE)
+            return REASON_STOPPED;
+        fees += paid;
+    }
+    if (last != 0 && way_ends(core, s, first, last, fees, trades) == REASON_STOPPED)
+        return REASON_STOPPED;
+    u64 may_trip = (a->order_id & ORDER_SLOT_NONE) != ORDER_SLOT_NONE; /* a liquidation has no slot, and does not */
+    if (may_trip && reason == REASON_NONE && a->leaves != 0 && s->best[other] <= a->key_price) {
+        phase_trip(s, out);
+        return CANCEL_VOLATILITY;
+    }
+    return reason;
+}
+
 /* ---- what could be traded at once ---- */
 
 struct count {
@@ -264,7 +328,7 @@ u64 match_lots(struct core *core, const struct symbol *s, const struct aggressor
     u64 other = a->side ^ 1, key = s->best[other];
     if (a->group == GROUP_NONE && !a->pays_as_goes)
         return ladder_lots(core, s, other, a->key_min, a->key_max, enough);
-    struct count count = {.enough = enough, .available = available_of(position_of(a->account, s->quote))};
+    struct count count = {.enough = enough, .available = free_of(position_of(a->account, s->quote))};
     if (key < a->key_min)
         return 0;
     while (key <= a->key_max && key != LEVEL_NONE && !count.is_done) {

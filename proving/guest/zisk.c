@@ -14,7 +14,7 @@
 #define OUTPUT_WORDS 64u
 #define HEAP_AT 0xa0430000ull
 #define HEAP_END 0xbffc0000ull
-#define EVENTS_SIZE 0x2200000ull
+#define EVENTS_SIZE 0x5000000ull
 
 static _Noreturn void end(u64 code) {
     register u64 call __asm__("a7") = 93;

@@ -60,7 +60,7 @@ static u64 head(u64 kind, u64 side, u64 ord_type, u64 tif, u64 flags, u64 symbol
 
 struct core_config script_config(const uint8_t *bytes, u64 size) {
     static const struct core_config configs[] = {
-        {4, 5, 3, 64, 64}, {4, 5, 3, 64, 64}, {3, 5, 3, 128, 64}, {3, 7, 3, 64, 512}, {3, 5, 64, 256, 64}};
+        {5, 5, 5, 64, 64}, {5, 5, 5, 64, 64}, {4, 5, 4, 128, 64}, {4, 7, 4, 64, 512}, {4, 5, 64, 256, 64}};
     return configs[size > 0 ? bytes[0] % 5 : 0];
 }
 
@@ -76,14 +76,15 @@ void script_begin(struct script *script, const uint8_t *bytes, u64 size) {
     *script = (struct script){.bytes = bytes, .size = size, .at = STEP_BYTES};
 }
 
-/* Instruments that share assets, one too dear to trade, and accounts that can run out of money, one on credit. */
+/* Instruments that share assets, one too dear to trade, one a future, and accounts that can run out of money, one on credit. */
 u64 script_setup(u64 number, struct command *c) {
     static const u64 fees[] = {10 | 25ull << 32, 0, 30 | 900ull << 32, 7 | 7ull << 32};
     *c = (struct command){0};
-    if (number < 3) {
-        static const u64 owners[] = {0 | 1ull << 32, 2 | 1ull << 32, 0 | 1ull << 32};
-        static const u64 lots[] = {10, 1, 1}, ticks[] = {5, 1000, 1ull << 58};
-        *c = (struct command){.head = head(COMMAND_INSTRUMENT, 0, 0, 0, 0, number),
+    if (number < 4) {
+        static const u64 owners[] = {0 | 1ull << 32, 2 | 1ull << 32, 0 | 1ull << 32, 3 | 1ull << 32};
+        static const u64 lots[] = {10, 1, 1, 1}, ticks[] = {5, 1000, 1ull << 58, 7};
+        u64 flags = number == 3 ? FLAG_INSTRUMENT_FUTURE : 0;
+        *c = (struct command){.head = head(COMMAND_INSTRUMENT, 0, 0, 0, flags, number),
                               .owner = owners[number],
                               .order_id = lots[number],
                               .price_ticks = LOW,
@@ -91,7 +92,7 @@ u64 script_setup(u64 number, struct command *c) {
                               .aux = ticks[number]};
         return 1;
     }
-    number -= 3;
+    number -= 4;
     if (number < 16) {
         u64 account = 1 + number / 4, asset = number % 4 - 1; /* the account first, then its money */
         if (number % 4 == 0)
@@ -104,6 +105,10 @@ u64 script_setup(u64 number, struct command *c) {
     if (number < 18) {
         u64 asset = 17 - number;
         *c = (struct command){.head = COMMAND_LIMIT, .owner = 2 | asset << 48, .qty_lots = asset == 1 ? 50000 : 500};
+        return 1;
+    }
+    if (number == 18) {
+        *c = (struct command){.head = head(COMMAND_LIMIT, 0, LIMIT_MARGIN, 0, 0, 3), .qty_lots = 900, .aux = 600};
         return 1;
     }
     return 0;
@@ -159,17 +164,17 @@ static void make_replace(struct script *script, const uint8_t *b, struct command
 }
 
 static void make_instrument(const uint8_t *b, struct command *c) {
-    u64 low = PICK(LOWS, b[3]), bases[] = {0, 0, 0, 2, 3, 63}, quotes[] = {1, 1, 1, 0, 2, 1};
-    c->head |= head(COMMAND_INSTRUMENT, 0, 0, 0, b[6] & 1, 0);
+    u64 low = PICK(LOWS, b[3]), bases[] = {0, 4, 0, 2, 3, 63}, quotes[] = {1, 1, 1, 0, 3, 1};
+    c->head |= head(COMMAND_INSTRUMENT, 0, 0, 0, b[6] & 3, 0);
     c->owner = PICK(bases, b[2]) | PICK(quotes, b[2] / 6) << 32;
-    c->order_id = PICK(LOT_SIZES, b[4]);
+    c->order_id = b[6] >= 128 ? 1 : PICK(LOT_SIZES, b[4]);
     c->aux = PICK(TICK_VALUES, b[5]);
     c->price_ticks = low;
     c->qty_lots = low + (b[7] < 192 ? 63 : b[7] % 70) - (b[7] == 255 ? 70 : 0);
 }
 
 static void make_money(u64 kind, const uint8_t *b, struct command *c) {
-    c->head |= head(kind, 0, kind == COMMAND_LIMIT ? b[5] % 12 : 0, 0, 0, 0);
+    c->head |= head(kind, 0, kind == COMMAND_LIMIT ? b[5] % 14 : 0, 0, 0, 0);
     c->owner |= (u64)(b[3] % 4) << 48;
     c->qty_lots = b[4] < 200 ? PICK(AMOUNTS, b[4]) : PICK(EDGES, b[4]);
     if (kind == COMMAND_WITHDRAW) {
@@ -208,8 +213,13 @@ static int take_raw(struct script *script, struct command *c) {
 }
 
 static void make_other(const uint8_t *b, struct command *c) {
-    if (b[0] < 192) {
+    if (b[0] < 186) {
         c->head |= head(COMMAND_MASS_CANCEL, b[3] % 4, 0, 0, b[6] & 1, 0);
+    } else if (b[0] < 192) {
+        c->head |= head(b[3] & 1 ? COMMAND_MARGIN : COMMAND_MARK, 0, 0, 0, b[6] >= 240, 0);
+        if (b[7] < 224)
+            c->head = (c->head & ~(0xffffull << 48)) | 3ull << 48;
+        c->price_ticks = price_of(b[4]);
     } else if (b[0] < 202) {
         c->head |= head(COMMAND_TIME, 0, 0, 0, b[6] & 7, 0);
     } else if (b[0] < 214) {
@@ -234,7 +244,8 @@ static int make(struct script *script, const uint8_t *b, struct command *c) {
         return take_raw(script, c);
     if (b[0] >= 240)
         return take_patch(script, b);
-    *c = (struct command){.head = (u64)(b[1] & 7) % 3 << 48,
+    static const u64 symbols[] = {0, 1, 2, 0, 1, 3, 3, 3};
+    *c = (struct command){.head = PICK(symbols, b[1] & 7) << 48,
                           .seq = script->seq + 1,
                           .time_ns = script->time_ns + PICK(WAITS, b[1] >> 5),
                           .owner = b[2] % 5 | (u64)(1 + (b[1] >> 3 & 1)) << 32};

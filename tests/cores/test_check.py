@@ -1,6 +1,6 @@
 """`check` finds what it claims to find: each invariant is broken by hand in the compiled core's memory.
 
-The layout is that of core_internal.h for SMALL (64 levels, 64 slots, 3 assets); what moves there moves here.
+The layout is that of core_internal.h for 64 levels and 64 slots; what moves there moves here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cores import Invariant, OrdType, Side, Tif
+from cores.records import AssetUse
 from tests.cores.fix_cores import (
     LOT_SIZE,
     PRICE_HIGH,
@@ -24,6 +25,8 @@ from tests.cores.fix_cores import (
     funded,
     new,
 )
+from tests.cores.fix_futures import BASE, CONTRACT, HIGH, LOW, QUOTE, TICK, opened, order
+from tests.cores.fix_futures import INITIAL_BP as BP
 
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 AMOUNT = 10**9
@@ -39,12 +42,13 @@ SLOT_FIRST, LOTS_SAFE, LOTS_PLAIN, PHASE, LAST_TICKS, DYNAMIC_BP, BAND_HIGH, EXP
     28,
     29,
 )
-LADDERS, SLOTS, LEVELS, ORDERS = (30, 33, 36, 39), 42, (48, 304, 560, 816), 1072  # words from the symbol's region
+MARK, INITIAL_BP, MAINTENANCE_BP, OPEN_INTEREST, BOUND = 31, 32, 33, 35, 36
+LADDERS, SLOTS, LEVELS, ORDERS = (37, 40, 43, 46), 49, (56, 312, 568, 824), 1080  # words from the symbol's region
 COLDS = ORDERS + 8 * 64
 TOP = 1  # of a bitmap with one word of numbers
 LEVEL_WORDS, ORDER_WORDS = 4, 8
 BID_KEY, ASK_KEY, ICEBERG_KEY, STOP_KEY = PRICE_HIGH - 120, 130 - PRICE_LOW, PRICE_HIGH - 110, 150 - PRICE_LOW
-WAITING, DORMANT, UNPRICED = 2 << 32, 4 << 32, 8 << 32
+WAITING, DORMANT, UNPRICED, FUTURE_FACT, CLOSING_FACT = 2 << 32, 4 << 32, 8 << 32, 16 << 32, 32 << 32
 OPEN_ORDERS = 10  # of an account
 
 
@@ -76,7 +80,8 @@ class Broken:
         self.position = words[find(words, [AMOUNT + 12_345, 0, 0]) :]  # of account 3 in asset 2
         account = find(words, [3, 1, 0, 10, 25])  # number, touched, flags, fees
         self.account = words[account:]
-        self.supply = words[find(words, [4 * AMOUNT, 0, 4 * AMOUNT, 0, 4 * AMOUNT + 12_345, 0]) :]
+        cash = [AssetUse.CASH, 0]
+        self.supply = words[find(words, [4 * AMOUNT, 0, *cash, 4 * AMOUNT, 0, *cash, 4 * AMOUNT + 12_345, 0, 0, 0]) :]
 
     def level(self, side: int, key: int) -> Words:
         return self.symbol[LEVELS[side] + LEVEL_WORDS * key :]
@@ -86,6 +91,30 @@ class Broken:
 
     def cold(self, slot: int) -> Words:
         return self.symbol[COLDS + ORDER_WORDS * slot :]
+
+
+class BrokenFuture:
+    """A core with a future in which account 1 is long 10 and account 2 short 10 at 132, 1 bids for 4 more (slot 1) and
+    offers 3 that close (slot 2), and its memory."""
+
+    def __init__(self) -> None:
+        self.core = opened(CompiledCore)
+        for fields in (order(1, Side.BUY, 132, 10), order(2, Side.SELL, 132, 10), order(3, Side.BUY, 120, 5)):
+            self.core.apply_one(**fields)
+        self.core.apply_one(**order(1, Side.BUY, 121, 4))
+        self.core.apply_one(**order(1, Side.SELL, 140, 3))
+        self.core.check()
+        count = self.core.arena_bytes // 8
+        words: Words = np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(self.core.address))
+        self.symbol = words[find(words, [CONTRACT, QUOTE, 1, TICK, LOW, HIGH]) - 2 :]
+        supply = find(words, [500_000, 0, AssetUse.CASH, 0])  # of BASE
+        self.use = words[supply + 4 * (CONTRACT - BASE) :]
+        self.spot = words[find(words, [BASE, QUOTE, 10, 5, LOW, HIGH]) - 2 :]
+        long, short = (132 * TICK * 10 * sign % (1 << 64) for sign in (1, -1))
+        collateral = 132 * TICK * 10 * BP // 10_000
+        self.long = words[find(words, [10, 4 | 3 << 31, long, collateral]) :]
+        self.short = words[find(words, [2**64 - 10, 0, short, collateral]) :]
+        self.order = self.symbol[ORDERS + ORDER_WORDS :]
 
 
 def cross(broken: Broken) -> None:
@@ -203,6 +232,52 @@ BREAKS: dict[str, tuple[Invariant, Callable[[Broken], None]]] = {
 }
 
 
+def short_more(broken: BrokenFuture) -> None:
+    """One lot more is short than is long, at no cost that its terms forbid."""
+    broken.short[0] -= 1
+    broken.short[2] -= 132 * TICK
+
+
+FUTURE_BREAKS: dict[str, tuple[Invariant, Callable[[Any], None]]] = {
+    "bound": (Invariant.INSTRUMENT, put(symbol, BOUND, plus(1))),
+    "a contract of another": (Invariant.INSTRUMENT, put(lambda b: b.use, 2, plus(1))),
+    "a contract that is cash": (Invariant.INSTRUMENT, put(lambda b: b.use, 2, to(1))),
+    "a spot symbol that is a future": (Invariant.INSTRUMENT, put(lambda b: b.spot, 30, to(1))),
+    "a spot symbol with a mark": (Invariant.LIMITS, put(lambda b: b.spot, MARK, to(132))),
+    "a mark out of the window": (Invariant.LIMITS, put(symbol, MARK, to(HIGH + 1))),
+    "no maintenance margin": (Invariant.LIMITS, put(symbol, MAINTENANCE_BP, to(0))),
+    "maintenance above initial": (Invariant.LIMITS, put(symbol, MAINTENANCE_BP, to(BP + 1))),
+    "initial margin beyond all bounds": (Invariant.LIMITS, put(symbol, INITIAL_BP, to(10_001))),
+    "another initial margin": (Invariant.HOLDS, put(symbol, INITIAL_BP, plus(1))),
+    "an order of spot": (Invariant.ORDER, put(lambda b: b.order, 5, lambda old: old ^ FUTURE_FACT)),
+    "an order that closes": (Invariant.HOLDS, put(lambda b: b.order, 5, lambda old: old ^ CLOSING_FACT)),
+    "open buys": (Invariant.HOLDS, put(lambda b: b.long, 1, plus(1))),
+    "open sells": (Invariant.HOLDS, put(lambda b: b.long, 1, plus(1 << 31))),
+    "a stage of nothing": (Invariant.FUNDS, put(lambda b: b.long, 1, plus(3 << 62))),
+    "no lots at a cost": (Invariant.FUNDS, put(lambda b: b.long, 0, to(0))),
+    "a long position that was sold": (Invariant.FUNDS, put(lambda b: b.long, 2, to(2**64 - 66_000))),
+    "a short position that was bought": (Invariant.FUNDS, put(lambda b: b.short, 2, to(66_000))),
+    "collateral beyond all bounds": (Invariant.FUNDS, put(lambda b: b.short, 3, to(1 << 62))),
+    "more collateral than twice its value": (Invariant.POSITIONS, put(lambda b: b.short, 3, to(10 * 3 * HIGH * TICK))),
+    "a cost above the window": (Invariant.POSITIONS, put(lambda b: b.long, 2, to(10 * HIGH * TICK + 1))),
+    "a cost below the window": (Invariant.POSITIONS, put(lambda b: b.long, 2, to(10 * LOW * TICK - 1))),
+    "positions that do not sum to zero": (Invariant.POSITIONS, short_more),
+    "open interest": (Invariant.POSITIONS, put(symbol, OPEN_INTEREST, plus(1))),
+    "a unit of collateral too much": (Invariant.MONEY, put(lambda b: b.long, 3, plus(1))),
+    "a unit of cost too much": (Invariant.MONEY, put(lambda b: b.long, 2, plus(1))),
+    "supply of a contract": (Invariant.MONEY, put(lambda b: b.use, 0, to(1))),
+}
+
+
+@pytest.mark.parametrize("name", FUTURE_BREAKS)
+def test_check_finds_in_a_future(name: str) -> None:
+    invariant, damage = FUTURE_BREAKS[name]
+    broken = BrokenFuture()
+    damage(broken)
+    with pytest.raises(AssertionError, match=f"invariant {invariant.name} is broken"):
+        broken.core.check()
+
+
 @pytest.mark.parametrize("name", BREAKS)
 def test_check_finds(name: str) -> None:
     invariant, damage = BREAKS[name]
@@ -213,7 +288,7 @@ def test_check_finds(name: str) -> None:
 
 
 def test_every_invariant_is_broken_above() -> None:
-    assert {invariant for invariant, _ in BREAKS.values()} == set(Invariant)
+    assert {invariant for invariant, _ in (*BREAKS.values(), *FUTURE_BREAKS.values())} == set(Invariant)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from cores._core import Core
 
 from cores.batch import Sealed, seal
 from tests.cores.fix_cores import SMALL, Play, generate, setup_fields
-from tests.proving.fix_story import story_of_every_rule
+from tests.proving.fix_story import MARKET, story_of_every_rule
 
 NO_DEPOSITS = bytes(32)
 
@@ -25,7 +25,7 @@ def annexes_of(count: int, seed: int = 0) -> np.ndarray[Any, Any]:
 
 def sealed_story() -> Sealed:
     records = story_of_every_rule()
-    return seal(Core(SMALL), records, annexes_of(len(records)), NO_DEPOSITS)
+    return seal(Core(MARKET), records, annexes_of(len(records)), NO_DEPOSITS)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ the commands here that show it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from cores._core import Core
 
 from cores import CommandKind, OrdType, Side, Tif
-from cores.records import COMMAND, Limit, Phase, Smp
+from cores.records import COMMAND, CommandFlag, Limit, Phase, Smp
 from tests.cores.fix_cores import SMALL, account, deposit, instrument, market, new
 
 BUY, SELL = Side.BUY, Side.SELL
+MARKET = replace(SMALL, symbols=6, assets=4)
+FUTURE, CONTRACT, CASH = 4, 3, 1
 FEES = {"maker_bp": 11, "taker_bp": 27}
 SECOND_NS = 1_000_000_000
 
@@ -24,7 +27,7 @@ class Story:
     """Commands one after the other, applied at once, so that later ones can name the orders of earlier ones."""
 
     def __init__(self) -> None:
-        self.core = Core(SMALL)
+        self.core = Core(MARKET)
         self.records: list[np.ndarray[Any, Any]] = []
         self.time_ns = 0
         self.symbol = 0
@@ -77,9 +80,15 @@ class Story:
         fields = {"order_id": group, "price_ticks": mode, "qty_lots": member} | changes
         self.do(**(account(number, **FEES) | fields))
 
+    def mark(self, price: int, **changes: Any) -> None:
+        self.do(**({"kind": CommandKind.MARK, "symbol": self.symbol, "price_ticks": price} | changes))
+
+    def margin(self, number: int, **changes: Any) -> None:
+        self.do(**({"kind": CommandKind.MARGIN, "symbol": self.symbol, "account": number, "session": 3} | changes))
+
     def clear(self) -> None:
         """Everybody's orders in the symbol go."""
-        for number in range(SMALL.accounts):
+        for number in range(MARKET.accounts):
             self.do(kind=CommandKind.MASS_CANCEL, symbol=self.symbol, account=number)
 
 
@@ -104,6 +113,7 @@ def story_of_every_rule() -> np.ndarray[Any, Any]:
     _collars(s)
     _limits(s)
     _rebates(s)
+    _futures(s)
     _ends(s)
     return np.concatenate(s.records)
 
@@ -174,7 +184,7 @@ def _refusals(s: Story) -> None:
     s.new(3, SELL, 122, 3)
     s.replace(2, partly, 122, 3)
     s.do(**instrument(aux=9))
-    s.limit(11, 0)
+    s.limit(13, 0)
     s.limit(Limit.CREDIT, 77_000, account=3, asset=1)
 
 
@@ -360,7 +370,7 @@ def _collars(s: Story) -> None:
 
 
 def _clear_all(s: Story) -> None:
-    for symbol in range(SMALL.symbols):
+    for symbol in range(MARKET.symbols):
         s.symbol = symbol
         s.clear()
 
@@ -438,6 +448,148 @@ def _rebates(s: Story) -> None:
         s.new(1, BUY, 120, 7)
     s.do(**(account(3) | {"aux": (-10_001 & 0xFFFFFFFF) | 27 << 32}))
     s.do(**account(3, **FEES))
+    s.symbol = 0
+
+
+def _future(s: Story, **changes: Any) -> None:
+    flags = CommandFlag.INSTRUMENT_FUTURE
+    s.do(
+        **instrument(
+            **({"symbol": FUTURE, "base": CONTRACT, "quote": CASH, "order_id": 1, "aux": 50, "flags": flags} | changes)
+        )
+    )
+
+
+def _futures(s: Story) -> None:
+    """What makes a future and what does not; positions that open, grow, close and turn; the ladder; settlement."""
+    _clear_all(s)
+    s.symbol = FUTURE
+    for wrong in ({"order_id": 2}, {"base": 0}, {"aux": 1 << 52}, {"flags": 4}):
+        _future(s, **wrong)
+    s.do(kind=CommandKind.PHASE, symbol=FUTURE, ord_type=Phase.CLOSED)
+    _future(s)
+    s.do(**instrument(3, CONTRACT, CASH))
+    s.do(**instrument(3, 0, CONTRACT))
+    _future(s, flags=0)
+    _future(s, symbol=3, base=2)
+    s.limit(Limit.GROSS, 0, account=1, asset=2)
+    _future(s, symbol=5, base=2)
+    s.do(**deposit(1, CONTRACT, 5))
+    s.limit(Limit.GROSS, 5, account=1, asset=CONTRACT)
+    for initial_bp, maintenance_bp in ((10_001, 1), (500, 501), (500, 0), (500, 400)):
+        s.limit(Limit.MARGIN, initial_bp, aux=maintenance_bp)
+    s.limit(Limit.MARGIN, 500, aux=400, symbol=3)
+    s.mark(99)
+    s.mark(130, symbol=3)
+    s.do(**deposit(4, CASH, 4_000))
+    _positions(s)
+    _ladder(s)
+    _settlement(s)
+
+
+def _positions(s: Story) -> None:
+    """Accounts 1 and 2 are rich, 4 has some 4,000: margin for 12 lots."""
+    s.new(4, BUY, 130, 1_000)
+    s.new(4, BUY, 130, 12)
+    s.new(4, BUY, 130, 3)
+    s.limit(Limit.MARGIN, 600, aux=400)
+    s.clear()
+    s.new(1, SELL, 131, 7)
+    s.new(1, SELL, 133, 4)
+    s.new(1, SELL, 134, 40)
+    s.margin(4)
+    s.new(4, BUY, 131, 3)
+    s.margin(4)
+    s.market(4, BUY, 60)
+    s.clear()
+    s.market(4, BUY, 9, tif=Tif.FOK)
+    s.market(4, BUY, 9, flags=CommandFlag.ALL_OR_NONE)
+    s.market(4, BUY, 9, aux=2)
+    s.do(**account(4, maker_bp=1, taker_bp=2))
+    closing = s.new(4, SELL, 140, 7)
+    s.new(4, SELL, 140, 9)
+    s.new(4, SELL, 141, 2)
+    s.replace(4, closing, 139, 5)
+    s.do(**account(4, maker_bp=1, taker_bp=2))
+    s.new(2, BUY, 139, 3, order_id=1)
+    s.clear()
+    s.new(2, BUY, 132, 40)
+    s.new(1, SELL, 132, 30)
+    s.new(1, BUY, 129, 45)
+    s.market(2, SELL, 50)
+    s.clear()
+    s.limit(Limit.POSITION, 20)
+    s.new(3, BUY, 120, 12)
+    s.new(3, BUY, 121, 9)
+    s.new(3, BUY, 121, 8)
+    s.limit(Limit.POSITION, 0)
+    s.clear()
+    s.new(3, SELL, 131, 6, order_id=2)
+    s.new(2, BUY, 131, 7)
+    s.stop(3, SELL, 130, 2)
+    s.new(1, SELL, 130, 5)
+    s.new(2, BUY, 130, 5)
+    s.clear()
+    s.phase(Phase.PRE_OPEN)
+    s.new(3, BUY, 128, 4)
+    s.new(1, SELL, 126, 6)
+    s.market(2, BUY, 1)
+    s.market(2, SELL, 1)
+    s.new(2, SELL, 0, 3, ord_type=OrdType.MARKET_TO_LIMIT)
+    s.phase(Phase.CONTINUOUS)
+    s.clear()
+
+
+def _ladder(s: Story) -> None:
+    """Kept, topped up, called, lifted, called, liquidated in part, taken over with a deficit."""
+    s.new(1, SELL, 130, 9)
+    s.new(4, BUY, 130, 4)
+    s.clear()
+    s.margin(4)
+    s.mark(150)
+    s.margin(1)
+    s.mark(130)
+    s.margin(4)
+    s.mark(128)
+    s.margin(4)
+    s.mark(119)
+    s.margin(4)
+    s.do(**deposit(4, CASH, 400))
+    s.new(4, BUY, 110, 1)
+    s.new(4, SELL, 140, 2)
+    for price in (127, 119):
+        s.mark(price)
+        s.margin(4)
+    s.margin(4, flags=CommandFlag.MARGIN_SETTLE)
+    s.new(2, BUY, 118, 2)
+    s.new(2, BUY, 101, 1)
+    s.stop(3, SELL, 118, 1)
+    s.limit(Limit.COLLAR, 1_000)
+    s.phase(Phase.HALT)
+    s.margin(4)
+    s.phase(Phase.CONTINUOUS)
+    s.margin(4)
+    s.new(4, SELL, 141, 1)
+    s.new(4, BUY, 110, 1)
+    s.margin(4)
+    s.limit(Limit.COLLAR, 0)
+    s.clear()
+    s.mark(119)
+    s.margin(4)
+
+
+def _settlement(s: Story) -> None:
+    """What is open is settled in CLOSED; terms wait for that."""
+    _future(s)
+    s.new(2, BUY, 110, 3)
+    s.margin(1, flags=CommandFlag.MARGIN_SETTLE)
+    s.phase(Phase.CLOSED)
+    for number in (0, 1, 2, 3, 4, 1):
+        s.margin(number, flags=CommandFlag.MARGIN_SETTLE)
+    s.clear()
+    s.margin(1)
+    _future(s, qty_lots=200 - 37)
+    s.mark(130)
     s.symbol = 0
 
 

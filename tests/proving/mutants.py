@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 ENTRY, MATCH, TRIGGER, EXPIRY, CHANGE, BOOK = "entry.c", "match.c", "trigger.c", "expiry.c", "change.c", "book.h"
 MONEY, LADDER, ACCOUNT, CORE, INSTRUMENT = "money.h", "ladder.h", "account.c", "core.c", "instrument.c"
-UNCROSS, PHASE, LIMITS = "uncross.c", "phase.c", "limits.c"
+UNCROSS, PHASE, LIMITS, FUTURE = "uncross.c", "phase.c", "limits.c", "future.c"
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ MUTANTS = [
     mutant("MinQty counts", TRIGGER, ("command_tif(c) == TIF_GTD ? 0 : c->aux, reason", "0, reason")),
     mutant("all or none", TRIGGER, ("command_flags(c) & FLAG_ALL_OR_NONE && best", "0 && best")),
     mutant("an open order holds", ENTRY, ("p->hold += hold;", "")),
-    mutant("post-only does not take", ENTRY, ("if (flags & FLAG_POST_ONLY && s->best", "if (0 && s->best")),
+    mutant("post-only does not take", ENTRY, ("if (flags & FLAG_POST_ONLY && post", "if (0 && post")),
     mutant("a sliding order stands one tick behind", ENTRY, ("? best - 1 : best + 1", "? best - 2 : best + 2")),
     mutant("the collar's low end", BOOK, ("return price >= s->min_ticks &&", "return price > s->min_ticks &&")),
     mutant("the collar's high end", BOOK, ("&& price <= s->max_ticks;", "&& price < s->max_ticks;")),
-    mutant("no order without funds", ENTRY, ("if (hold > available_of(p) + released)", "if (0)")),
+    mutant("no order without funds", ENTRY, ("if (exceeds(hold, available_of(p) + released) && hold != 0)", "if (0)")),
     mutant("no order beyond the gross limit", ENTRY, ("return p->gross_max != 0 &&", "return 0 &&")),
     mutant("a market buy pays as it goes", MATCH, ("if (a->pays_as_goes && !can_pay(", "if (0 && !can_pay(")),
     mutant("frozen accounts do not trade", ENTRY, ("if (account->flags & FLAG_ACCOUNT_FROZEN)", "if (0)")),
@@ -131,10 +131,10 @@ MUTANTS = [
     mutant(
         "no withdrawal beyond the balance",
         ACCOUNT,
-        ("if ((int64_t)p->balance < (int64_t)amount || amount > available_of(p) || amount > supply[0])", "if (0)"),
+        ("(int64_t)p->balance < (int64_t)amount || exceeds(amount, available_of(p)) || amount > supply[0]", "0"),
     ),
     mutant("fees stay under open orders", ACCOUNT, ("&& has_hold(core, account))", "&& 0)")),
-    mutant("terms stay under open orders", INSTRUMENT, ("if (s->order_count != 0)", "if (0)")),
+    mutant("terms stay under open orders", INSTRUMENT, ("if ((s->order_count | s->open_interest) != 0)", "if (0)")),
     mutant("the lowest free slot", BOOK, ("if (slot < s->slot_first)", "if (slot < s->slot_first && slot > 3)")),
     # The uncross.
     mutant("the uncross trades most", UNCROSS, ("volume < best->volume ||", "0 ||")),
@@ -185,7 +185,7 @@ MUTANTS = [
     mutant(
         "an instrument may begin closed",
         INSTRUMENT,
-        ("command_flags(c) ? PHASE_CLOSED : PHASE_CONTINUOUS", "PHASE_CONTINUOUS"),
+        ("flags & FLAG_INSTRUMENT_CLOSED ? PHASE_CLOSED : PHASE_CONTINUOUS", "PHASE_CONTINUOUS"),
     ),
     mutant(
         "other terms forget the prices",
@@ -262,7 +262,14 @@ MUTANTS = [
         TRIGGER,
         ("elect(core, s, STOP_BUY, trades.high, &queue);", "elect(core, s, STOP_BUY, trades.low, &queue);"),
     ),
-    mutant("a stop in a call needs funds", TRIGGER, ("if (cost == SLOT_NONE || hold_of(", "if (0 * hold_of(")),
+    mutant(
+        "a stop in a call needs funds",
+        TRIGGER,
+        (
+            "        order_is_funded(s, account, order))\n        return order_place",
+            "        1)\n        return order_place",
+        ),
+    ),
     mutant("GTD orders expire at their time", EXPIRY, ("expiry_ns <= c->time_ns;", "expiry_ns + 9 <= c->time_ns;")),
     mutant(
         "unpriced orders end with the auction",
@@ -273,6 +280,111 @@ MUTANTS = [
         "market-to-limit takes the price of the uncross",
         EXPIRY,
         ("if (price == 0 || cost_checked", "if (1 || cost_checked"),
+    ),
+    # Futures.
+    mutant("a contract is nothing else", INSTRUMENT, ("return !is_contract(core, terms->base);", "return 1;")),
+    mutant("cash is no contract", INSTRUMENT, ("(use == ASSET_UNUSED &&", "(1 &&")),
+    mutant(
+        "a gross limit is for cash",
+        LIMITS,
+        ("        *asset_use_of(core, owner_asset(c->owner)) = ASSET_CASH;", "        (void)0;"),
+    ),
+    mutant("a lot of a future is one", INSTRUMENT, ("(terms->lot_size != 1 || future", "(future")),
+    mutant(
+        "a future stays one",
+        INSTRUMENT,
+        ("s->is_future != terms.is_future || (s->is_future && s->base != terms.base)", "0"),
+    ),
+    mutant(
+        "terms stay under open positions",
+        INSTRUMENT,
+        ("(s->order_count | s->open_interest) != 0", "s->order_count != 0"),
+    ),
+    mutant("a contract is not paid in", ACCOUNT, (" || is_contract(core, owner_asset(c->owner)))", ")")),
+    mutant("margin stays under open orders", LIMITS, ("if (amount != s->initial_bp && s->order_count != 0)", "if (0)")),
+    mutant("maintenance is at most initial", LIMITS, ("|| maintenance_bp > amount)", ")")),
+    mutant(
+        "an order in a future holds margin",
+        FUTURE,
+        ("FACT_CLOSING ? 0 : fee_of(value, s->initial_bp);", "FACT_CLOSING ? 0 : 0;"),
+    ),
+    mutant(
+        "what closes holds no margin", FUTURE, ("<= (int64_t)held ? FACT_CLOSING : 0;", "<= (int64_t)held ? 0 : 0;")
+    ),
+    mutant(
+        "other orders close first",
+        FUTURE,
+        ("(int64_t)(others + lots) <= (int64_t)held", "(int64_t)lots <= (int64_t)held"),
+    ),
+    mutant("no position beyond its limit", FUTURE, ("s->position_max < max)", "s->position_max < 1)")),
+    mutant("only closing under a call", FUTURE, ("if (stage_of(p) != STAGE_NONE && !closing)", "if (0)")),
+    mutant(
+        "no order in a future without funds",
+        FUTURE,
+        ("if (exceeds(hold, available_of(cash) + released) && hold != 0)", "if (0)"),
+    ),
+    mutant(
+        "a market order in a future pays as it goes",
+        TRIGGER,
+        ("        a.pays_as_goes = 1;\n", "        a.pays_as_goes = 0;\n"),
+    ),
+    mutant("no market order in a future is FOK", ENTRY, ("    if (tif == TIF_FOK)\n", "    if (0)\n")),
+    mutant("no market order in a future has MinQty", ENTRY, ("(s->is_future && ord_type == ORD_MARKET))))", "0)))")),
+    mutant("collateral goes back by its share", FUTURE, ("back = share_of(p->collateral, lots, held)", "back = 0")),
+    mutant(
+        "cost goes by its share", FUTURE, ("share_of(magnitude(p->cost), lots, held), back", "magnitude(p->cost), back")
+    ),
+    mutant(
+        "shares are rounded down", FUTURE, ("return rest * part / whole;", "return (rest * part + whole - 1) / whole;")
+    ),
+    mutant("a result is realised", FUTURE, ("cash->balance += back + result;", "cash->balance += back;")),
+    mutant("opening takes collateral", FUTURE, ("    cash->balance -= margin;\n", "")),
+    mutant(
+        "the venue gives no collateral",
+        FUTURE,
+        ("if (account->number == 0)\n        return;", "if (0)\n        return;"),
+    ),
+    mutant("collateral before the venue", FUTURE, ("smaller_of(p->collateral, -available_of(cash))", "0")),
+    mutant("the venue bears the rest", FUTURE, ("    position_of(venue, s->quote)->balance -= lacking;\n", "")),
+    mutant("positions pay fees", FUTURE, ("    cash->balance -= fee;\n", "")),
+    mutant("open interest", FUTURE, ("s->open_interest += longs_of(p) - longs;", "s->open_interest += 0 * longs;")),
+    mutant("a mark is kept", FUTURE, ("    s->mark_ticks = c->price_ticks;\n", "")),
+    mutant("money on time lifts the call", FUTURE, ("given = smaller_of(free_of(cash), ", "given = smaller_of(0, ")),
+    mutant(
+        "no top-up beyond the initial margin",
+        FUTURE,
+        ("margin->initial - margin->equity)", "2 * margin->initial - margin->equity)"),
+    ),
+    mutant("a called position waits for trading", FUTURE, ("if (!is_kept && stage == STAGE_CALLED &&", "if (0 &&")),
+    mutant("a margin call first", FUTURE, ("if (!is_kept && stage != STAGE_NONE)", "if (!is_kept)")),
+    mutant("equity counts the mark", FUTURE, ("p->collateral + value - p->cost;", "p->collateral;")),
+    mutant(
+        "a liquidation takes the orders off",
+        FUTURE,
+        ("0xffffffff, SIDE_NONE, CANCEL_MARGIN", "0xffffffff, 3, CANCEL_MARGIN"),
+    ),
+    mutant(
+        "a liquidation keeps within the band",
+        FUTURE,
+        ("    a.group = GROUP_NONE;\n", "    a.group = GROUP_NONE;\n    a.key_max = ~0ull >> 1;\n"),
+    ),
+    mutant("a liquidation trips nothing", MATCH, ("!= ORDER_SLOT_NONE; /* a liq", "!= 1; /* a liq")),
+    mutant(
+        "a liquidation triggers stops", FUTURE, ("return after_trades(core, s, &trades, out);", "return REASON_NONE;")
+    ),
+    mutant(
+        "account 0 takes over",
+        FUTURE,
+        ("return future_trade(core, s, venue, 0, side ^ 1, price, lots, 0, out);", "return REASON_NONE;"),
+    ),
+    mutant("settlement waits for the close", FUTURE, ("if (s->phase != PHASE_CLOSED)", "if (0)")),
+    mutant(
+        "the uncross makes positions",
+        UNCROSS,
+        (
+            "if (future_trade(core, s, accounts[side], order->owner, side,",
+            "if (0 && future_trade(core, s, accounts[side], order->owner, side,",
+        ),
     ),
     mutant("an order counts as open", BOOK, ("    account->open_orders++;\n", "")),
 ]
