@@ -120,10 +120,11 @@ static int segment_begin(struct journal *journal, int fd, u64 first_seq) {
     return error;
 }
 
+/* Ends after the committer has: what that has to write at the end may need one more segment. */
 static void *preparer_main(void *context) {
     struct journal *journal = context;
     pthread_mutex_lock(&journal->lock);
-    while (!journal->closing) {
+    while (!journal->committed_all) {
         if (journal->prepared_fd >= 0 || journal->prepare_errno != 0) {
             pthread_cond_wait(&journal->prepare, &journal->lock);
             continue;
@@ -473,10 +474,13 @@ static void threads_end(struct journal *journal) {
     pthread_mutex_lock(&journal->lock);
     journal->closing = 1;
     pthread_cond_broadcast(&journal->work);
-    pthread_cond_broadcast(&journal->prepare);
     pthread_cond_broadcast(&journal->room);
     pthread_mutex_unlock(&journal->lock);
     pthread_join(journal->committer, 0);
+    pthread_mutex_lock(&journal->lock);
+    journal->committed_all = 1;
+    pthread_cond_broadcast(&journal->prepare);
+    pthread_mutex_unlock(&journal->lock);
     pthread_join(journal->preparer, 0);
     journal->threads = 0;
 }

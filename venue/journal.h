@@ -161,7 +161,7 @@ struct journal {
     pthread_cond_t room; /* the active group was taken, or something became safe or failed */
     pthread_t committer, preparer;
     pthread_cond_t prepare;
-    int threads, closing, failed, committer_waits;
+    int threads, closing, committed_all, failed, committer_waits;
     int committing;   /* a thread has taken a group and writes it */
     u64 last_sync_ns; /* how long the last sync took */
     u64 room_waiters;

@@ -28,6 +28,7 @@ from tests.venue.engine_flow import (
     segment_paths,
 )
 from venue.engine import JournalLocked
+from venue.records import SubmitStatus
 
 SYNCS = ["commit", "interval", "none"]
 
@@ -202,3 +203,20 @@ def test_names_are_whole_fields_only():
     with pytest.raises(ValueError, match="longer than 39"):
         names_of(b"35=D\x0111=" + b"x" * 40 + b"\x01")
     assert names_of(b"verb=deposit\x0111=no\x01") == (b"", b"")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sync", SYNCS)
+def test_a_close_that_has_to_rotate_waits_for_the_new_segment(tmp_path: Path, sync: str):
+    """What is still to be written at the end may not fit the segment: the next one is made before the engine ends."""
+    for turn in range(12):
+        folder = tmp_path / str(turn)
+        with opened(folder, sync=sync, segment_bytes=1 << 20) as engine:
+            endow(engine)
+            for number in range(560 + 20 * turn):
+                body = body_of(1, f"A{number}", **{"58": "x" * 3_500})
+                order = limit(1, Side.BUY, 500, 0, f"A{number}")  # refused: it is the journal that is looked at
+                assert engine.submit(**order, body=body)[0] == SubmitStatus.OK
+            last = engine.last_seq
+        written = sum(len(entries_of(path)) for path in segment_paths(folder))
+        assert written == last, f"turn {turn}"
