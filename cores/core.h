@@ -30,6 +30,8 @@ enum command_kind {
     COMMAND_LIMIT = 9,       /* sets one limit: enum limit, in the place of ord_type */
     COMMAND_DEPOSIT = 10,
     COMMAND_WITHDRAW = 11,
+    COMMAND_MARK = 12,       /* the mark price of the future `symbol` */
+    COMMAND_MARGIN = 13,     /* one step of the margin ladder for an account's position in the future `symbol` */
 };
 
 enum side { SIDE_NONE = 0, SIDE_BUY = 1, SIDE_SELL = 2 }; /* FIX 54 */
@@ -75,6 +77,8 @@ enum limit {
     LIMIT_COLLAR = 8, /* symbol: qty_lots = dynamic collar in bp, aux = static collar in bp */
     LIMIT_KILL_SESSION = 9, /* session: qty_lots 1 = its NEW and REPLACE are refused, 0 = re-armed */
     LIMIT_KILL_MEMBER = 10, /* member (account): the same for all accounts of the member */
+    LIMIT_MARGIN = 11, /* future: qty_lots = initial margin in bp, aux = maintenance margin in bp */
+    LIMIT_POSITION = 12, /* future: most lots an account may be long or short, with its open orders */
 };
 
 enum command_flag {
@@ -87,6 +91,8 @@ enum command_flag {
     FLAG_TIME_INDICATIVE = 4, /* TIME: in a call, an INDICATIVE event of `symbol` */
     FLAG_ACCOUNT_FROZEN = 1, /* ACCOUNT: NEW and REPLACE are refused, CANCEL is not */
     FLAG_INSTRUMENT_CLOSED = 1, /* INSTRUMENT: created in phase CLOSED, else CONTINUOUS */
+    FLAG_INSTRUMENT_FUTURE = 2, /* INSTRUMENT: a cash-settled future; its base asset is the contract */
+    FLAG_MARGIN_SETTLE = 1, /* MARGIN, in CLOSED: the position is settled at the mark price */
     FLAG_NO_UNCROSS = 1, /* PHASE, from a call to CLOSED: without trading */
 };
 #define FLAG_SMP_SHIFT 4 /* NEW: bits 4..6 of flags are an enum smp */
@@ -109,6 +115,8 @@ enum command_flag {
  * INSTRUMENT   lot_size        min_ticks       max_ticks       tick_value     (owner: base | quote << 32)
  * ACCOUNT      smp group       enum smp        member          maker_bp | taker_bp << 32
  * LIMIT        -               -               amount          LIMIT_COLLAR: static bp      (ord_type: enum limit)
+ * MARK         -               mark price      -               -
+ * MARGIN       -               -               -               -
  * DEPOSIT      -               -               amount          -
  * WITHDRAW     address[0..7]   address[8..15]  amount          address[16..19] (little-endian words)
  * NEW, order_id: the stop price of a STOP or STOP_LIMIT, in ticks; of any other the displayed quantity of an iceberg
@@ -151,6 +159,13 @@ enum event_kind {
     EVENT_RESTATED = 18, /* changed unasked: price, qty = OrderQty, leaves, reason */
     EVENT_PHASE = 19, /* price, qty = price and volume of the uncross or 0, leaves = new phase, aux = old */
     EVENT_INDICATIVE = 20, /* price, qty = volume, leaves = surplus, side = of the surplus; all 0: no trade */
+    EVENT_MARKED = 21, /* price = mark, qty = open interest, aux = old mark */
+    EVENT_POSITION = 22, /* a position after a trade: owner has the contract, side = long BUY, short SELL or NONE,
+                                   order_id = cost, price = price of the trade, qty = lots, leaves = collateral,
+                                   aux = result realised, two's complement, in quote units */
+    EVENT_DEFICIT = 23, /* qty = what account 0 paid for the owner, whose asset is the quote asset */
+    EVENT_MARGIN = 24, /* owner has the contract, price = mark, qty = equity, two's complement, leaves = enum stage,
+                                   aux = maintenance margin needed */
 };
 
 enum event_flag {
@@ -197,6 +212,11 @@ enum reason {
     REJECT_RESTRICTED = 32, /* LIMIT_RESTRICTED */
     REJECT_KILLED = 33, /* LIMIT_KILL_SESSION or LIMIT_KILL_MEMBER */
     REJECT_EXPOSURE = 34, /* LIMIT_GROSS */
+    REJECT_POSITION = 35, /* LIMIT_POSITION, or the future's own bound */
+    REJECT_MARGIN_CALLED = 36, /* under a margin call only orders that close are taken */
+    REJECT_NO_POSITION = 37, /* MARGIN: there is nothing to margin */
+    REJECT_MARGIN_KEPT = 38, /* MARGIN: the margin is there */
+    REJECT_NO_MARK = 39, /* MARGIN: the future has no mark price yet */
     CANCEL_IOC = 64, /* unfilled part of an IOC or market order */
     CANCEL_FOK = 65, /* could not be filled at once in full */
     CANCEL_MIN_QTY = 66, /* less than MinQty could be filled at once */
@@ -207,6 +227,7 @@ enum reason {
     CANCEL_NO_PRICE = 71, /* market-to-limit, and nothing on the other side */
     CANCEL_VOLATILITY = 72, /* the rest of an order that may not wait for the auction; also of PHASE */
     CANCEL_AUCTION = 73, /* the rest of an order that was for the auction only; RESTATED: market-to-limit */
+    CANCEL_MARGIN = 74, /* the position is being liquidated or settled */
     REJECT_SESSION_FIRST = 128,
     REJECT_SESSION_UNKNOWN_SYMBOL = 128,
     REJECT_SESSION_PRICE_OFF_TICK = 129,
@@ -255,6 +276,8 @@ _Static_assert(sizeof(struct event) == 64, "an event is one 64-byte record");
 #define COLLAR_BP_MAX 10000u
 #define ICEBERG_TRANCHES_MAX 16u /* displayed quantity times this is at least OrderQty: bounds the fills of a command */
 #define KILLED_SESSIONS_MAX 256u
+#define POSITION_LOTS_MAX ((1ull << 31) - 1)
+#define MARGIN_BP_MAX 10000u
 
 /* ---- the core ------------------------------------------------------------------------------------------------ */
 
@@ -318,6 +341,7 @@ enum invariant {
     INVARIANT_HOLDS = 12, /* holds are what the open orders need */
     INVARIANT_MONEY = 13, /* balances sum to the supply, to the unit */
     INVARIANT_CREDIT = 14, /* credit lines sum to what the configuration says, supply + credit <= AMOUNT_MAX */
+    INVARIANT_POSITIONS = 16, /* positions sum to zero, open interest is right, collateral is not negative */
     INVARIANT_LIMITS = 15, /* counts and limits of an account or symbol are valid; open orders are counted right */
 };
 
@@ -335,10 +359,12 @@ u64 core_account_count(const struct core *core);
  * cleared). Two cores with equal slots behave equally for ever.
  *  config   slot 0: STATE_VERSION, symbols, accounts, assets, orders, levels
  *           slot 1: last_seq, last_time_ns, symbol count, account count, killed sessions
- *           then one slot an asset: asset, supply, sum of the credit lines
+ *           then one slot an asset: asset, supply, sum of the credit lines, use (enum asset_use, or ASSET_CONTRACT + symbol)
  *           then the killed sessions, ascending, seven a slot
  *  symbol   slot 0: symbol, base | quote << 32, lot_size, tick_value, min_ticks, max_ticks, number of slots that follow
- *           slot 1: phase, last_ticks, reference_ticks, dynamic_bp | static_bp << 32, order_qty_max, order_value_max, 0
+ *           slot 1: phase, last_ticks, reference_ticks, dynamic_bp | static_bp << 32, order_qty_max, order_value_max,
+ *           1 of a future, else 0
+ *           of a future then one slot: mark_ticks, initial_bp | maintenance_bp << 32, position_max, open interest, 0, 0, 0
  *           then the orders: bids best first, then asks best first, first in first within a level; then the waiting
  *           stops, buys by rising stop price, then sells by falling stop price, first in first; then the orders that
  *           wait for the closing call, first in first:
@@ -350,13 +376,19 @@ u64 core_account_count(const struct core *core);
  *           duplicate_ns
  *           slot 2: time, price, qty, symbol | side << 16 of the last order, 0, 0, 0; only if duplicate_ns != 0
  *           then, by asset number, one slot for each asset with a non-zero word:
- *           asset, balance (two's complement), hold, credit, gross_max */
+ *           asset, balance (two's complement), hold, credit, gross_max; of a contract:
+ *           asset, lots (two's complement, below zero short), open: lots of open buys | of open sells << 31 |
+ *           enum stage << 62, cost (two's complement), collateral */
 enum fact {
     FACT_COLD = 1, /* hidden, display, stop or expiry: a second slot */
     FACT_WAITING = 2, /* a stop that has not been triggered */
     FACT_DORMANT = 4, /* an at-close order before the closing call */
     FACT_UNPRICED = 8, /* a market order waiting in a call, at the collar's end */
+    FACT_FUTURE = 16, /* every order in a future */
+    FACT_CLOSING = 32, /* in a future: covered by the position when it came, holds no margin */
 };
+enum asset_use { ASSET_UNUSED = 0, ASSET_CASH = 1, ASSET_CONTRACT = 2 }; /* of the future number use - 2 */
+enum stage { STAGE_NONE = 0, STAGE_CALLED = 1, STAGE_LIQUIDATED = 2, STAGE_TAKEN_OVER = 3, STAGE_SETTLED = 4 };
 
 struct slot {
     u64 word[8];

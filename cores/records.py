@@ -24,6 +24,8 @@ class CommandKind(IntEnum):
     LIMIT = 9
     DEPOSIT = 10
     WITHDRAW = 11
+    MARK = 12
+    MARGIN = 13
 
 
 class Side(IntEnum):
@@ -79,6 +81,8 @@ class Limit(IntEnum):
     COLLAR = 8
     KILL_SESSION = 9
     KILL_MEMBER = 10
+    MARGIN = 11
+    POSITION = 12
 
 
 class Fact(IntFlag):
@@ -86,6 +90,26 @@ class Fact(IntFlag):
     WAITING = 2
     DORMANT = 4
     UNPRICED = 8
+    FUTURE = 16
+    CLOSING = 32
+
+
+class AssetUse(IntEnum):
+    """What an asset is for; from CONTRACT on the contract of the future with number use - CONTRACT."""
+
+    UNUSED = 0
+    CASH = 1
+    CONTRACT = 2
+
+
+class Stage(IntEnum):
+    """How far down the margin ladder a position is; the last two are said by events only."""
+
+    NONE = 0
+    CALLED = 1
+    LIQUIDATED = 2
+    TAKEN_OVER = 3
+    SETTLED = 4
 
 
 class CommandFlag(IntFlag):
@@ -100,6 +124,8 @@ class CommandFlag(IntFlag):
     TIME_INDICATIVE = 4
     ACCOUNT_FROZEN = 1
     INSTRUMENT_CLOSED = 1
+    INSTRUMENT_FUTURE = 2
+    MARGIN_SETTLE = 1
     NO_UNCROSS = 1
 
 
@@ -130,6 +156,10 @@ class EventKind(IntEnum):
     RESTATED = 18
     PHASE = 19
     INDICATIVE = 20
+    MARKED = 21
+    POSITION = 22
+    DEFICIT = 23
+    MARGIN = 24
 
 
 class Reason(IntEnum):
@@ -170,6 +200,11 @@ class Reason(IntEnum):
     REJECT_RESTRICTED = 32
     REJECT_KILLED = 33
     REJECT_EXPOSURE = 34
+    REJECT_POSITION = 35
+    REJECT_MARGIN_CALLED = 36
+    REJECT_NO_POSITION = 37
+    REJECT_MARGIN_KEPT = 38
+    REJECT_NO_MARK = 39
     CANCEL_IOC = 64
     CANCEL_FOK = 65
     CANCEL_MIN_QTY = 66
@@ -180,6 +215,7 @@ class Reason(IntEnum):
     CANCEL_NO_PRICE = 71
     CANCEL_VOLATILITY = 72
     CANCEL_AUCTION = 73
+    CANCEL_MARGIN = 74
     REJECT_SESSION_UNKNOWN_SYMBOL = 128
     REJECT_SESSION_PRICE_OFF_TICK = 129
     REJECT_SESSION_QTY_OFF_LOT = 130
@@ -220,6 +256,7 @@ class Invariant(IntEnum):
     MONEY = 13
     CREDIT = 14
     LIMITS = 15
+    POSITIONS = 16
 
 
 REJECT_SESSION_FIRST = 128
@@ -238,6 +275,8 @@ SEQ_MAX = (1 << 40) - 1
 COLLAR_BP_MAX = 10000
 ICEBERG_TRANCHES_MAX = 16
 KILLED_SESSIONS_MAX = 256
+POSITION_LOTS_MAX = (1 << 31) - 1
+MARGIN_BP_MAX = 10000
 FLAG_SMP_SHIFT = 4
 ACCOUNT_KILLED = 2
 MESSAGES_SECOND_NS = 1_000_000_000
@@ -335,6 +374,21 @@ class OrderView:
     display_lots: int = 0
     stop_ticks: int = 0
     expiry_ns: int = 0
+
+
+@dataclass(frozen=True)
+class PositionView:
+    """A position in a future as `position` shows it: lots and cost of a short one are below zero. Without a mark price
+    its equity is its collateral and nothing is needed."""
+
+    lots: int
+    cost: int
+    collateral: int
+    equity: int
+    needed: int
+    stage: int
+    open_buys: int
+    open_sells: int
 
 
 class CoreError(Exception):

@@ -21,10 +21,12 @@ from cores.records import (
     FEE_BP_MAX,
     ICEBERG_TRANCHES_MAX,
     KILLED_SESSIONS_MAX,
+    MARGIN_BP_MAX,
     ORDER_SLOT_NONE,
     QTY_LOTS_MAX,
     SEQ_MAX,
     STATE_VERSION,
+    AssetUse,
     CoreConfig,
     Fact,
     Invariant,
@@ -32,19 +34,23 @@ from cores.records import (
     OrderView,
     OrdType,
     Phase,
+    PositionView,
     SequenceError,
     Side,
     Smp,
+    Stage,
     StateError,
     Tif,
 )
 from cores.rules import TIFS, Account, Book, Command, Order, Symbol, Terms
 from cores.rules_auction import Indicative, indicative
-from cores.rules_ledger import signed32
-from cores.rules_state import STOPS
+from cores.rules_futures import margin_of
+from cores.rules_ledger import position_bound, signed32
+from cores.rules_state import STOPS, Contract, Future, Position
 
 WORD = 0xFFFFFFFFFFFFFFFF
 HALF = 0xFFFFFFFF
+LOTS = 0x7FFFFFFF  # of open lots in a slot
 
 
 def _words(rows: list[tuple[int, ...]]) -> Words:
@@ -132,12 +138,14 @@ class Core:
                 return Invariant.ACCOUNT
             if not self._limits_are_valid(account):
                 return Invariant.LIMITS
-            if not all(self._position_is_valid(p.balance, p.hold, p.credit) for p in account.positions):
+            if not all(self._position_is_valid(account, p) for p in account.positions):
                 return Invariant.FUNDS
-        return None if book.partial else self._money_broken()
+            if not all(self._contract_is_valid(account, asset) for asset in range(self.config.assets)):
+                return Invariant.POSITIONS
+        return None if book.partial else self._money_broken() or self._contracts_broken()
 
     def _symbol_broken(self, symbol: Symbol) -> Invariant | None:
-        if self.book.instrument_reason(symbol.terms):
+        if self.book.instrument_reason(symbol.terms) or not self._uses_are_valid(symbol):
             return Invariant.INSTRUMENT
         if not self._market_is_valid(symbol):
             return Invariant.INSTRUMENT
@@ -179,6 +187,22 @@ class Core:
             and not any(symbol.last_ticks and symbol.due(order, symbol.last_ticks) for order in stops)
         )
 
+    def _uses_are_valid(self, symbol: Symbol) -> bool:
+        """F1, F2."""
+        terms, uses = symbol.terms, self.book.uses
+        if symbol.future is None:
+            return uses[terms.base] == uses[terms.quote] == AssetUse.CASH
+        future = symbol.future
+        return (
+            uses[terms.base] == AssetUse.CONTRACT + symbol.number
+            and uses[terms.quote] == AssetUse.CASH
+            and terms.lot_size == 1
+            and position_bound(terms, self.config) > 0
+            and (future.mark_ticks == 0 or terms.contains(future.mark_ticks))
+            and 1 <= future.maintenance_bp <= future.initial_bp <= MARGIN_BP_MAX
+            and future.position_max <= QTY_LOTS_MAX
+        )
+
     @staticmethod
     def _market_is_valid(symbol: Symbol) -> bool:
         prices = (symbol.last_ticks, symbol.reference_ticks)
@@ -193,6 +217,7 @@ class Core:
     def _money_broken(self) -> Invariant | None:
         book = self.book
         needed: dict[tuple[int, int], int] = {}
+        owed = self._money_in_contracts()
         count = dict.fromkeys(book.accounts, 0)
         for symbol in book.symbols.values():
             for order in symbol.orders.values():
@@ -207,12 +232,57 @@ class Core:
             for number, account in book.accounts.items():
                 if account.positions[asset].hold != needed.get((number, asset), 0):
                     return Invariant.HOLDS
-            if sum(p.balance for p in positions) != book.supply[asset]:
+            if sum(p.balance for p in positions) + owed[asset] != book.supply[asset]:
                 return Invariant.MONEY
             credit = sum(p.credit for p in positions)
             if credit != book.credit[asset] or book.supply[asset] + credit > AMOUNT_MAX:
                 return Invariant.CREDIT
         return None
+
+    def _money_in_contracts(self) -> list[int]:
+        """By quote asset: collateral - cost of all positions."""
+        money = [0] * self.config.assets
+        for symbol in self.book.symbols.values():
+            if symbol.future:
+                contracts = [account.contracts[symbol.terms.base] for account in self.book.accounts.values()]
+                money[symbol.terms.quote] += sum(contract.collateral - contract.cost for contract in contracts)
+        return money
+
+    def _contracts_broken(self) -> Invariant | None:
+        """Lots sum to zero, those above zero to the open interest, and open lots are those of the open orders."""
+        for symbol in self.book.symbols.values():
+            open_lots: dict[tuple[int, int], int] = {}
+            for order in symbol.orders.values():
+                key = order.account, order.side
+                open_lots[key] = open_lots.get(key, 0) + order.leaves
+            if symbol.future is None:
+                continue
+            for number, account in self.book.accounts.items():
+                contract = account.contracts[symbol.terms.base]
+                sides = [open_lots.get((number, side), 0) for side in (Side.BUY, Side.SELL)]
+                if [contract.open_buys, contract.open_sells] != sides:
+                    return Invariant.HOLDS
+            lots = [account.contracts[symbol.terms.base].lots for account in self.book.accounts.values()]
+            if sum(lots) != 0 or sum(x for x in lots if x > 0) != symbol.future.open_interest:
+                return Invariant.POSITIONS
+        return None
+
+    def _contract_is_valid(self, account: Account, asset: int) -> bool:
+        contract, position = account.contracts[asset], account.positions[asset]
+        if self.book.uses[asset] < AssetUse.CONTRACT:
+            return contract == Contract()
+        lots, cost = contract.lots, contract.cost
+        return (
+            position == Position()
+            and abs(lots) <= AMOUNT_MAX
+            and abs(cost) <= AMOUNT_MAX
+            and (cost > 0) == (lots > 0)
+            and (cost < 0) == (lots < 0)
+            and 0 <= contract.collateral <= AMOUNT_MAX
+            and 0 <= contract.stage <= Stage.LIQUIDATED
+            and (lots != 0 or (contract.collateral == 0 and contract.stage == Stage.NONE))
+            and (account.number != 0 or (contract.collateral == 0 and contract.stage == Stage.NONE))
+        )
 
     def _order_is_valid(self, symbol: Symbol, order: Order) -> bool:
         terms, account = symbol.terms, self.book.accounts.get(order.account)
@@ -223,6 +293,8 @@ class Core:
             and order.ord_type in TIFS
             and order.tif in TIFS[OrdType(order.ord_type)] - {Tif.IOC, Tif.FOK}
             and order.flags < 1 << 7
+            and order.future == (symbol.future is not None)
+            and (order.future or not order.closing)
             and 1 <= order.shown <= order.leaves
             and order.leaves + order.cum <= QTY_LOTS_MAX
             and (order.price_ticks == 0 if waiting_stop else terms.contains(order.price_ticks))
@@ -271,9 +343,11 @@ class Core:
         )
 
     @staticmethod
-    def _position_is_valid(balance: int, hold: int, credit: int) -> bool:
+    def _position_is_valid(account: Account, position: Position) -> bool:
+        """Nobody spends what is not there but the venue, which bears the deficits of others."""
+        balance, hold, credit = position.balance, position.hold, position.credit
         in_bounds = hold <= AMOUNT_MAX and credit <= AMOUNT_MAX and -AMOUNT_MAX <= balance <= AMOUNT_MAX
-        return in_bounds and balance + credit >= hold
+        return in_bounds and (account.number == 0 or balance + credit >= hold)
 
     # ---- canonical state ----
 
@@ -284,7 +358,7 @@ class Core:
             [
                 (STATE_VERSION, *self.config.words()),
                 (book.last_seq, book.last_time_ns, book.symbol_count, book.account_count, len(killed)),
-                *((asset, book.supply[asset], book.credit[asset]) for asset in range(self.config.assets)),
+                *zip(range(self.config.assets), book.supply, book.credit, book.uses, strict=True),
                 *(tuple(killed[i : i + 7]) for i in range(0, len(killed), 7)),
             ]
         )
@@ -299,10 +373,15 @@ class Core:
             rows.append((o.order_id, o.shown, o.price_ticks, o.cum, o.account | o.session << 32, o.facts))
             if o.cold:
                 rows.append((o.hidden, o.display, o.stop_ticks, o.expiry_ns, 0, 0))
-        head = (number, t.base | t.quote << 32, t.lot_size, t.tick_value, t.min_ticks, t.max_ticks, len(rows) + 1)
+        count = len(rows) + (2 if symbol.future else 1)
+        head = (number, t.base | t.quote << 32, t.lot_size, t.tick_value, t.min_ticks, t.max_ticks, count)
         market = (symbol.phase, symbol.last_ticks, symbol.reference_ticks, symbol.dynamic_bp | symbol.static_bp << 32,
-                  symbol.order_qty_max, symbol.order_value_max)  # fmt: skip
-        return _words([head, market, *rows])
+                  symbol.order_qty_max, symbol.order_value_max, int(symbol.future is not None))  # fmt: skip
+        future: list[tuple[int, ...]] = []
+        if symbol.future:
+            f = symbol.future
+            future = [(f.mark_ticks, f.initial_bp | f.maintenance_bp << 32, f.position_max, f.open_interest)]
+        return _words([head, market, *future, *rows])
 
     def walk_account(self, number: int) -> Words:
         """Slots of an account and its positions; empty when it does not exist here."""
@@ -315,13 +394,17 @@ class Core:
         rows: list[tuple[int, ...]] = [limits]
         if a.duplicate_ns:
             rows.append(a.last_order)
-        rows += [
-            (asset, p.balance, p.hold, p.credit, p.gross_max)
-            for asset, p in enumerate(a.positions)
-            if p.balance or p.hold or p.credit or p.gross_max
-        ]
+        words = [(asset, *self._asset_words(account, asset)) for asset in range(self.config.assets)]
+        rows += [row for row in words if any(row[1:])]
         fees = a.maker_bp & HALF | a.taker_bp << 32
         return _words([(number, a.flags, fees, len(rows), a.member, a.smp_group, a.smp_mode), *rows])
+
+    def _asset_words(self, account: Account, asset: int) -> tuple[int, ...]:
+        if self.book.uses[asset] < AssetUse.CONTRACT:
+            p = account.positions[asset]
+            return p.balance, p.hold, p.credit, p.gross_max
+        c = account.contracts[asset]
+        return c.lots, c.open_buys | c.open_sells << 31 | c.stage << 62, c.cost, c.collateral
 
     def snapshot(self) -> bytes:
         """The whole state as bytes: equal states give equal bytes, from either implementation."""
@@ -373,9 +456,11 @@ class Core:
         last_seq, time_ns, symbols, accounts, killed, *zeros = rows[1]
         self._expect(last_seq <= SEQ_MAX and symbols <= self.config.symbols and not any(zeros), "configuration")
         self._expect(1 <= accounts <= self.config.accounts and killed <= KILLED_SESSIONS_MAX, "configuration")
-        for asset, (number, supply, credit, *rest) in enumerate(rows[2:base]):
+        for asset, (number, supply, credit, use, *rest) in enumerate(rows[2:base]):
             self._expect(number == asset and supply + credit <= AMOUNT_MAX and not any(rest), "configuration")
-            book.supply[asset], book.credit[asset] = supply, credit
+            unused = use < AssetUse.CONTRACT or (use < AssetUse.CONTRACT + symbols and supply == credit == 0)
+            self._expect(unused, "configuration")
+            book.supply[asset], book.credit[asset], book.uses[asset] = supply, credit, use
         words = [word for row in rows[base:] for word in row[:7]]
         self._expect(len(rows) == base + -(-killed // 7) and not any(row[7] for row in rows[base:]), "configuration")
         self._expect(words[:killed] == sorted(set(words[:killed])) and not any(words[killed:]), "configuration")
@@ -395,10 +480,14 @@ class Core:
         terms = Terms(assets & HALF, assets >> 32, lot_size, tick_value, low, high)
         self._expect(not book.instrument_reason(terms), what)
         symbol = book.symbol_create(number, terms)
-        symbol.phase, symbol.last_ticks, symbol.reference_ticks, collars, *limits, zero, _ = rows[1]
+        symbol.phase, symbol.last_ticks, symbol.reference_ticks, collars, *limits, future, _ = rows[1]
         symbol.dynamic_bp, symbol.static_bp = collars & HALF, collars >> 32
         symbol.order_qty_max, symbol.order_value_max = limits
         left = rows[2:]
+        if future:
+            self._expect(len(left) > 0, what)
+            mark, margins, most, interest, *_ = left.pop(0)
+            symbol.future = Future(mark, margins & HALF, margins >> 32, most, interest)
         while left:
             order, used = self._order_from(left)
             self._expect(order.slot in symbol.free_slots and self._order_is_valid(symbol, order), what)
@@ -435,6 +524,8 @@ class Core:
             waiting=bool(fact & Fact.WAITING),
             dormant=bool(fact & Fact.DORMANT),
             unpriced=bool(fact & Fact.UNPRICED),
+            future=bool(fact & Fact.FUTURE),
+            closing=bool(fact & Fact.CLOSING),
         ), used
 
     def restore_account(self, slots: Any) -> None:
@@ -455,12 +546,16 @@ class Core:
             account.last_order = tuple(rows[2][:4])
             positions = rows[3:]
         self._expect(self._account_is_valid(account) and self._limits_are_valid(account), what)
-        for asset, balance, hold, credit, gross, *_ in positions:
-            self._expect(asset < self.config.assets and gross <= AMOUNT_MAX, what)
-            self._expect(self._position_is_valid(_signed(balance), hold, credit), what)
-            position = account.positions[asset]
-            position.balance, position.hold, position.credit = _signed(balance), hold, credit
-            position.gross_max = gross
+        for asset, first, second, third, fourth, *_ in positions:
+            self._expect(asset < self.config.assets and fourth <= AMOUNT_MAX, what)
+            if book.uses[asset] < AssetUse.CONTRACT:
+                position = Position(_signed(first), second, third, fourth)
+                self._expect(self._position_is_valid(account, position), what)
+                account.positions[asset] = position
+            else:
+                opens = second & LOTS, second >> 31 & LOTS
+                account.contracts[asset] = Contract(_signed(first), *opens, second >> 62, _signed(third), fourth)
+                self._expect(self._contract_is_valid(account, asset), what)
         self._expect(self.walk_account(number).tolist() == rows, what)
 
     def restore_end(self) -> None:
@@ -581,3 +676,25 @@ class Core:
         """(price_ticks, qty_lots, surplus_lots, surplus_side) of an uncross of the book as it is; zeros: no trade."""
         found = self.book.symbols.get(symbol)
         return indicative(found) if found and found.is_call else Indicative()
+
+    def mark_price(self, symbol: int) -> int:
+        """The mark price of a future in ticks; 0: none yet, or no future."""
+        found = self.book.symbols.get(symbol)
+        return found.future.mark_ticks if found and found.future else 0
+
+    def position(self, account: int, symbol: int) -> PositionView | None:
+        """What an account has in a future; None when there is no such account or future."""
+        market, owner = self.book.symbols.get(symbol), self.book.accounts.get(account)
+        if market is None or market.future is None or owner is None:
+            return None
+        contract, margin = owner.contracts[market.terms.base], margin_of(market, owner)
+        return PositionView(
+            lots=contract.lots,
+            cost=contract.cost,
+            collateral=contract.collateral,
+            equity=margin.equity,
+            needed=margin.needed,
+            stage=contract.stage,
+            open_buys=contract.open_buys,
+            open_sells=contract.open_sells,
+        )

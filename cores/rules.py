@@ -4,7 +4,8 @@ Why: a reader should be able to check a rule without reading C, and a second imp
 cannot. It gives the same events, slots and snapshots as the C core, byte for byte. It must never be clever: where a
 rule can be written as the sentence that describes it, it is. The sentences are in spec/matching_rules.md, and their
 numbers stand beside the functions: here NEW, CANCEL, REPLACE, MASS_CANCEL and TIME; phases and the uncross in
-rules_auction.py, trading and stops in rules_matching.py, accounts and limits in rules_ledger.py.
+rules_auction.py, trading and stops in rules_matching.py, accounts and limits in rules_ledger.py, positions in
+rules_positions.py, marks and the margin ladder in rules_futures.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from cores.records import (
     Smp,
     Tif,
 )
-from cores.rules_auction import Auction, indicative
+from cores.rules_auction import indicative
+from cores.rules_futures import Futures
 from cores.rules_matching import RESTING_TIFS
 from cores.rules_state import STOPS, Account, Command, Order, Symbol, Terms, fee, opposite
 
@@ -44,7 +46,7 @@ AUCTION_TIFS = (Tif.AT_OPEN, Tif.AT_CLOSE)
 FLAGS_OF_NEW = CommandFlag.POST_ONLY | CommandFlag.SLIDE | CommandFlag.ALL_OR_NONE | 7 << FLAG_SMP_SHIFT
 
 
-class Book(Auction):
+class Book(Futures):
     """State and rules of the core, one command at a time; `reference.Core` gives it the interface of the binding."""
 
     # ---- one command ----
@@ -74,6 +76,8 @@ class Book(Auction):
             CommandKind.LIMIT: self.limit,
             CommandKind.DEPOSIT: self.deposit,
             CommandKind.WITHDRAW: self.withdraw,
+            CommandKind.MARK: self.mark,
+            CommandKind.MARGIN: self.margin,
         }
         rule = rules.get(c.kind)
         return rule(c) if rule else Reason.REJECT_UNSUPPORTED
@@ -86,20 +90,22 @@ class Book(Auction):
         if reason:
             return reason
         symbol, account = self.symbols[c.symbol], self.accounts[c.account]
-        reason = self.party_reason(account, c) or self.form_reason(c) or self.values_reason(symbol, c)
-        reason = reason or self.new_phase_reason(symbol, c)
+        reason = self.party_reason(account, c) or self.form_reason(c) or self.future_form_reason(symbol, c)
+        reason = reason or self.values_reason(symbol, c) or self.new_phase_reason(symbol, c)
         if reason:
             return reason
         price = self.price_of(symbol, c)
-        reason = self.new_limits_reason(symbol, account, c, price)
+        reason, closing = self.new_limits_reason(symbol, account, c, price), False
         if not reason:
-            price, reason = self.priced_reason(symbol, account, c, price)
+            closing, reason = self.future_reason(symbol, account, c.side, c.qty_lots)
+        if not reason:
+            price, reason = self.priced_reason(symbol, account, c, price, closing)
         if not reason and not symbol.free_slots:
             reason = Reason.REJECT_BOOK_FULL
         if reason:
             return reason
         self.begin(symbol)
-        order = self.order_of(symbol, c, price)
+        order = self.order_of(symbol, c, price, closing)
         self.report(EventKind.ACCEPTED, 0, order, c.flags, price=order.event_price, qty=c.qty_lots, leaves=c.qty_lots,
                     aux=c.aux)  # fmt: skip
         self.count_message(account, c)
@@ -131,6 +137,14 @@ class Book(Auction):
         )
         return Reason.NONE if good else Reason.REJECT_BAD_FLAGS
 
+    def future_form_reason(self, symbol: Symbol, c: Command) -> int:
+        """F5: a market order in a future is not one that must be filled at once."""
+        if symbol.future is None or c.ord_type != OrdType.MARKET:
+            return Reason.NONE
+        if c.flags & CommandFlag.ALL_OR_NONE:
+            return Reason.REJECT_BAD_FLAGS
+        return Reason.REJECT_BAD_TIF if c.tif == Tif.FOK else Reason.NONE
+
     def values_reason(self, symbol: Symbol, c: Command) -> int:
         """N4, N5."""
         if not 1 <= c.qty_lots <= QTY_LOTS_MAX:
@@ -147,6 +161,7 @@ class Book(Auction):
         if c.tif == Tif.GTD:
             return Reason.NONE if c.aux > c.time_ns else Reason.REJECT_BAD_EXPIRY
         may_ask = c.ord_type in (OrdType.LIMIT, OrdType.MARKET) and c.tif not in AUCTION_TIFS
+        may_ask = may_ask and (symbol.future is None or c.ord_type == OrdType.LIMIT)
         if c.aux > c.qty_lots or (c.aux and not may_ask):
             return Reason.REJECT_BAD_MIN_QTY
         return Reason.NONE
@@ -175,7 +190,8 @@ class Book(Auction):
             return symbol.collar_end(c.side)
         return symbol.best(opposite(c.side)) if c.ord_type == OrdType.MARKET_TO_LIMIT else None
 
-    def priced_reason(self, symbol: Symbol, account: Account, c: Command, price: int | None) -> tuple[int | None, int]:
+    def priced_reason(self, symbol: Symbol, account: Account, c: Command, price: int | None,
+                      closing: bool) -> tuple[int | None, int]:  # fmt: skip
         """N8: the order's price after a slide, and why it is refused."""
         reason = self.notional_reason(symbol, account, price, c.qty_lots)
         if reason:
@@ -184,7 +200,8 @@ class Book(Auction):
             price = self.slid_price(symbol, account, c)
             if price is None:
                 return price, Reason.REJECT_POST_ONLY_WOULD_CROSS
-        return price, self.funds_reason(symbol, account, c.side, price, c.qty_lots, 0)
+        needed = symbol.hold(c.side, price, c.qty_lots, account.taker_bp, closing)
+        return price, self.funds_reason(symbol, account, c.side, needed, 0)
 
     def notional_reason(self, symbol: Symbol, account: Account, price: int | None, lots: int) -> int:
         too_large = price is not None and symbol.cost(price, lots, account.taker_bp) > AMOUNT_MAX
@@ -201,18 +218,16 @@ class Book(Auction):
         too_large = symbol.cost(price, c.qty_lots, account.taker_bp) > AMOUNT_MAX
         return price if symbol.terms.contains(price) and not too_large else None
 
-    def funds_reason(self, symbol: Symbol, account: Account, side: int, price: int | None, lots: int,
-                     released: int) -> int:  # fmt: skip
-        """What it will hold must be available, and with LIMIT_GROSS stay within that."""
+    def funds_reason(self, symbol: Symbol, account: Account, side: int, needed: int, released: int) -> int:
+        """What it will hold must be available, and with LIMIT_GROSS stay within that (N8, F5)."""
         position = account.positions[symbol.hold_asset(side)]
-        needed = symbol.hold(side, price, lots, account.taker_bp)
         if needed > position.available + released:
             return Reason.REJECT_INSUFFICIENT_FUNDS
         if position.gross_max and position.hold - released + needed > position.gross_max:
             return Reason.REJECT_EXPOSURE
-        return Reason.NONE
+        return self.venue_reason(symbol)
 
-    def order_of(self, symbol: Symbol, c: Command, price: int | None) -> Order:
+    def order_of(self, symbol: Symbol, c: Command, price: int | None, closing: bool) -> Order:
         stop = c.ord_type in STOPS
         display = 0 if stop or c.order_id == c.qty_lots else c.order_id
         market = c.ord_type in (OrdType.MARKET, OrdType.MARKET_TO_LIMIT)
@@ -231,6 +246,8 @@ class Book(Auction):
             stop_ticks=c.order_id if stop else 0,
             expiry_ns=c.aux if c.tif == Tif.GTD else 0,
             unpriced=market and (symbol.is_call or c.tif == Tif.AT_CLOSE),
+            future=symbol.future is not None,
+            closing=closing,
         )
 
     def enter(self, symbol: Symbol, account: Account, order: Order, price: int | None, min_qty: int) -> None:
@@ -294,10 +311,13 @@ class Book(Auction):
         has_price = order.ord_type != OrdType.STOP and not order.unpriced
         price = c.price_ticks if has_price else order.price_ticks
         stop = c.aux if order.waiting and c.aux else order.stop_ticks
-        reason = self.replace_reason(symbol, account, order, c, price, stop)
+        leaves = c.qty_lots - order.cum
+        reason, closing = self.replace_reason(symbol, account, order, c, price, stop), False
+        if not reason:
+            closing, reason = self.future_reason(symbol, account, order.side, leaves, order)
+        reason = reason or self.replace_terms_reason(symbol, account, order, price, leaves, closing)
         if reason:
             return reason
-        leaves = c.qty_lots - order.cum
         kept = price == order.price_ticks and stop == order.stop_ticks and leaves <= order.leaves
         old_price, order.price_ticks = order.price_ticks, price
         self.report(EventKind.REPLACED, 0, order, EventFlag.PRIORITY_KEPT if kept else 0, price=order.event_price,
@@ -306,22 +326,22 @@ class Book(Auction):
         self.count_message(account, c)
         self.begin(symbol)
         if kept:
-            self.reduce_hidden_first(symbol, account, order, leaves)
+            self.reduce_hidden_first(symbol, account, order, leaves, closing)
         else:
-            self.reenter(symbol, account, order, price, stop, leaves)
+            self.reenter(symbol, account, order, price, stop, leaves, closing)
         self.run_stops(symbol)
         return Reason.NONE
 
     def replace_reason(self, symbol: Symbol, account: Account, order: Order, c: Command, price: int,
                        stop: int) -> int:  # fmt: skip
-        """R1 after the order was found."""
+        """R1 after the order was found, up to the limits."""
         if symbol.phase in (Phase.CLOSED, Phase.HALT):
             return Reason.REJECT_BAD_PHASE
         if not 1 <= c.qty_lots <= QTY_LOTS_MAX:
             return Reason.REJECT_BAD_QTY
         if c.qty_lots <= order.cum:
             return Reason.REJECT_QTY_BELOW_FILLED
-        waiting_stop = order.waiting and order.ord_type == OrdType.STOP
+        waiting_stop = self.waits_without_price(order)
         if not waiting_stop and not symbol.terms.contains(price):
             return Reason.REJECT_PRICE_OUT_OF_COLLAR
         if not symbol.terms.contains(stop) and order.waiting:
@@ -329,29 +349,38 @@ class Book(Auction):
         leaves = c.qty_lots - order.cum
         if order.display and order.display * ICEBERG_TRANCHES_MAX < leaves:
             return Reason.REJECT_BAD_DISPLAY
-        at = None if waiting_stop else price
-        reason = self.replace_limits_reason(symbol, account, c, at, leaves)
-        reason = reason or self.notional_reason(symbol, account, at, leaves)
+        return self.replace_limits_reason(symbol, account, c, None if waiting_stop else price, leaves)
+
+    @staticmethod
+    def waits_without_price(order: Order) -> bool:
+        return order.waiting and order.ord_type == OrdType.STOP
+
+    def replace_terms_reason(self, symbol: Symbol, account: Account, order: Order, price: int, leaves: int,
+                             closing: bool) -> int:  # fmt: skip
+        """R1's part of N8."""
+        at = None if self.waits_without_price(order) else price
+        reason = self.notional_reason(symbol, account, at, leaves)
         if reason:
             return reason
         in_book = not order.waiting and not order.dormant
         post_only = order.flags & CommandFlag.POST_ONLY and in_book and symbol.phase == Phase.CONTINUOUS
         if post_only and symbol.crosses(order.side, price):
             return Reason.REJECT_POST_ONLY_WOULD_CROSS
-        released = symbol.hold_of(order, account.taker_bp)
-        return self.funds_reason(symbol, account, order.side, at, leaves, released)
+        needed = symbol.hold(order.side, at, leaves, account.taker_bp, closing)
+        return self.funds_reason(symbol, account, order.side, needed, symbol.hold_of(order, account.taker_bp))
 
-    def reduce_hidden_first(self, symbol: Symbol, account: Account, order: Order, leaves: int) -> None:
+    def reduce_hidden_first(self, symbol: Symbol, account: Account, order: Order, leaves: int, closing: bool) -> None:
         """R2."""
         hidden = max(0, order.hidden - (order.leaves - leaves))
         self.release(symbol, account, order)
-        order.leaves, order.shown = leaves, leaves - hidden
-        account.positions[symbol.hold_asset(order.side)].hold += symbol.hold_of(order, account.taker_bp)
+        order.leaves, order.shown, order.closing = leaves, leaves - hidden, closing
+        self.hold(symbol, account, order)
 
-    def reenter(self, symbol: Symbol, account: Account, order: Order, price: int, stop: int, leaves: int) -> None:
+    def reenter(self, symbol: Symbol, account: Account, order: Order, price: int, stop: int, leaves: int,
+                closing: bool) -> None:  # fmt: skip
         """R3."""
         self.take_off(symbol, account, order)
-        order.price_ticks, order.stop_ticks, order.leaves = price, stop, leaves
+        order.price_ticks, order.stop_ticks, order.leaves, order.closing = price, stop, leaves, closing
         if order.waiting:
             order.waiting = False
             if symbol.phase == Phase.CONTINUOUS and symbol.last_ticks and symbol.due(order, symbol.last_ticks):
@@ -368,7 +397,7 @@ class Book(Auction):
     def rest_silently(self, symbol: Symbol, account: Account, order: Order) -> None:
         """A stop that is due at once: it holds until it is triggered, which gives that back."""
         order.waiting = True
-        account.positions[symbol.hold_asset(order.side)].hold += symbol.hold_of(order, account.taker_bp)
+        self.hold(symbol, account, order)
 
     # ---- MASS_CANCEL, TIME ----
 

@@ -115,8 +115,12 @@ class Auction(Matching):
             lots = min(left, bid.leaves, ask.leaves)
             for order in (bid, ask):
                 self.touch_account(order.account)
-            for order in (bid, ask):
-                income += self.fill_resting(symbol, order, lots, found.price_ticks)
+            fees = [self.fill_resting(symbol, order, lots, found.price_ticks) for order in (bid, ask)]
+            if symbol.future:
+                for order, paid in zip((bid, ask), fees, strict=True):
+                    account = self.touch_account(order.account)
+                    self.trade(symbol, account, order.side, lots, found.price_ticks, paid)
+            income += sum(fees)
             left -= lots
         if income:
             self.touch_account(0).positions[symbol.terms.quote].balance += income
@@ -132,8 +136,9 @@ class Auction(Matching):
         order.leaves -= lots
         order.cum += lots
         order.show()
-        account.positions[symbol.hold_asset(order.side)].hold += symbol.hold_of(order, account.taker_bp)
-        self.pay(symbol, account, order.side, lots, notional, paid)
+        self.hold(symbol, account, order)
+        if not symbol.future:
+            self.pay(symbol, account, order.side, lots, notional, paid)
         self.report(EventKind.FILL, 0, order, EventFlag.AUCTION, price=price, qty=lots, leaves=order.leaves, aux=paid)
         if order.leaves == 0:
             symbol.unlink(order)
@@ -154,6 +159,10 @@ class Auction(Matching):
         if order.ord_type != OrdType.MARKET_TO_LIMIT or price == 0:
             return False
         if symbol.cost(price, order.leaves, account.taker_bp) > AMOUNT_MAX:
+            return False
+        needed = symbol.hold(order.side, price, order.leaves, account.taker_bp, order.closing)
+        released = symbol.hold_of(order, account.taker_bp)
+        if symbol.future and needed > account.positions[symbol.terms.quote].available + released:
             return False
         self.take_off(symbol, account, order)
         order.unpriced, order.price_ticks = False, price

@@ -13,9 +13,12 @@ from cores.records import (
     COLLAR_BP_MAX,
     FEE_BP_MAX,
     KILLED_SESSIONS_MAX,
+    MARGIN_BP_MAX,
     MESSAGES_SECOND_NS,
     ORDER_SLOT_NONE,
+    POSITION_LOTS_MAX,
     QTY_LOTS_MAX,
+    AssetUse,
     CommandFlag,
     CommandKind,
     CoreConfig,
@@ -26,13 +29,18 @@ from cores.records import (
     Reason,
     Smp,
 )
-from cores.rules_state import Account, Command, Order, Position, Symbol, Terms
+from cores.rules_state import Account, Command, Contract, Future, Order, Position, Symbol, Terms
 
 WORD = (1 << 64) - 1
 
 
 def signed32(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
+
+
+def position_bound(terms: Terms, config: CoreConfig) -> int:
+    """F2: most lots of a position."""
+    return min(POSITION_LOTS_MAX, AMOUNT_MAX // 512 // config.accounts // (terms.max_ticks * terms.tick_value))
 
 
 class Ledger:
@@ -52,6 +60,7 @@ class Ledger:
         self.accounts: dict[int, Account] = {}
         self.supply = [0] * config.assets
         self.credit = [0] * config.assets
+        self.uses = [int(AssetUse.UNUSED)] * config.assets
         self.killed_sessions: set[int] = set()
         self.touched_symbols: set[int] = set()
         self.touched_accounts: set[int] = set()
@@ -65,8 +74,8 @@ class Ledger:
     def emit(self, kind: int, reason: int, side: int, flags: int, owner: tuple[int, int, int], order_id: int = 0,
              price: int = 0, qty: int = 0, leaves: int = 0, aux: int = 0) -> None:  # fmt: skip
         exec_id = self.command.seq << 24 | len(self.events)
-        self.events.append((kind, reason, side, flags, 0, self.command.symbol, exec_id, *owner, order_id, price, qty,
-                            leaves & WORD, aux & WORD))  # fmt: skip
+        words = (order_id & WORD, price, qty & WORD, leaves & WORD, aux & WORD)
+        self.events.append((kind, reason, side, flags, 0, self.command.symbol, exec_id, *owner, *words))
 
     def answer(self, kind: int, reason: int = 0, **fields: int) -> None:
         """An event about the command itself: side, flags, symbol and owner are the command's."""
@@ -121,7 +130,8 @@ class Ledger:
         if len(self.accounts) == self.room[1]:
             raise MissingError(f"account {number}: no room for another account in this partial core")
         positions = [Position() for _ in range(self.config.assets)]
-        self.accounts[number] = Account(number, positions, member=number)
+        contracts = [Contract() for _ in range(self.config.assets)]
+        self.accounts[number] = Account(number, positions, contracts, member=number)
         return self.accounts[number]
 
     # ---- rules on orders that come from limits ----
@@ -200,24 +210,52 @@ class Ledger:
         )
         return Reason.NONE if valid else Reason.REJECT_BAD_INSTRUMENT
 
+    def uses_reason(self, number: int, terms: Terms, future: bool) -> int:
+        """F1: a contract is nobody else's, and of a future lots are counted one by one."""
+        base, quote = self.uses[terms.base], self.uses[terms.quote]
+        if future:
+            fresh = base == AssetUse.UNUSED and self.supply[terms.base] == self.credit[terms.base] == 0
+            base = AssetUse.UNUSED if fresh or base == AssetUse.CONTRACT + number else AssetUse.CONTRACT
+        if max(base, quote) >= AssetUse.CONTRACT:
+            return Reason.REJECT_BAD_ASSET
+        if future and (terms.lot_size != 1 or position_bound(terms, self.config) == 0):
+            return Reason.REJECT_BAD_INSTRUMENT
+        return Reason.NONE
+
+    def redefine_reason(self, symbol: Symbol, terms: Terms, future: bool) -> int:
+        """L5, F1."""
+        if future != (symbol.future is not None) or (future and terms.base != symbol.terms.base):
+            return Reason.REJECT_BAD_INSTRUMENT
+        if symbol.orders or (symbol.future and symbol.future.open_interest):
+            return Reason.REJECT_BOOK_NOT_EMPTY
+        return Reason.NONE
+
     def instrument(self, c: Command) -> int:
-        """L5."""
-        if c.flags not in (0, CommandFlag.INSTRUMENT_CLOSED):
+        """L5, F1."""
+        if c.flags > CommandFlag.INSTRUMENT_CLOSED | CommandFlag.INSTRUMENT_FUTURE:
             return Reason.REJECT_BAD_FLAGS
         if c.symbol > self.symbol_count or c.symbol >= self.config.symbols:
             return Reason.REJECT_BAD_INSTRUMENT
         terms = Terms(c.account, c.session | c.asset << 16, c.order_id, c.aux, c.price_ticks, c.qty_lots)
-        reason = self.instrument_reason(terms)
+        future = bool(c.flags & CommandFlag.INSTRUMENT_FUTURE)
+        reason = self.instrument_reason(terms) or self.uses_reason(c.symbol, terms, future)
         if reason:
             return reason
         if c.symbol == self.symbol_count:
-            self.symbol_create(c.symbol, terms).phase = Phase.CLOSED if c.flags else Phase.CONTINUOUS
+            closed = c.flags & CommandFlag.INSTRUMENT_CLOSED
+            self.symbol_create(c.symbol, terms).phase = Phase.CLOSED if closed else Phase.CONTINUOUS
+            self.symbols[c.symbol].future = Future() if future else None
             self.symbol_count += 1
         symbol = self.touch_symbol(c.symbol)
-        if symbol.orders:
-            return Reason.REJECT_BOOK_NOT_EMPTY
+        reason = self.redefine_reason(symbol, terms, future)
+        if reason:
+            return reason
         symbol.terms = terms
         symbol.last_ticks = symbol.reference_ticks = 0
+        self.uses[terms.base], self.uses[terms.quote] = AssetUse.CASH, AssetUse.CASH
+        if symbol.future:
+            symbol.future.mark_ticks = 0
+            self.uses[terms.base] = AssetUse.CONTRACT + c.symbol
         self.answer(
             EventKind.INSTRUMENT_SET, order_id=c.order_id, price=c.price_ticks, qty=c.qty_lots, aux=c.aux
         )  # fmt: skip
@@ -240,7 +278,8 @@ class Ledger:
             self.account_count += 1
         account = self.touch_account(c.account)
         changed = (maker_bp, taker_bp) != (account.maker_bp, account.taker_bp)
-        if changed and any(position.hold for position in account.positions):
+        held = any(position.hold for position in account.positions)
+        if changed and (held or any(x.open_buys or x.open_sells for x in account.contracts)):
             return Reason.REJECT_BAD_ACCOUNT
         account.flags = c.flags | account.flags & ACCOUNT_KILLED
         account.maker_bp, account.taker_bp = maker_bp, taker_bp
@@ -259,6 +298,8 @@ class Ledger:
             reason = self.position_limit(c, kind)
         elif kind in (Limit.ORDER_QTY, Limit.ORDER_VALUE, Limit.COLLAR):
             reason = self.symbol_limit(c, kind)
+        elif kind in (Limit.MARGIN, Limit.POSITION):
+            reason = self.future_limit(c, kind)
         elif kind == Limit.KILL_SESSION:
             reason = self.session_limit(c)
         else:
@@ -270,7 +311,7 @@ class Ledger:
     def position_reason(self, c: Command) -> int:
         if c.account >= self.account_count:
             return Reason.REJECT_UNKNOWN_ACCOUNT
-        if c.asset >= self.config.assets:
+        if c.asset >= self.config.assets or self.uses[c.asset] >= AssetUse.CONTRACT:
             return Reason.REJECT_BAD_ASSET
         self.touch_account(c.account)
         return Reason.NONE
@@ -285,6 +326,7 @@ class Ledger:
             return Reason.REJECT_BAD_AMOUNT
         if kind == Limit.GROSS:
             position.gross_max = amount
+            self.uses[c.asset] = AssetUse.CASH  # or a limit would lie under a contract that the asset becomes (F1)
             return Reason.NONE
         credit = self.credit[c.asset] - position.credit + amount
         if self.supply[c.asset] + credit > AMOUNT_MAX or position.balance + amount - position.hold < 0:
@@ -326,6 +368,25 @@ class Ledger:
             symbol.order_value_max = amount
         else:
             symbol.dynamic_bp, symbol.static_bp = amount, c.aux
+        return Reason.NONE
+
+    def future_limit(self, c: Command, kind: int) -> int:
+        """F3."""
+        if c.symbol >= self.symbol_count:
+            return Reason.REJECT_UNKNOWN_SYMBOL
+        symbol = self.touch_symbol(c.symbol)
+        if symbol.future is None:
+            return Reason.REJECT_BAD_INSTRUMENT
+        if kind == Limit.POSITION:
+            if c.qty_lots > QTY_LOTS_MAX:
+                return Reason.REJECT_BAD_AMOUNT
+            symbol.future.position_max = c.qty_lots
+            return Reason.NONE
+        if not 1 <= c.aux <= c.qty_lots <= MARGIN_BP_MAX:
+            return Reason.REJECT_BAD_AMOUNT
+        if c.qty_lots != symbol.future.initial_bp and symbol.orders:
+            return Reason.REJECT_BOOK_NOT_EMPTY
+        symbol.future.initial_bp, symbol.future.maintenance_bp = c.qty_lots, c.aux
         return Reason.NONE
 
     def session_limit(self, c: Command) -> int:

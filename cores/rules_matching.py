@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cores.records import AMOUNT_MAX, CommandFlag, EventFlag, EventKind, OrdType, Phase, Reason, Side, Smp, Tif
-from cores.rules_ledger import Ledger
+from cores.rules_positions import Positions
 from cores.rules_state import Account, Order, Symbol, fee, maker_fee, opposite
 
 RESTING_TIFS = (Tif.DAY, Tif.GTC, Tif.GTD)
 
 
-class Matching(Ledger):
+class Matching(Positions):
     """What happens between orders. `band` and `traded` are those of the command that is being applied."""
 
     band: tuple[int, int]
@@ -31,15 +31,12 @@ class Matching(Ledger):
         """N15: at the end of its place, with its hold."""
         order.show()
         symbol.append(order)
-        account.positions[symbol.hold_asset(order.side)].hold += symbol.hold_of(order, account.taker_bp)
+        self.hold(symbol, account, order)
 
     def take_off(self, symbol: Symbol, account: Account, order: Order) -> None:
         """Out of its place; its hold is available again."""
         symbol.unlink(order)
         self.release(symbol, account, order)
-
-    def release(self, symbol: Symbol, account: Account, order: Order) -> None:
-        account.positions[symbol.hold_asset(order.side)].hold -= symbol.hold_of(order, account.taker_bp)
 
     def open(self, symbol: Symbol, account: Account, order: Order) -> None:
         """It gets its slot and counts as an open order."""
@@ -79,18 +76,23 @@ class Matching(Ledger):
                 return Reason.CANCEL_VOLATILITY
             resting = next(iter(queue.values()))
             mode = self.self_match(account, self.touch_account(resting.account), order)
-            if mode:
+            if mode and not order.forced:
                 self.prevent(symbol, order, resting, mode)
                 if mode in (Smp.CANCEL_AGGRESSOR, Smp.CANCEL_BOTH):
                     return Reason.CANCEL_SELF_MATCH
                 continue
             lots = min(resting.shown, order.leaves)
-            cost = symbol.cost(price, lots, account.taker_bp)
-            market_buy = limit is None and order.side == Side.BUY
-            if market_buy and cost > account.positions[symbol.terms.quote].available:
+            if limit is None and not order.forced and not self.can_go_on(symbol, account, order, price, lots):
                 return Reason.CANCEL_FUNDS
             self.fill(symbol, account, order, resting, lots)
         return Reason.NONE
+
+    def can_go_on(self, symbol: Symbol, account: Account, order: Order, price: int, lots: int) -> bool:
+        """T4, F6: whether an order without a price has the funds for the next fill."""
+        if symbol.future:
+            return self.can_pay(symbol, account, order, price, lots)
+        cost = symbol.cost(price, lots, account.taker_bp)
+        return order.side == Side.SELL or cost <= account.positions[symbol.terms.quote].available
 
     def self_match(self, account: Account, other: Account, order: Order) -> int:
         """T2: the mode when both are of one group, else 0."""
@@ -118,7 +120,7 @@ class Matching(Ledger):
         self.release(symbol, account, resting)
         resting.leaves -= lots
         resting.shown -= lots
-        account.positions[symbol.hold_asset(resting.side)].hold += symbol.hold_of(resting, account.taker_bp)
+        self.hold(symbol, account, resting)
 
     def after_loss(self, symbol: Symbol, account: Account, resting: Order) -> None:
         """Gone when nothing is left; refreshed when nothing is shown (T5)."""
@@ -143,9 +145,13 @@ class Matching(Ledger):
             (maker, resting, maker_paid, 0),
             (account, order, taker_paid, EventFlag.AGGRESSOR),
         ):
-            self.pay(symbol, party, who.side, lots, notional, paid)
+            if not symbol.future:
+                self.pay(symbol, party, who.side, lots, notional, paid)
             who.cum += lots
             self.report(EventKind.FILL, 0, who, flags, price=price, qty=lots, leaves=who.leaves, aux=paid)
+        if symbol.future:
+            self.trade(symbol, maker, resting.side, lots, price, maker_paid)
+            self.trade(symbol, account, order.side, lots, price, taker_paid)
         self.income += maker_paid + taker_paid
         self.traded.append(price)
         symbol.last_ticks = price
@@ -212,6 +218,8 @@ class Matching(Ledger):
             may_rest = limit is not None and order.tif in RESTING_TIFS
         else:
             may_rest = limit is not None and order.tif not in (Tif.IOC, Tif.FOK) and not reason
+        if may_rest and symbol.future and not self.can_hold(symbol, account, order):
+            may_rest, reason = False, Reason.CANCEL_FUNDS
         if order.leaves == 0:
             self.gone(symbol, account, order)
         elif may_rest:
@@ -263,13 +271,15 @@ class Matching(Ledger):
             self.aggress(symbol, account, order, limit, Reason.NONE)
 
     def join_call(self, symbol: Symbol, account: Account, order: Order) -> None:
-        """S5: a STOP without a price, if it can be held for."""
+        """S5: a STOP without a price, if it can be held for; in a future, whatever joins (F6)."""
         if order.ord_type == OrdType.STOP:
             order.unpriced, order.price_ticks = True, symbol.collar_end(order.side)
+        if order.ord_type == OrdType.STOP or symbol.future:
             needed = symbol.hold_of(order, account.taker_bp)
             too_large = symbol.cost(order.price_ticks, order.leaves, account.taker_bp) > AMOUNT_MAX
             if too_large or needed > account.positions[symbol.hold_asset(order.side)].available:
-                self.report(EventKind.CANCELLED, Reason.CANCEL_FUNDS, order, qty=order.leaves)
+                self.report(EventKind.CANCELLED, Reason.CANCEL_FUNDS, order, price=order.event_price,
+                            qty=order.leaves)  # fmt: skip
                 self.gone(symbol, account, order)
                 return
         self.open(symbol, account, order)

@@ -15,6 +15,7 @@ from sortedcontainers import SortedDict, SortedList
 from cores.records import (
     ACCOUNT_KILLED,
     FLAG_SMP_SHIFT,
+    MARGIN_BP_MAX,
     ORDER_SLOT_NONE,
     CommandFlag,
     Fact,
@@ -79,9 +80,34 @@ class Position:
 
 
 @dataclass
+class Contract:
+    """What an account has in a future. Lots and cost of a short position are below zero. Open are the leaves of its
+    orders at rest, of each side."""
+
+    lots: int = 0
+    open_buys: int = 0
+    open_sells: int = 0
+    stage: int = 0
+    cost: int = 0
+    collateral: int = 0
+
+    def open_lots(self, side: int) -> int:
+        return self.open_buys if side == Side.BUY else self.open_sells
+
+    def count_open(self, side: int, lots: int) -> None:
+        if side == Side.BUY:
+            self.open_buys += lots
+        else:
+            self.open_sells += lots
+
+
+@dataclass
 class Account:
+    """By asset number: positions of money and goods, and of the assets that are a future's contract, contracts."""
+
     number: int
     positions: list[Position]
+    contracts: list[Contract]
     flags: int = 0
     maker_bp: int = 0
     taker_bp: int = 0
@@ -127,6 +153,9 @@ class Order:
     waiting: bool = False
     dormant: bool = False
     unpriced: bool = False
+    future: bool = False
+    closing: bool = False
+    forced: bool = False  # a liquidation (F10.5): never at rest
 
     @property
     def slot(self) -> int:
@@ -147,6 +176,8 @@ class Order:
             | (Fact.WAITING if self.waiting else 0)
             | (Fact.DORMANT if self.dormant else 0)
             | (Fact.UNPRICED if self.unpriced else 0)
+            | (Fact.FUTURE if self.future else 0)
+            | (Fact.CLOSING if self.closing else 0)
         )
 
     @property
@@ -182,6 +213,17 @@ class Terms:
         return self.min_ticks <= price <= self.max_ticks
 
 
+@dataclass
+class Future:
+    """What an instrument has more when it is a future."""
+
+    mark_ticks: int = 0
+    initial_bp: int = MARGIN_BP_MAX
+    maintenance_bp: int = MARGIN_BP_MAX
+    position_max: int = 0
+    open_interest: int = 0
+
+
 Queue = dict[int, Order]
 
 
@@ -205,6 +247,7 @@ class Symbol:
     static_bp: int = 0
     order_qty_max: int = 0
     order_value_max: int = 0
+    future: Future | None = None
 
     # ---- places ----
 
@@ -312,9 +355,12 @@ class Symbol:
         notional = self.notional(price, lots)
         return notional + fee(notional, taker_bp)
 
-    def hold(self, side: int, price: int | None, leaves: int, taker_bp: int) -> int:
+    def hold(self, side: int, price: int | None, leaves: int, taker_bp: int, closing: bool = False) -> int:
         """What an order needs at most: a sell its base units, a buy its notional and the taker's fee on it; a buy
-        without a price nothing (N8)."""
+        without a price nothing (N8). In a future the fee, and the margin of what does not close (F4)."""
+        if self.future:
+            value = 0 if price is None else self.notional(price, leaves)
+            return fee(value, taker_bp) + (0 if closing else fee(value, self.future.initial_bp))
         if side == Side.SELL:
             return leaves * self.terms.lot_size
         return 0 if price is None else self.cost(price, leaves, taker_bp)
@@ -322,7 +368,7 @@ class Symbol:
     def hold_of(self, order: Order, taker_bp: int) -> int:
         """What an open order holds (N15, S1)."""
         price = None if order.waiting and order.ord_type == OrdType.STOP else order.price_ticks
-        return self.hold(order.side, price, order.leaves, taker_bp)
+        return self.hold(order.side, price, order.leaves, taker_bp, order.closing)
 
     def hold_asset(self, side: int) -> int:
-        return self.terms.base if side == Side.SELL else self.terms.quote
+        return self.terms.base if side == Side.SELL and not self.future else self.terms.quote
