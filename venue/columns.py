@@ -359,7 +359,8 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
 
 def _liquidates(entry_head: U64) -> Bool:
     """A liquidation trades as a market order that no NEW has entered: its MARGIN command has."""
-    return (entry_head & np.uint64(0xFF)) == np.uint64(CommandKind.MARGIN.value)
+    found: Bool = (entry_head & np.uint64(0xFF)) == np.uint64(CommandKind.MARGIN.value)
+    return found
 
 
 ORDER_TYPES = ("MARKET", "LIMIT", "LIMIT_POST_ONLY", "STOP", "STOP_LIMIT", "MARKET_TO_LIMIT")

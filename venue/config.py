@@ -48,8 +48,8 @@ class Instrument:
     """An order book. `tick`, `lot`, `price_min` and `price_max` are decimal strings.
 
     `phase` is the one it is created in. Limits that are left out stay as an operator set them; 0 means none.
-    A future (`kind`) is settled in cash: `base` is its contract, an asset of its own with scale 0; `multiplier` is what one
-    contract is worth at a price of 1; margins are in basis points of the value, `position_max` in contracts.
+    A future (`kind`) is settled in cash: `base` is its contract, an asset of its own with scale 0; `multiplier` is what
+    one contract is worth at a price of 1; margins are in basis points of the value, `position_max` in contracts.
     """
 
     id: int

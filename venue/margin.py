@@ -1,11 +1,11 @@
 """The margin service of the engine's process: marks futures, calls for margin, and goes down the ladder step by step.
 
-Nothing in the core happens by itself, so a position that has lost its margin stays as it is until a MARGIN command looks
-at it. This service looks at all positions once a turn and submits what is due, with actor `margin`: the call at once, the
-liquidation when the member has had `call_seconds` to bring money, the take-over by the venue when the market could not
-take the position. Whether a step is right is the core's to decide: it refuses what the rules (F9..F11) do not allow, so a
-service gone wrong can be late but never unjust. Must never keep anything that a restart would lose but the time of a
-call, which then starts anew, in the member's favour.
+Nothing in the core happens by itself, so a position that has lost its margin stays as it is until a MARGIN command
+looks at it. This service looks at all positions once a turn and submits what is due, with actor `margin`: the call at
+once, the liquidation when the member has had `call_seconds` to bring money, the take-over by the venue when the market
+could not take the position. Whether a step is right is the core's to decide: it refuses what the rules (F9..F11) do not
+allow, so a service gone wrong can be late but never unjust. Must never keep anything that a restart would lose but the
+time of a call, which then starts anew, in the member's favour.
 """
 
 from __future__ import annotations
