@@ -46,6 +46,7 @@ from cores.rules import TIFS, Account, Book, Command, Order, Symbol, Terms
 from cores.rules_auction import Indicative, indicative
 from cores.rules_futures import margin_of
 from cores.rules_ledger import position_bound, signed32
+from cores.rules_positions import side_of
 from cores.rules_state import STOPS, Contract, Future, Position
 
 WORD = 0xFFFFFFFFFFFFFFFF
@@ -145,7 +146,8 @@ class Core:
         return None if book.partial else self._money_broken() or self._contracts_broken()
 
     def _symbol_broken(self, symbol: Symbol) -> Invariant | None:
-        if self.book.instrument_reason(symbol.terms) or not self._uses_are_valid(symbol):
+        future = symbol.future is not None
+        if self.book.instrument_reason(symbol.number, symbol.terms, future) or not self._uses_are_valid(symbol):
             return Invariant.INSTRUMENT
         if not self._market_is_valid(symbol):
             return Invariant.INSTRUMENT
@@ -196,8 +198,6 @@ class Core:
         return (
             uses[terms.base] == AssetUse.CONTRACT + symbol.number
             and uses[terms.quote] == AssetUse.CASH
-            and terms.lot_size == 1
-            and position_bound(terms, self.config) > 0
             and (future.mark_ticks == 0 or terms.contains(future.mark_ticks))
             and 1 <= future.maintenance_bp <= future.initial_bp <= MARGIN_BP_MAX
             and future.position_max <= QTY_LOTS_MAX
@@ -268,20 +268,23 @@ class Core:
         return None
 
     def _contract_is_valid(self, account: Account, asset: int) -> bool:
+        """Of account 0 collateral and stage are none, and its lots have no bound of their own."""
         contract, position = account.contracts[asset], account.positions[asset]
         if self.book.uses[asset] < AssetUse.CONTRACT:
             return contract == Contract()
-        lots, cost = contract.lots, contract.cost
+        symbol = self.book.symbols.get(self.book.uses[asset] - AssetUse.CONTRACT)
+        if symbol is None:
+            return position == Position()
+        terms, bound = symbol.terms, position_bound(symbol.terms, self.config)
+        lots, side = abs(contract.lots), side_of(contract.lots)
+        low, high = (lots * terms.tick_value * ticks for ticks in (terms.min_ticks, terms.max_ticks))
+        more = contract.open_lots(side) if side else 0
         return (
             position == Position()
-            and abs(lots) <= AMOUNT_MAX
-            and abs(cost) <= AMOUNT_MAX
-            and (cost > 0) == (lots > 0)
-            and (cost < 0) == (lots < 0)
-            and 0 <= contract.collateral <= AMOUNT_MAX
-            and 0 <= contract.stage <= Stage.LIQUIDATED
-            and (lots != 0 or (contract.collateral == 0 and contract.stage == Stage.NONE))
-            and (account.number != 0 or (contract.collateral == 0 and contract.stage == Stage.NONE))
+            and lots + more <= (bound if account.number else bound * self.config.accounts)
+            and low <= (-contract.cost if side == Side.SELL else contract.cost) <= high
+            and 0 <= contract.collateral <= (2 * high if account.number else 0)
+            and 0 <= contract.stage <= (Stage.LIQUIDATED if account.number and lots else Stage.NONE)
         )
 
     def _order_is_valid(self, symbol: Symbol, order: Order) -> bool:
@@ -478,7 +481,7 @@ class Core:
         number, assets, lot_size, tick_value, low, high, count, zero = rows[0]
         self._expect(count == len(rows) - 1 and count >= 1 and zero == 0, what)
         terms = Terms(assets & HALF, assets >> 32, lot_size, tick_value, low, high)
-        self._expect(not book.instrument_reason(terms), what)
+        self._expect(not book.instrument_reason(number, terms, bool(rows[1][6])), what)
         symbol = book.symbol_create(number, terms)
         symbol.phase, symbol.last_ticks, symbol.reference_ticks, collars, *limits, future, _ = rows[1]
         symbol.dynamic_bp, symbol.static_bp = collars & HALF, collars >> 32
@@ -647,10 +650,12 @@ class Core:
         return len(found.orders) if found else 0
 
     def balance(self, account: int, asset: int) -> tuple[int, int, int]:
-        """(balance, hold, credit) of an account in an asset; zeros when there is none."""
+        """(balance, hold, credit) of an account in an asset, of a contract its lots; zeros when there is none."""
         found = self.book.accounts.get(account)
         if found is None or asset >= self.config.assets:
             return 0, 0, 0
+        if self.book.uses[asset] >= AssetUse.CONTRACT:
+            return found.contracts[asset].lots, 0, 0
         position = found.positions[asset]
         return position.balance, position.hold, position.credit
 

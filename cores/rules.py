@@ -221,7 +221,7 @@ class Book(Futures):
     def funds_reason(self, symbol: Symbol, account: Account, side: int, needed: int, released: int) -> int:
         """What it will hold must be available, and with LIMIT_GROSS stay within that (N8, F5)."""
         position = account.positions[symbol.hold_asset(side)]
-        if needed > position.available + released:
+        if not position.affords(needed, released):
             return Reason.REJECT_INSUFFICIENT_FUNDS
         if position.gross_max and position.hold - released + needed > position.gross_max:
             return Reason.REJECT_EXPOSURE

@@ -116,10 +116,8 @@ class Auction(Matching):
             for order in (bid, ask):
                 self.touch_account(order.account)
             fees = [self.fill_resting(symbol, order, lots, found.price_ticks) for order in (bid, ask)]
-            if symbol.future:
-                for order, paid in zip((bid, ask), fees, strict=True):
-                    account = self.touch_account(order.account)
-                    self.trade(symbol, account, order.side, lots, found.price_ticks, paid)
+            for order, paid in zip((bid, ask), fees, strict=True):
+                self.settle_resting(symbol, order, lots, found.price_ticks, paid)
             income += sum(fees)
             left -= lots
         if income:
@@ -128,22 +126,27 @@ class Auction(Matching):
             symbol.last_ticks = symbol.reference_ticks = found.price_ticks
 
     def fill_resting(self, symbol: Symbol, order: Order, lots: int, price: int) -> int:
-        """One side of a trade of the uncross (U3, U4); returns the fee paid."""
+        """One side of a trade of the uncross (U3, U4); returns the fee to pay."""
+        paid = fee(symbol.notional(price, lots), self.touch_account(order.account).taker_bp)
+        order.cum += lots
+        self.report(EventKind.FILL, 0, order, EventFlag.AUCTION, price=price, qty=lots, leaves=order.leaves - lots,
+                    aux=paid)  # fmt: skip
+        return paid
+
+    def settle_resting(self, symbol: Symbol, order: Order, lots: int, price: int, paid: int) -> None:
+        """Its hold, its money or position (F7), and its place."""
         account = self.touch_account(order.account)
-        notional = symbol.notional(price, lots)
-        paid = fee(notional, account.taker_bp)
         self.release(symbol, account, order)
         order.leaves -= lots
-        order.cum += lots
         order.show()
         self.hold(symbol, account, order)
-        if not symbol.future:
-            self.pay(symbol, account, order.side, lots, notional, paid)
-        self.report(EventKind.FILL, 0, order, EventFlag.AUCTION, price=price, qty=lots, leaves=order.leaves, aux=paid)
         if order.leaves == 0:
             symbol.unlink(order)
             self.gone(symbol, account, order)
-        return paid
+        if symbol.future:
+            self.trade(symbol, account, order.side, lots, price, paid, order.session)
+        else:
+            self.pay(symbol, account, order.side, lots, symbol.notional(price, lots), paid)
 
     def end_auction_orders(self, symbol: Symbol, price: int) -> None:
         """P6.3: what was for the auction only, and what still has no price."""
@@ -162,7 +165,7 @@ class Auction(Matching):
             return False
         needed = symbol.hold(order.side, price, order.leaves, account.taker_bp, order.closing)
         released = symbol.hold_of(order, account.taker_bp)
-        if symbol.future and needed > account.positions[symbol.terms.quote].available + released:
+        if symbol.future and not account.positions[symbol.terms.quote].affords(needed, released):
             return False
         self.take_off(symbol, account, order)
         order.unpriced, order.price_ticks = False, price

@@ -57,8 +57,7 @@ class Futures(Auction):
         if not symbol.terms.contains(c.price_ticks):
             return Reason.REJECT_PRICE_OUT_OF_COLLAR
         old, symbol.future.mark_ticks = symbol.future.mark_ticks, c.price_ticks
-        self.emit(EventKind.MARKED, 0, 0, 0, (0, 0, 0), price=c.price_ticks, qty=symbol.future.open_interest,
-                  aux=old)  # fmt: skip
+        self.answer(EventKind.MARKED, price=c.price_ticks, qty=symbol.future.open_interest, aux=old)
         return Reason.NONE
 
     def margin(self, c: Command) -> int:
@@ -107,6 +106,7 @@ class Futures(Auction):
         elif contract.stage == Stage.CALLED:
             self.liquidate(symbol, account)
         else:
+            self.cancel_all(symbol, account)
             self.report_margin(symbol, account, Stage.TAKEN_OVER)
             self.take_over(symbol, account)
         return Reason.NONE
@@ -141,6 +141,6 @@ class Futures(Auction):
 
     def report_margin(self, symbol: Symbol, account: Account, stage: int) -> None:
         assert symbol.future is not None
-        margin = margin_of(symbol, account)
-        self.emit(EventKind.MARGIN, 0, 0, 0, (account.number, 0, symbol.terms.base),
+        margin, c = margin_of(symbol, account), self.command
+        self.emit(EventKind.MARGIN, 0, c.side, c.flags, (c.account, c.session, symbol.terms.base),
                   price=symbol.future.mark_ticks, qty=margin.equity, leaves=stage, aux=margin.needed)  # fmt: skip

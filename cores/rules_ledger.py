@@ -40,7 +40,7 @@ def signed32(word: int) -> int:
 
 def position_bound(terms: Terms, config: CoreConfig) -> int:
     """F2: most lots of a position."""
-    return min(POSITION_LOTS_MAX, AMOUNT_MAX // 512 // config.accounts // (terms.max_ticks * terms.tick_value))
+    return min(POSITION_LOTS_MAX, AMOUNT_MAX // 1024 // config.accounts // (terms.max_ticks * terms.tick_value))
 
 
 class Ledger:
@@ -197,8 +197,11 @@ class Ledger:
 
     # ---- INSTRUMENT, ACCOUNT ----
 
-    def instrument_reason(self, terms: Terms) -> int:
+    def instrument_reason(self, number: int, terms: Terms, future: bool) -> int:
+        """L5, F1, F2: why these are no terms of that symbol."""
         if terms.base >= self.config.assets or terms.quote >= self.config.assets:
+            return Reason.REJECT_BAD_ASSET
+        if not self.assets_are_free(number, terms, future):
             return Reason.REJECT_BAD_ASSET
         valid = (
             terms.base != terms.quote
@@ -208,19 +211,16 @@ class Ledger:
             and terms.max_ticks < 1 << 40
             and terms.max_ticks - terms.min_ticks < self.config.levels
         )
+        valid = valid and (not future or (terms.lot_size == 1 and position_bound(terms, self.config) > 0))
         return Reason.NONE if valid else Reason.REJECT_BAD_INSTRUMENT
 
-    def uses_reason(self, number: int, terms: Terms, future: bool) -> int:
-        """F1: a contract is nobody else's, and of a future lots are counted one by one."""
+    def assets_are_free(self, number: int, terms: Terms, future: bool) -> bool:
+        """F1: a contract is nobody else's."""
         base, quote = self.uses[terms.base], self.uses[terms.quote]
         if future:
             fresh = base == AssetUse.UNUSED and self.supply[terms.base] == self.credit[terms.base] == 0
             base = AssetUse.UNUSED if fresh or base == AssetUse.CONTRACT + number else AssetUse.CONTRACT
-        if max(base, quote) >= AssetUse.CONTRACT:
-            return Reason.REJECT_BAD_ASSET
-        if future and (terms.lot_size != 1 or position_bound(terms, self.config) == 0):
-            return Reason.REJECT_BAD_INSTRUMENT
-        return Reason.NONE
+        return max(base, quote) < AssetUse.CONTRACT
 
     def redefine_reason(self, symbol: Symbol, terms: Terms, future: bool) -> int:
         """L5, F1."""
@@ -238,7 +238,7 @@ class Ledger:
             return Reason.REJECT_BAD_INSTRUMENT
         terms = Terms(c.account, c.session | c.asset << 16, c.order_id, c.aux, c.price_ticks, c.qty_lots)
         future = bool(c.flags & CommandFlag.INSTRUMENT_FUTURE)
-        reason = self.instrument_reason(terms) or self.uses_reason(c.symbol, terms, future)
+        reason = self.instrument_reason(c.symbol, terms, future)
         if reason:
             return reason
         if c.symbol == self.symbol_count:

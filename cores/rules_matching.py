@@ -92,7 +92,7 @@ class Matching(Positions):
         if symbol.future:
             return self.can_pay(symbol, account, order, price, lots)
         cost = symbol.cost(price, lots, account.taker_bp)
-        return order.side == Side.SELL or cost <= account.positions[symbol.terms.quote].available
+        return order.side == Side.SELL or account.positions[symbol.terms.quote].affords(cost)
 
     def self_match(self, account: Account, other: Account, order: Order) -> int:
         """T2: the mode when both are of one group, else 0."""
@@ -150,8 +150,8 @@ class Matching(Positions):
             who.cum += lots
             self.report(EventKind.FILL, 0, who, flags, price=price, qty=lots, leaves=who.leaves, aux=paid)
         if symbol.future:
-            self.trade(symbol, maker, resting.side, lots, price, maker_paid)
-            self.trade(symbol, account, order.side, lots, price, taker_paid)
+            self.trade(symbol, maker, resting.side, lots, price, maker_paid, resting.session)
+            self.trade(symbol, account, order.side, lots, price, taker_paid, order.session)
         self.income += maker_paid + taker_paid
         self.traded.append(price)
         symbol.last_ticks = price
@@ -185,7 +185,7 @@ class Matching(Positions):
     def fillable(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> int:
         """Lots that would trade now."""
         lots, (low, high) = 0, self.band
-        available = account.positions[symbol.terms.quote].available
+        available = max(0, account.positions[symbol.terms.quote].available)
         for resting, offered in self.pieces(symbol, opposite(order.side)):
             price = resting.price_ticks
             if lots == order.leaves or not symbol.within(order.side, limit, price) or not low <= price <= high:
@@ -277,7 +277,7 @@ class Matching(Positions):
         if order.ord_type == OrdType.STOP or symbol.future:
             needed = symbol.hold_of(order, account.taker_bp)
             too_large = symbol.cost(order.price_ticks, order.leaves, account.taker_bp) > AMOUNT_MAX
-            if too_large or needed > account.positions[symbol.hold_asset(order.side)].available:
+            if too_large or not account.positions[symbol.hold_asset(order.side)].affords(needed):
                 self.report(EventKind.CANCELLED, Reason.CANCEL_FUNDS, order, price=order.event_price,
                             qty=order.leaves)  # fmt: skip
                 self.gone(symbol, account, order)

@@ -52,7 +52,7 @@ class Positions(Ledger):
 
     def can_hold(self, symbol: Symbol, account: Account, order: Order) -> bool:
         """F6: whether an order in a future that is not held for yet can rest."""
-        return symbol.hold_of(order, account.taker_bp) <= account.positions[symbol.terms.quote].available
+        return account.positions[symbol.terms.quote].affords(symbol.hold_of(order, account.taker_bp))
 
     # ---- rules on orders ----
 
@@ -85,11 +85,12 @@ class Positions(Ledger):
         opening = lots - closes(self.contract_of(symbol, account), order.side, lots)
         needed = fee(symbol.notional(price, lots), account.taker_bp)
         needed += fee(symbol.notional(price, opening), symbol.future.initial_bp)
-        return opening == 0 or needed <= account.positions[symbol.terms.quote].available
+        return opening == 0 or account.positions[symbol.terms.quote].affords(needed)
 
     # ---- trades ----
 
-    def trade(self, symbol: Symbol, account: Account, side: int, lots: int, price: int, paid: int) -> None:
+    def trade(self, symbol: Symbol, account: Account, side: int, lots: int, price: int, paid: int,
+              session: int) -> None:  # fmt: skip
         """F7, F8: one account's part of a trade, with its events."""
         contract = self.contract_of(symbol, account)
         before = contract.lots
@@ -101,11 +102,11 @@ class Positions(Ledger):
         deficit = self.cover(symbol, account)
         assert symbol.future is not None
         symbol.future.open_interest += max(0, contract.lots) - max(0, before)
-        self.emit(EventKind.POSITION, 0, side_of(contract.lots), 0, (account.number, 0, symbol.terms.base),
+        self.emit(EventKind.POSITION, 0, side_of(contract.lots), 0, (account.number, session, symbol.terms.base),
                   order_id=contract.cost, price=price, qty=abs(contract.lots), leaves=contract.collateral,
                   aux=realised)  # fmt: skip
         if deficit:
-            self.emit(EventKind.DEFICIT, 0, 0, 0, (account.number, 0, symbol.terms.quote), qty=deficit)
+            self.emit(EventKind.DEFICIT, 0, 0, 0, (account.number, session, symbol.terms.quote), qty=deficit)
 
     def close(self, symbol: Symbol, account: Account, side: int, lots: int, price: int) -> int:
         """Lots that the position has of the other side: their shares go; returns the result realised."""
@@ -151,5 +152,5 @@ class Positions(Ledger):
         """F11: all its lots go to the venue, at the mark price."""
         assert symbol.future is not None
         venue, lots, mark = self.touch_account(0), self.contract_of(symbol, account).lots, symbol.future.mark_ticks
-        self.trade(symbol, account, opposite(side_of(lots)), abs(lots), mark, 0)
-        self.trade(symbol, venue, side_of(lots), abs(lots), mark, 0)
+        self.trade(symbol, account, opposite(side_of(lots)), abs(lots), mark, 0, self.command.session)
+        self.trade(symbol, venue, side_of(lots), abs(lots), mark, 0, 0)

@@ -67,7 +67,7 @@ def opposite(side: int) -> int:
 
 @dataclass
 class Position:
-    """What an account has in one asset. Available is balance + credit - hold and is never negative."""
+    """What an account has in one asset. Available is balance + credit - hold, and only the venue's is ever negative."""
 
     balance: int = 0
     hold: int = 0
@@ -77,6 +77,10 @@ class Position:
     @property
     def available(self) -> int:
         return self.balance + self.credit - self.hold
+
+    def affords(self, amount: int, released: int = 0) -> bool:
+        """Below zero, as the venue's may be, counts as nothing."""
+        return amount <= max(0, self.available + released)
 
 
 @dataclass
