@@ -57,6 +57,16 @@ cdef extern from "core.h" nogil:
         u64 surplus_lots
         u64 surplus_side
 
+    struct position_view:
+        u64 lots
+        u64 cost
+        u64 collateral
+        u64 equity
+        u64 needed
+        u64 stage
+        u64 open_buys
+        u64 open_sells
+
     enum core_status:
         CORE_OK
         CORE_BAD_CONFIG
@@ -106,6 +116,8 @@ cdef extern from "core.h" nogil:
     u64 core_indicative(const core *c, u64 symbol, indicative *found)
     u64 core_supply(const core *c, u64 asset)
     u64 core_balance(const core *c, u64 account, u64 asset, u64 *hold, u64 *credit)
+    u64 core_position(const core *c, u64 account, u64 symbol, position_view *view)
+    u64 core_mark(const core *c, u64 symbol)
 
 
 cdef class Core:

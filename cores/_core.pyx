@@ -22,6 +22,7 @@ from cores.records import (
     Invariant,
     MissingError,
     OrderView,
+    PositionView,
     SequenceError,
     StateError,
 )
@@ -317,6 +318,26 @@ cdef class Core:
         cdef u64 hold, credit
         cdef u64 balance = core_balance(self.arena, account, asset, &hold, &credit)
         return <int64_t>balance, hold, credit
+
+    def position(self, u64 account, u64 symbol):
+        """The account's position in a future, perhaps of no lots; None: no such account, or no future."""
+        cdef position_view view
+        if not core_position(self.arena, account, symbol, &view):
+            return None
+        return PositionView(
+            lots=<int64_t>view.lots,
+            cost=<int64_t>view.cost,
+            collateral=view.collateral,
+            equity=<int64_t>view.equity,
+            needed=view.needed,
+            stage=view.stage,
+            open_buys=view.open_buys,
+            open_sells=view.open_sells,
+        )
+
+    def mark_price(self, u64 symbol):
+        """Mark price of a future in ticks; 0: none yet."""
+        return core_mark(self.arena, symbol)
 
     def supply(self, u64 asset):
         return core_supply(self.arena, asset)

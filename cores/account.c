@@ -58,8 +58,10 @@ u64 fees_are_valid(u64 maker_bp, u64 taker_bp) {
 
 static u64 has_hold(const struct core *core, const struct account *account) {
     u64 any = 0;
-    for (u64 asset = 0; asset < core->config.assets; asset++)
-        any |= position_of(account, asset)->hold;
+    for (u64 asset = 0; asset < core->config.assets; asset++) {
+        const struct position *p = position_of(account, asset);
+        any |= is_contract(core, asset) ? p->open << (64 - STAGE_SHIFT) : p->hold; /* open lots, whatever they hold */
+    }
     return any;
 }
 
@@ -106,7 +108,7 @@ u64 account_set(struct core *core, const struct command *c, struct output *out) 
 u64 account_position(struct core *core, const struct command *c, struct account **account, struct position **p) {
     if (owner_account(c->owner) >= core->account_count)
         return REJECT_UNKNOWN_ACCOUNT;
-    if (owner_asset(c->owner) >= core->config.assets)
+    if (owner_asset(c->owner) >= core->config.assets || is_contract(core, owner_asset(c->owner)))
         return REJECT_BAD_ASSET;
     *account = account_touch(core, owner_account(c->owner));
     if (*account == 0)
@@ -142,7 +144,7 @@ u64 account_withdraw(struct core *core, const struct command *c, struct output *
         return REJECT_BAD_AMOUNT;
     if (c->aux >> 32)
         return REJECT_BAD_FLAGS; /* an address has 20 bytes */
-    if ((int64_t)p->balance < (int64_t)amount || amount > available_of(p) || amount > supply[0])
+    if ((int64_t)p->balance < (int64_t)amount || exceeds(amount, available_of(p)) || amount > supply[0])
         return REJECT_INSUFFICIENT_FUNDS;
     supply[0] -= amount;
     p->balance -= amount;

@@ -103,7 +103,58 @@ HOT u64 target_slot(const struct core *core, const struct symbol *s, const struc
     return slot;
 }
 
+/* ---- future.c ---- */
+
+/* Lots of a position in a future that are long (below zero: short), seen from a side; open orders; the stage. */
+static inline u64 lots_of_side(const struct position *p, u64 side) {
+    return side == BID ? p->lots : -p->lots;
+}
+static inline u64 open_of_side(const struct position *p, u64 side) {
+    return p->open >> (side * OPEN_BITS) & OPEN_MASK;
+}
+static inline u64 stage_of(const struct position *p) {
+    return p->open >> STAGE_SHIFT;
+}
+
+/* An order in a future holds its fee, and unless it closes its initial margin (F4); price 0: nothing. */
+u64 future_hold_of(const struct symbol *s, u64 price, u64 lots, u64 taker_bp, u64 facts);
+void future_hold(const struct symbol *s, struct account *account, const struct order *order, u64 from, u64 to);
+/* FACT_CLOSING, or 0, of an order of `lots` beside `others` lots of open orders of its side. */
+u64 future_closing(const struct symbol *s, const struct account *account, u64 side, u64 others, u64 lots);
+/* F5 and N8; `order` is the one that is replaced and `all` its leaves, or null and 0. */
+u64 future_terms_reason(struct core *core, const struct symbol *s, const struct account *account, u64 side, u64 *price,
+                        u64 lots, const struct order *order, u64 all, u64 flags);
+/* F6: whether what does not close can be paid. */
+u64 future_can_pay(const struct symbol *s, const struct account *account, u64 side, u64 price, u64 lots);
+/* F7, F8: what a trade does to the position of the account that bought or sold. `owner` of its events. */
+u64 future_trade(struct core *core, struct symbol *s, struct account *account, u64 owner, u64 side, u64 price, u64 lots,
+                 u64 fee, struct output *out);
+
 /* ---- place.c ---- */
+
+/* What an order holds with so many leaves. */
+HOT u64 order_needs(const struct symbol *s, const struct order *order, u64 leaves, u64 taker_bp) {
+    if (order_facts(order) & FACT_FUTURE)
+        return future_hold_of(s, order->price, leaves, taker_bp, order_facts(order));
+    return hold_of(s, order_side(order), order->price, leaves, taker_bp);
+}
+
+/* Its hold becomes that of `to` leaves, from that of `from`; so do its account's open lots in a future. */
+HOT void order_hold(const struct symbol *s, struct account *account, const struct order *order, u64 from, u64 to) {
+    if (order_facts(order) & FACT_FUTURE) {
+        future_hold(s, account, order, from, to);
+        return;
+    }
+    u64 side = order_side(order);
+    position_of(account, hold_asset(s, side))->hold +=
+        hold_of(s, side, order->price, to, account->taker_bp) - hold_of(s, side, order->price, from, account->taker_bp);
+}
+
+/* Whether what an order would hold, that is in no place, is available. */
+static inline u64 order_is_funded(const struct symbol *s, const struct account *account, const struct order *order) {
+    u64 asset = order_facts(order) & FACT_FUTURE ? s->quote : hold_asset(s, order_side(order));
+    return !exceeds(order_needs(s, order, order->leaves, account->taker_bp), free_of(position_of(account, asset)));
+}
 
 /* Puts an order that is in no place into the one that its facts say, behind the others, with its hold. */
 u64 order_place(struct core *core, struct symbol *s, struct account *account, u64 slot);
@@ -168,6 +219,13 @@ HOT u64 after_trades(struct core *core, struct symbol *s, const struct trades *t
     return REASON_NONE;
 }
 
+/* ---- expiry.c ---- */
+
+/* The account's orders (those whose owner agrees with `owner` in the bits of `mask`), of one side or both, are cancelled
+ * in the order of the walk. Returns how many. */
+u64 orders_cancel(struct core *core, struct symbol *s, struct account *account, u64 owner, u64 mask, u64 side,
+                  u64 reason, struct output *out);
+
 /* ---- check.c ---- */
 
 /* In CONTINUOUS: best bid below best ask, nothing unpriced, no stop due. Elsewhere always true. */
@@ -182,5 +240,7 @@ u64 order_form_reason(u64 ord_type, u64 tif, u64 flags);
  * may become the slid one; 0: a market order. */
 u64 terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 released,
                  u64 flags);
+/* Its post-only part; lots within what their notional may be. */
+u64 post_only_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 flags);
 
 #endif

@@ -35,6 +35,7 @@ struct change {
     u64 stop;  /* 0: it waits for none */
     u64 leaves;
     u64 all; /* leaves as they are */
+    u64 closing; /* in a future: FACT_CLOSING or 0 */
 };
 
 static u64 keeps_its_price(const struct order *order) {
@@ -57,6 +58,7 @@ static u64 change_reason(const struct core *core, const struct symbol *s, const 
     change->all = order->leaves + order_hidden(core, s, slot);
     change->price = keeps_its_price(order) ? order->price : c->price_ticks;
     change->stop = 0;
+    change->closing = 0;
     if (!keeps_its_price(order) && !price_is_valid(s, c->price_ticks))
         return REJECT_PRICE_OUT_OF_COLLAR;
     if (facts & FACT_WAITING) {
@@ -79,8 +81,17 @@ static u64 replace_reason(struct core *core, const struct symbol *s, struct acco
     if (s->phase == PHASE_CONTINUOUS)
         flags = order->facts >> 24 & FLAG_POST_ONLY;
     u64 price = change->price;
+    if (s->is_future) {
+        u64 others = open_of_side(position_of(account, s->base), side) - change->all;
+        change->closing = future_closing(s, account, side, others, change->leaves);
+        return future_terms_reason(core, s, account, side, &price, change->leaves, order, change->all, flags);
+    }
     return terms_reason(s, account, side, &price, change->leaves,
                         hold_of(s, side, order->price, change->all, account->taker_bp), flags);
+}
+
+static void set_closing(struct order *order, const struct change *change) {
+    order->facts = (order->facts & ~((u64)FACT_CLOSING << 32)) | change->closing << 32;
 }
 
 /* No more leaves at its price: reduced where it stands, what it hides first. */
@@ -88,9 +99,9 @@ static void reduce(struct core *core, struct symbol *s, struct account *account,
                    const struct change *change) {
     struct order *order = &orders_of(core, s)[slot];
     u64 side = order_side(order), facts = order_facts(order), less = change->all - change->leaves, hidden_less = 0;
-    position_of(account, hold_asset(s, side))->hold -=
-        hold_of(s, side, order->price, change->all, account->taker_bp) -
-        hold_of(s, side, order->price, change->leaves, account->taker_bp);
+    order_hold(s, account, order, change->all, 0);
+    set_closing(order, change);
+    order_hold(s, account, order, 0, change->leaves);
     if (facts & FACT_COLD) {
         hidden_less = smaller_of(less, colds_of(core, s)[slot].hidden);
         colds_of(core, s)[slot].hidden -= hidden_less;
@@ -112,6 +123,7 @@ static u64 reenter(struct core *core, struct symbol *s, struct account *account,
     struct trades trades = {.low = ~0ull, .high = 0};
     u64 reason;
     order_take_off(core, s, account, slot);
+    set_closing(order, change);
     order->price = change->price;
     order->leaves = change->leaves;
     if (change->stop != 0)

@@ -5,7 +5,8 @@
 /* Facts and price say where the order is, and its type allows that. */
 static u64 place_is_valid(const struct symbol *s, const struct order *order) {
     u64 facts = order_facts(order), ord_type = order_ord_type(order), unpriced = facts & FACT_UNPRICED;
-    if (facts >> 4 != 0)
+    if (facts >> 6 != 0 || (facts & FACT_FUTURE) / FACT_FUTURE != s->is_future ||
+        (facts & FACT_CLOSING && !s->is_future))
         return 0;
     if (facts & FACT_WAITING) {
         if (!is_stop(ord_type) || facts & (FACT_DORMANT | FACT_UNPRICED))
@@ -66,13 +67,28 @@ u64 order_is_valid(const struct core *core, const struct symbol *s, const struct
     return cost_checked(s, order->price, all, 0) != SLOT_NONE && (u128)all * s->lot_size <= AMOUNT_MAX;
 }
 
-u64 position_is_valid(const struct position *p) {
+/* A position in a future; what its terms say of it, check_position does. */
+static u64 contract_is_valid(const struct position *p, u64 lots_max) {
+    int64_t lots = (int64_t)p->lots, cost = (int64_t)p->cost;
+    if (lots == 0)
+        return (p->cost | p->collateral | stage_of(p)) == 0;
+    if (stage_of(p) > STAGE_LIQUIDATED || p->collateral > AMOUNT_MAX || lots > (int64_t)lots_max ||
+        lots < -(int64_t)lots_max)
+        return 0;
+    return lots > 0 ? cost >= lots && cost <= (int64_t)AMOUNT_MAX : cost <= lots && cost >= -(int64_t)AMOUNT_MAX;
+}
+
+u64 position_is_valid(const struct core *core, const struct account *account, u64 asset) {
+    const struct position *p = position_of(account, asset);
     int64_t balance = (int64_t)p->balance;
+    if (is_contract(core, asset))
+        return contract_is_valid(p,
+                                 account->number == 0 ? POSITION_LOTS_MAX * core->config.accounts : POSITION_LOTS_MAX);
     if (p->hold > AMOUNT_MAX || p->credit > AMOUNT_MAX || p->gross_max > AMOUNT_MAX)
         return 0;
-    if (balance > (int64_t)AMOUNT_MAX || balance < -(int64_t)AMOUNT_MAX)
+    if (balance > INT64_MAX - (int64_t)p->credit || balance < -(int64_t)AMOUNT_MAX)
         return 0;
-    return balance + (int64_t)p->credit >= (int64_t)p->hold;
+    return account->number == 0 || balance + (int64_t)p->credit >= (int64_t)p->hold;
 }
 
 static u64 bitmap_agrees(const u64 *map, u64 capacity) {
@@ -216,7 +232,8 @@ static u64 check_ladders(const struct core *core, const struct symbol *s, struct
 
 static u64 check_symbol(const struct core *core, const struct symbol *s) {
     struct seen seen = {.orders = 0, .cold = 0, .waiting = 0, .expiry_next = ~0ull};
-    if (instrument_reason(core, s) != REASON_NONE || s->lots_safe != instrument_lots_safe(s))
+    if (instrument_reason(core, s) != REASON_NONE || s->lots_safe != instrument_lots_safe(s) ||
+        s->bound != future_bound(core, s) || !instrument_uses_are_right(core, s))
         return INVARIANT_INSTRUMENT;
     if (!symbol_market_is_valid(s) || !derived_are_right(s))
         return INVARIANT_LIMITS;
@@ -266,11 +283,11 @@ static u64 check_account(const struct core *core, const struct account *account)
     if (broken != 0)
         return broken;
     for (u64 asset = 0; asset < core->config.assets; asset++)
-        gross_count += position_of(account, asset)->gross_max != 0;
+        gross_count += has_gross_limit(core, account, asset);
     if (gross_count != account->gross_count || account->guarded != account_guards(account))
         return INVARIANT_LIMITS;
     for (u64 asset = 0; asset < core->config.assets; asset++) {
-        if (!position_is_valid(position_of(account, asset)))
+        if (!position_is_valid(core, account, asset))
             return INVARIANT_FUNDS;
     }
     return 0;
@@ -283,11 +300,13 @@ static u64 sum_needed(const struct core *core, const struct symbol *s) {
         const struct order *order = &orders[slot];
         struct account *account = account_region(core, owner_account(order->owner));
         u64 side = order_side(order), all = order->leaves + order_hidden(core, s, slot);
-        u64 needs = hold_of(s, side, order->price, all, account->taker_bp);
-        u64 *needed = needed_of(core, account, hold_asset(s, side));
+        u64 needs = order_needs(s, order, all, account->taker_bp);
+        u64 *needed = needed_of(core, account, s->is_future ? s->quote : hold_asset(s, side));
         if (needs > AMOUNT_MAX || *needed > AMOUNT_MAX)
             return INVARIANT_HOLDS;
         *needed += needs;
+        if (s->is_future)
+            *needed_of(core, account, s->base) += all << (side * OPEN_BITS);
         account->needed_orders++;
     }
     return 0;
@@ -308,7 +327,9 @@ static u64 check_holds(struct core *core) {
     for (u64 i = 0; i < core->accounts_held; i++) {
         for (u64 asset = 0; asset < core->config.assets; asset++) {
             const struct account *account = account_region(core, i);
-            if (position_of(account, asset)->hold != *needed_of(core, account, asset))
+            const struct position *p = position_of(account, asset);
+            u64 held = is_contract(core, asset) ? p->open & ((1ull << STAGE_SHIFT) - 1) : p->hold;
+            if (held != *needed_of(core, account, asset))
                 return INVARIANT_HOLDS;
         }
         if (account_region(core, i)->open_orders != account_region(core, i)->needed_orders)
@@ -317,10 +338,70 @@ static u64 check_holds(struct core *core) {
     return 0;
 }
 
+/* What the terms of a future say of a position in it. No product passes 64 bits: contract_is_valid has looked at lots and
+ * cost, and a price with its tick value is below 2^52 (F2). */
+static u64 check_position(const struct symbol *s, const struct account *account) {
+    const struct position *p = position_of(account, s->base);
+    int64_t lots = (int64_t)p->lots, bound = (int64_t)s->bound;
+    u64 size = lots < 0 ? -p->lots : p->lots, cost = lots < 0 ? -p->cost : p->cost;
+    if (size > s->bound && account->number != 0)
+        return INVARIANT_POSITIONS;
+    if (lots != 0 && ((cost - 1) / size >= s->max_ticks * s->tick_value || cost / size < s->min_ticks * s->tick_value ||
+                      p->collateral / size > 2 * s->max_ticks * s->tick_value))
+        return INVARIANT_POSITIONS;
+    if (account->number != 0 &&
+        (lots + (int64_t)open_of_side(p, BID) > bound || (int64_t)open_of_side(p, ASK) - lots > bound))
+        return INVARIANT_POSITIONS;
+    return 0;
+}
+
+/* The positions in a future sum to zero, and the long ones to its open interest. *quoted: what they are of the quote's
+ * supply. */
+static u64 check_future(const struct core *core, const struct symbol *s, __int128 *quoted) {
+    __int128 lots = 0, longs = 0;
+    for (u64 i = 0; i < core->accounts_held; i++) {
+        const struct account *account = account_region(core, i);
+        const struct position *p = position_of(account, s->base);
+        if (check_position(s, account) != 0)
+            return INVARIANT_POSITIONS;
+        lots += (int64_t)p->lots;
+        if ((int64_t)p->lots > 0)
+            longs += (int64_t)p->lots;
+        *quoted += p->collateral;
+        *quoted -= (int64_t)p->cost;
+    }
+    return lots == 0 && longs == (__int128)s->open_interest ? 0 : INVARIANT_POSITIONS;
+}
+
+/* Of the futures: what they hold of the supply of `asset`, and that a contract is one's. */
+static u64 check_futures(const struct core *core, u64 asset, __int128 *quoted) {
+    u64 broken = 0, use = *asset_use_of(core, asset);
+    if (use >= ASSET_CONTRACT) {
+        const struct symbol *s =
+            use - ASSET_CONTRACT < core->symbol_count ? symbol_region(core, use - ASSET_CONTRACT) : 0;
+        if (s == 0 || !s->is_future || s->base != asset)
+            return INVARIANT_INSTRUMENT;
+    }
+    for (u64 i = 0; broken == 0 && i < core->symbols_held; i++) {
+        const struct symbol *s = symbol_region(core, i);
+        if (s->is_future && s->quote == asset)
+            broken = check_future(core, s, quoted);
+    }
+    return broken;
+}
+
 static u64 check_money(const struct core *core) {
     for (u64 asset = 0; asset < core->config.assets; asset++) {
         const u64 *supply = supply_of(core, asset);
         __int128 balance = 0, credit = 0;
+        u64 broken = check_futures(core, asset, &balance);
+        if (broken != 0)
+            return broken;
+        if (is_contract(core, asset)) {
+            if ((supply[0] | supply[1]) != 0)
+                return INVARIANT_MONEY;
+            continue;
+        }
         for (u64 i = 0; i < core->accounts_held; i++) {
             const struct position *p = position_of(account_region(core, i), asset);
             balance += (int64_t)p->balance;

@@ -79,6 +79,7 @@ static enum core_status init(struct core *core, const struct core_config *config
     for (u64 asset = 0; asset < config->assets; asset++) {
         supply_of(core, asset)[0] = 0;
         supply_of(core, asset)[1] = 0;
+        *asset_use_of(core, asset) = ASSET_UNUSED;
     }
     if (partial) {
         u64 *directory = at(core, core->symbol_directory_offset);
@@ -121,13 +122,17 @@ enum core_status core_init_partial(struct core *core, const struct core_config *
  *    prevention), and REFRESHED: 48. A stop, which shows one portion and is triggered once, makes fewer: TRIGGERED,
  *    the two of its last trade as an aggressor, its end, and the two that use it up at rest;
  * so 51. Beside that come, once: ACCEPTED or REPLACED, TRIGGERED, the two of the last trade of the command's own order or
- * of the uncross, its end, PHASE, and what answers the command: 8 with one to spare. */
-static u64 events_of(u64 orders) {
-    return 51 * orders + 8;
+ * of the uncross, its end, PHASE, and what answers the command: 8 with one to spare.
+ *
+ * In a future each trade makes four more: two POSITIONs and two DEFICITs. So an order makes 6 + 1 and 7 * 16, 119, and
+ * once come: ACCEPTED or REPLACED, TRIGGERED, 6 of the last trade, its end, PHASE, the answer; or MARGIN and, of the
+ * position that is taken over, 4: 16 are more than enough. */
+static u64 events_of(u64 orders, u64 is_future) {
+    return is_future ? 119 * orders + 16 : 51 * orders + 8;
 }
 
 u64 core_events_max(const struct core_config *config) {
-    return events_of(config->orders);
+    return events_of(config->orders, 1);
 }
 
 static u64 apply_rare(struct core *core, const struct command *c, struct output *out) {
@@ -148,6 +153,10 @@ static u64 apply_rare(struct core *core, const struct command *c, struct output 
         return account_deposit(core, c, out);
     case COMMAND_WITHDRAW:
         return account_withdraw(core, c, out);
+    case COMMAND_MARK:
+        return future_mark(core, c, out);
+    case COMMAND_MARGIN:
+        return future_margin(core, c, out);
     default:
         return REJECT_UNSUPPORTED;
     }
@@ -214,14 +223,14 @@ static u64 events_bound(const struct core *core, const struct command *c) {
     u64 kind = command_kind_of(c);
     if (kind == COMMAND_MASS_CANCEL || kind == COMMAND_TIME)
         return 2 + s->order_count;
-    if (kind != COMMAND_NEW && kind != COMMAND_REPLACE && kind != COMMAND_PHASE)
+    if (kind != COMMAND_NEW && kind != COMMAND_REPLACE && kind != COMMAND_PHASE && kind != COMMAND_MARGIN)
         return 1;
-    if (kind == COMMAND_PHASE || s->cold_count != 0) /* waiting stops are cold, too */
-        return events_of(s->order_count < core->config.orders ? s->order_count + 1 : s->order_count);
+    if (kind == COMMAND_PHASE || kind == COMMAND_MARGIN || s->cold_count != 0) /* waiting stops are cold, too */
+        return events_of(s->order_count < core->config.orders ? s->order_count + 1 : s->order_count, s->is_future);
     const struct account *account =
         owner_account(c->owner) < core->account_count ? account_peek(core, owner_account(c->owner)) : 0;
     u64 met = account == 0 || account->smp_group != 0 || c->qty_lots > s->order_count ? s->order_count : c->qty_lots;
-    return 5 + 2 * met; /* ACCEPTED or REPLACED, TRIGGERED, PHASE, its end */
+    return 5 + (s->is_future ? 6 : 2) * met; /* ACCEPTED or REPLACED, TRIGGERED, PHASE, its end */
 }
 
 u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,

@@ -446,4 +446,13 @@ u64 core_indicative(const struct core *core, u64 symbol, struct indicative *indi
 u64 core_supply(const struct core *core, u64 asset);
 u64 core_balance(const struct core *core, u64 account, u64 asset, u64 *hold, u64 *credit); /* two's complement */
 
+struct position_view { /* lots, cost and equity: two's complement, below zero short, short and lacking */
+    u64 lots, cost, collateral;
+    u64 equity, needed; /* at the mark price; without one the collateral and 0 */
+    u64 stage, open_buys, open_sells;
+};
+/* 1 found; 0: no such account, or the symbol is no future. */
+u64 core_position(const struct core *core, u64 account, u64 symbol, struct position_view *view);
+u64 core_mark(const struct core *core, u64 symbol); /* mark price of a future; 0: none */
+
 #endif

@@ -19,10 +19,13 @@
 #define LEVEL_NONE BITMAP_NONE
 #define REASON_STOPPED 256u                    /* beside enum reason: something is missing, see core->status */
 #define OWNER_ORDER_MASK 0x0000ffffffffffffull /* account and session; an order has no asset of its own */
-#define SUPPLY_WORDS 2u                        /* supply, sum of the credit lines */
+#define SUPPLY_WORDS 3u                        /* supply, sum of the credit lines, use (enum asset_use) */
 #define FEE_DENOMINATOR 10000u
 #define MESSAGES_SECOND_NS 1000000000u
 #define ACCOUNT_KILLED 2u /* beside FLAG_ACCOUNT_FROZEN in an account's flags: LIMIT_KILL_MEMBER */
+#define OPEN_BITS 31u     /* of the lots of open buys, then as many of open sells, then the stage of a position */
+#define OPEN_MASK POSITION_LOTS_MAX
+#define STAGE_SHIFT (2 * OPEN_BITS)
 
 /* In a zkVM every instruction is proved, and saving registers is a good part of a small function. HOT code is inlined
  * into its few callers; a STAGE is never inlined and called last, so that neither it nor its caller saves registers. */
@@ -65,10 +68,20 @@ struct core {
 };
 
 struct position { /* of one account in one asset */
-    u64 balance;  /* two's complement: negative while credit is drawn */
-    u64 hold;
-    u64 credit;
-    u64 gross_max; /* 0: none */
+    union {
+        struct {         /* cash */
+            u64 balance; /* two's complement: negative while credit is drawn */
+            u64 hold;
+            u64 credit;
+            u64 gross_max; /* 0: none */
+        };
+        struct {            /* the contract of a future */
+            u64 lots;       /* two's complement: below zero short */
+            u64 open;       /* lots of open buys, of open sells and the stage: OPEN_BITS */
+            u64 cost;       /* two's complement, the sign of `lots` */
+            u64 collateral; /* quote units */
+        };
+    };
 };
 
 struct account {
@@ -119,6 +132,13 @@ struct symbol {
     u64 order_value_max;
     u64 band_low, band_high; /* derived: ticks between which trading goes on; the window when no collar binds */
     u64 expiry_next; /* derived: not after the first expiry of a GTD order, ~0 without one */
+    u64 is_future; /* the rest is 0 in other instruments */
+    u64 mark_ticks; /* 0: none yet */
+    u64 initial_bp;
+    u64 maintenance_bp;
+    u64 position_max; /* as set: 0 is none */
+    u64 open_interest;
+    u64 bound; /* derived: most lots an account may be long or short */
 };
 
 struct level {
@@ -219,6 +239,13 @@ HOT void *at(const void *base, u64 offset) {
 static inline u64 *supply_of(const struct core *core, u64 asset) {
     return (u64 *)at(core, core->supply_offset) + asset * SUPPLY_WORDS;
 }
+/* Of an enum asset_use; of a contract ASSET_CONTRACT and the number of its future. */
+static inline u64 *asset_use_of(const struct core *core, u64 asset) {
+    return supply_of(core, asset) + 2;
+}
+static inline u64 is_contract(const struct core *core, u64 asset) {
+    return *asset_use_of(core, asset) >= ASSET_CONTRACT;
+}
 static inline struct symbol *symbol_region(const struct core *core, u64 index) {
     return at(core, core->symbols_offset + index * core->symbol_stride);
 }
@@ -227,6 +254,9 @@ static inline struct account *account_region(const struct core *core, u64 index)
 }
 static inline struct position *position_of(const struct account *account, u64 asset) {
     return (struct position *)at(account, sizeof(struct account)) + asset;
+}
+static inline u64 has_gross_limit(const struct core *core, const struct account *account, u64 asset) {
+    return !is_contract(core, asset) && position_of(account, asset)->gross_max != 0;
 }
 /* Scratch of core_check, behind the positions: what the open orders need of an asset. */
 static inline u64 *needed_of(const struct core *core, const struct account *account, u64 asset) {
@@ -330,11 +360,14 @@ struct symbol *symbol_create(struct core *core, u64 number); /* null: no region 
 struct account *account_create(struct core *core, u64 number);
 /* REASON_NONE, or why these are no terms of an instrument (number, touched and the book's words are not looked at). */
 u64 instrument_reason(const struct core *core, const struct symbol *terms);
-u64 instrument_lots_safe(const struct symbol *s);
+u64 instrument_lots_safe(const struct symbol *s); /* 0 of a future: none of its orders is plain */
+u64 future_bound(const struct core *core, const struct symbol *s); /* rule F2; 0 of what is no future */
+u64 instrument_uses_are_right(const struct core *core,
+                              const struct symbol *s); /* its assets say that it uses them so */
 u64 symbol_market_is_valid(const struct symbol *s); /* phase, last, reference, collars, limits: what terms are not */
 u64 fees_are_valid(u64 maker_bp, u64 taker_bp); /* maker_bp in two's complement */
 u64 order_is_valid(const struct core *core, const struct symbol *s, const struct order *order, u64 slot);
-u64 position_is_valid(const struct position *p);
+u64 position_is_valid(const struct core *core, const struct account *account, u64 asset);
 
 /* phase.c, uncross.c */
 u64 phase_is_call(u64 phase);
@@ -382,5 +415,7 @@ u64 account_set(struct core *core, const struct command *command, struct output 
 u64 limit_set(struct core *core, const struct command *command, struct output *out);
 u64 account_deposit(struct core *core, const struct command *command, struct output *out);
 u64 account_withdraw(struct core *core, const struct command *command, struct output *out);
+u64 future_mark(struct core *core, const struct command *command, struct output *out);
+u64 future_margin(struct core *core, const struct command *command, struct output *out);
 
 #endif

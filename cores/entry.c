@@ -58,7 +58,12 @@ static u64 form_reason(const struct symbol *s, const struct command *c) {
     u64 ord_type = command_ord_type(c), tif = command_tif(c);
     if (command_side(c) - 1 > 1)
         return REJECT_BAD_SIDE;
-    u64 reason = order_form_reason(ord_type, tif, command_flags(c));
+    u64 reason = order_form_reason(ord_type, tif, command_flags(c)),
+        future_market = s->is_future && ord_type == ORD_MARKET;
+    if (future_market && tif == TIF_FOK) /* its flags come after */
+        return REJECT_BAD_TIF;
+    if (future_market && reason == REASON_NONE && command_flags(c) & FLAG_ALL_OR_NONE)
+        return REJECT_BAD_FLAGS;
     if (reason != REASON_NONE)
         return reason;
     if (!qty_is_valid(c->qty_lots))
@@ -73,7 +78,7 @@ static u64 form_reason(const struct symbol *s, const struct command *c) {
     }
     if (tif == TIF_GTD)
         return c->aux > c->time_ns ? REASON_NONE : REJECT_BAD_EXPIRY;
-    if (c->aux > c->qty_lots || (c->aux != 0 && (ord_type > ORD_LIMIT || tif_in(tif, TIFS_AUCTION))))
+    if (c->aux > c->qty_lots || (c->aux != 0 && (ord_type > ORD_LIMIT || tif_in(tif, TIFS_AUCTION) || future_market)))
         return REJECT_BAD_MIN_QTY;
     return REASON_NONE;
 }
@@ -97,19 +102,23 @@ static u64 slid_price(const struct symbol *s, const struct account *account, u64
     return cost_checked(s, price, lots, account->taker_bp) == SLOT_NONE ? 0 : price; /* only a sell's goes up */
 }
 
+u64 post_only_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 flags) {
+    if (!(flags & FLAG_POST_ONLY) || s->best[side ^ 1] > ladder_key(s, side ^ 1, *price))
+        return REASON_NONE;
+    *price = flags & FLAG_SLIDE ? slid_price(s, account, side, lots) : 0;
+    return *price == 0 ? REJECT_POST_ONLY_WOULD_CROSS : REASON_NONE;
+}
+
 u64 terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 released,
                  u64 flags) {
     const struct position *p = position_of(account, hold_asset(s, side));
     if (lots > s->lots_safe &&
         (cost_checked(s, *price, lots, account->taker_bp) == SLOT_NONE || base_checked(s, lots) == SLOT_NONE))
         return REJECT_NOTIONAL_TOO_LARGE;
-    if (flags & FLAG_POST_ONLY && s->best[side ^ 1] <= ladder_key(s, side ^ 1, *price)) {
-        *price = flags & FLAG_SLIDE ? slid_price(s, account, side, lots) : 0;
-        if (*price == 0)
-            return REJECT_POST_ONLY_WOULD_CROSS;
-    }
+    if (post_only_reason(s, account, side, price, lots, flags) != REASON_NONE)
+        return REJECT_POST_ONLY_WOULD_CROSS;
     u64 hold = hold_of(s, side, *price, lots, account->taker_bp);
-    if (hold > available_of(p) + released)
+    if (exceeds(hold, available_of(p) + released) && hold != 0)
         return REJECT_INSUFFICIENT_FUNDS;
     return p->gross_max != 0 && p->hold - released + hold > p->gross_max ? REJECT_EXPOSURE : REASON_NONE;
 }
@@ -151,7 +160,9 @@ static u64 new_reason(struct core *core, const struct command *c, const struct s
     *price = asked_price(s, c);
     if (account->guarded || c->qty_lots > s->lots_plain)
         reason = limits_new_reason(core, s, account, c, *price);
-    if (reason == REASON_NONE)
+    if (reason == REASON_NONE && s->is_future)
+        reason = future_terms_reason(core, s, account, command_side(c) - 1, price, c->qty_lots, 0, 0, command_flags(c));
+    else if (reason == REASON_NONE)
         reason = terms_reason(s, account, command_side(c) - 1, price, c->qty_lots, 0, command_flags(c));
     if (reason != REASON_NONE)
         return reason;
@@ -232,6 +243,10 @@ static struct order *order_write(struct core *core, struct symbol *s, struct acc
         s->cold_count++;
         facts |= FACT_COLD;
     }
+    if (s->is_future) {
+        u64 side = command_side(c) - 1, open = open_of_side(position_of(account, s->base), side);
+        facts |= FACT_FUTURE | future_closing(s, account, side, open, c->qty_lots);
+    }
     order->facts = c->head << 24 >> 32 | facts << 32;
     slot_take(core, s, account, slot);
     return order;
@@ -295,8 +310,8 @@ STAGE u64 new_special(struct core *core, struct symbol *s, struct account *accou
         price = 0;
     else if (!price_is_valid(s, price))
         return new_by_the_rules(core, s, account, c, out);
-    if (hold_of(s, side, price, c->qty_lots, account->taker_bp) >
-        available_of(position_of(account, hold_asset(s, side))))
+    if (exceeds(hold_of(s, side, price, c->qty_lots, account->taker_bp),
+                available_of(position_of(account, hold_asset(s, side)))))
         return new_by_the_rules(core, s, account, c, out);
     return trade_plain(core, s, account, c, price, out);
 }
@@ -332,7 +347,7 @@ u64 book_new(struct core *core, const struct command *c, struct output *out) {
         best = s->best[BID];
         other_key = window - other_key;
     }
-    if (hold > available_of(p) || s->slot_first == SLOT_NONE)
+    if (exceeds(hold, available_of(p)) || s->slot_first == SLOT_NONE)
         return new_special(core, s, account, c, out);
     if (best <= other_key)
         return trade_plain(core, s, account, c, c->price_ticks, out);

@@ -8,6 +8,20 @@ static u64 end_order(struct core *core, struct symbol *s, u64 slot, u64 kind, u6
     return account == 0 ? REASON_STOPPED : order_remove(core, s, account, slot, kind, reason, out);
 }
 
+u64 orders_cancel(struct core *core, struct symbol *s, struct account *account, u64 owner, u64 mask, u64 side,
+                  u64 reason, struct output *out) {
+    const struct order *orders = orders_of(core, s);
+    u64 count = 0, next;
+    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE; slot = next) {
+        next = orders_walk(core, s, slot);
+        if (((orders[slot].owner ^ owner) & mask) != 0 || (side != SIDE_NONE && side != (orders[slot].facts & 0xff)))
+            continue;
+        order_remove(core, s, account, slot, EVENT_CANCELLED, reason, out);
+        count++;
+    }
+    return count;
+}
+
 u64 book_mass_cancel(struct core *core, const struct command *c, struct output *out) {
     struct symbol *s;
     struct account *account;
@@ -18,15 +32,8 @@ u64 book_mass_cancel(struct core *core, const struct command *c, struct output *
         return REJECT_BAD_SIDE;
     if (command_flags(c) > FLAG_BY_SESSION)
         return REJECT_BAD_FLAGS;
-    u64 mask = command_flags(c) ? OWNER_ORDER_MASK : 0xffffffff, side = command_side(c), count = 0, next;
-    const struct order *orders = orders_of(core, s);
-    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE; slot = next) {
-        next = orders_walk(core, s, slot);
-        if (((orders[slot].owner ^ c->owner) & mask) != 0 || (side != SIDE_NONE && side != (orders[slot].facts & 0xff)))
-            continue;
-        order_remove(core, s, account, slot, EVENT_CANCELLED, CANCEL_MASS, out);
-        count++;
-    }
+    u64 mask = command_flags(c) ? OWNER_ORDER_MASK : 0xffffffff;
+    u64 count = orders_cancel(core, s, account, c->owner, mask, command_side(c), CANCEL_MASS, out);
     emit(out, answer_head(c, EVENT_MASS_CANCELLED, 0), c->owner, 0, 0, count, 0, 0);
     return REASON_NONE;
 }
@@ -92,6 +99,11 @@ static u64 become_priced(struct core *core, struct symbol *s, u64 slot, u64 pric
         return order_remove(core, s, account, slot, EVENT_CANCELLED, CANCEL_AUCTION, out);
     order_take_off(core, s, account, slot);
     order->price = price;
+    if (s->is_future &&
+        !order_is_funded(s, account, order)) { /* a future's sell that needs more than at the collar's end */
+        emit_gone(core, s, slot, EVENT_CANCELLED, CANCEL_AUCTION, out);
+        return order_release(core, s, account, slot);
+    }
     order->facts &= ~((u64)FACT_UNPRICED << 32);
     emit(out, order_head(s, EVENT_RESTATED, CANCEL_AUCTION, order->facts & 0xff, 0), order->owner, order->id, price,
          order->cum + order->leaves, order->leaves, 0);

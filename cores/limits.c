@@ -134,7 +134,7 @@ static u64 credit_set(struct core *core, const struct command *c) {
     u64 *supply = supply_of(core, owner_asset(c->owner)), amount = c->qty_lots;
     if (amount > AMOUNT_MAX || supply[0] + supply[1] - p->credit + amount > AMOUNT_MAX)
         return REJECT_BAD_AMOUNT;
-    if ((int64_t)(p->balance + amount - p->hold) < 0) /* balance + amount <= AMOUNT_MAX, hold <= AMOUNT_MAX */
+    if ((int64_t)(p->balance + amount - p->hold) < 0) /* balance + amount is below 2^63, hold <= AMOUNT_MAX */
         return REJECT_BAD_AMOUNT;
     supply[1] += amount - p->credit;
     p->credit = amount;
@@ -149,6 +149,8 @@ static u64 gross_set(struct core *core, const struct command *c) {
         return reason;
     if (c->qty_lots > AMOUNT_MAX)
         return REJECT_BAD_AMOUNT;
+    if (*asset_use_of(core, owner_asset(c->owner)) == ASSET_UNUSED)
+        *asset_use_of(core, owner_asset(c->owner)) = ASSET_CASH; /* a contract has another word there */
     account->gross_count += (u64)(c->qty_lots != 0) - (u64)(p->gross_max != 0);
     p->gross_max = c->qty_lots;
     account_derive(account);
@@ -227,6 +229,31 @@ static u64 symbol_limit_set(struct core *core, const struct command *c, u64 kind
     return REASON_NONE;
 }
 
+/* MARGIN and POSITION. Holds were taken at the initial margin, so that may not change under orders. */
+static u64 future_limit_set(struct core *core, const struct command *c, u64 kind) {
+    u64 amount = c->qty_lots, maintenance_bp = c->aux;
+    if (command_symbol(c) >= core->symbol_count)
+        return REJECT_UNKNOWN_SYMBOL;
+    struct symbol *s = symbol_touch(core, command_symbol(c));
+    if (s == 0)
+        return REASON_STOPPED;
+    if (!s->is_future)
+        return REJECT_BAD_INSTRUMENT;
+    if (kind == LIMIT_POSITION) {
+        if (amount > QTY_LOTS_MAX)
+            return REJECT_BAD_AMOUNT;
+        s->position_max = amount;
+        return REASON_NONE;
+    }
+    if (amount > MARGIN_BP_MAX || maintenance_bp == 0 || maintenance_bp > amount)
+        return REJECT_BAD_AMOUNT;
+    if (amount != s->initial_bp && s->order_count != 0)
+        return REJECT_BOOK_NOT_EMPTY;
+    s->initial_bp = amount;
+    s->maintenance_bp = maintenance_bp;
+    return REASON_NONE;
+}
+
 /* Killing what is killed and re-arming what is armed change nothing. */
 static u64 kill_session(struct core *core, const struct command *c) {
     u64 session = c->owner >> 32 & 0xffff, place = killed_place(core, session),
@@ -260,6 +287,9 @@ static u64 limit_apply(struct core *core, const struct command *c, u64 kind) {
     case LIMIT_ORDER_VALUE:
     case LIMIT_COLLAR:
         return symbol_limit_set(core, c, kind);
+    case LIMIT_MARGIN:
+    case LIMIT_POSITION:
+        return future_limit_set(core, c, kind);
     case LIMIT_KILL_SESSION:
         return kill_session(core, c);
     default:
@@ -269,7 +299,7 @@ static u64 limit_apply(struct core *core, const struct command *c, u64 kind) {
 
 u64 limit_set(struct core *core, const struct command *c, struct output *out) {
     u64 kind = command_ord_type(c);
-    if (kind > LIMIT_KILL_MEMBER)
+    if (kind > LIMIT_POSITION)
         return REJECT_UNSUPPORTED;
     u64 reason = limit_apply(core, c, kind);
     if (reason != REASON_NONE)

@@ -13,7 +13,7 @@ void aggressor_start(const struct symbol *s, struct aggressor *a, u64 facts, u64
     a->key_price = limit == 0 ? window : ladder_key(s, a->side ^ 1, limit);
     a->key_min = a->side == BID ? low : window - high;
     a->key_max = smaller_of(a->key_price, a->side == BID ? high : window - low);
-    a->pays_as_goes = limit == 0 && a->side == BID;
+    a->pays_as_goes = limit == 0 && (a->side == BID || s->is_future);
 }
 
 /* Settles one fill between the aggressor and the resting order, but for the venue's income. `all` are the resting
@@ -42,8 +42,11 @@ HOT void settle(const struct symbol *s, const struct aggressor *a, struct accoun
 }
 
 static u64 can_pay(const struct symbol *s, const struct aggressor *a, u64 price, u64 lots) {
+    if (s->is_future)
+        return future_can_pay(s, a->account, a->side, price, lots);
     u64 notional = notional_of(s, price, lots);
-    return notional + fee_of(notional, a->account->taker_bp) <= available_of(position_of(a->account, s->quote));
+    return !exceeds(notional + fee_of(notional, a->account->taker_bp),
+                    available_of(position_of(a->account, s->quote))); /* a fee is at most its notional */
 }
 
 /* The first order of the best level is done: the level's next one is its first now. */
@@ -58,16 +61,16 @@ HOT void drop_head(struct core *core, struct symbol *s, struct account *account,
     slot_free(core, s, account, slot);
 }
 
-/* What the first order of a level shows is used up, and it has a cold part: an iceberg shows more and goes to the end,
- * anything else is done (T5). */
+/* What the first order of a level shows is used up, and it has facts: an iceberg shows more and goes to the end, anything
+ * else is done (T5). */
 STAGE void shown_is_spent(struct core *core, struct symbol *s, struct account *account, u64 side, u64 key, u64 slot,
                           struct output *out) {
     struct order *order = &orders_of(core, s)[slot];
     struct cold *cold = &colds_of(core, s)[slot];
     struct level *level = &levels_of(core, s, side)[key];
-    u64 all = cold->hidden;
+    u64 all = order_hidden(core, s, slot);
     if (all == 0) {
-        s->cold_count--;
+        s->cold_count -= order_facts(order) & FACT_COLD;
         drop_head(core, s, account, side, key, slot, order->next);
         return;
     }
@@ -104,8 +107,7 @@ static void decrement(struct core *core, struct symbol *s, struct aggressor *a, 
     struct order *maker = &orders_of(core, s)[slot];
     u64 side = a->side ^ 1, key = s->best[side], lots = smaller_of(a->leaves, maker->leaves);
     u64 all = maker->leaves + order_hidden(core, s, slot), left = all - lots;
-    position_of(resting, hold_asset(s, side))->hold -= hold_of(s, side, maker->price, all, resting->taker_bp) -
-                                                       hold_of(s, side, maker->price, left, resting->taker_bp);
+    order_hold(s, resting, maker, all, left);
     levels_of(core, s, side)[key].lots -= lots;
     maker->leaves -= lots;
     a->leaves -= lots;
@@ -128,6 +130,30 @@ STAGE u64 prevent(struct core *core, struct symbol *s, struct aggressor *a, stru
     else if (a->smp_mode != SMP_CANCEL_AGGRESSOR)
         order_remove(core, s, resting, slot, EVENT_CANCELLED, CANCEL_SELF_MATCH, out);
     return a->smp_mode == SMP_CANCEL_AGGRESSOR || a->smp_mode == SMP_CANCEL_BOTH ? CANCEL_SELF_MATCH : REASON_NONE;
+}
+
+/* A fill in a future, all of it. Returns what both pay in fees, or SLOT_NONE when account 0 is missing. */
+STAGE u64 fill_future(struct core *core, struct symbol *s, struct aggressor *a, struct account *resting, u64 slot,
+                      u64 lots, struct output *out) {
+    struct order *maker = &orders_of(core, s)[slot];
+    u64 side = a->side ^ 1, key = s->best[side], price = maker->price, owner = maker->owner;
+    u64 notional = notional_of(s, price, lots), all = maker->leaves + order_hidden(core, s, slot);
+    u64 taker_fee = fee_of(notional, a->account->taker_bp);
+    u64 maker_fee = maker_fee_of(notional, resting->maker_bp, taker_fee);
+    order_hold(s, resting, maker, all, all - lots);
+    a->leaves -= lots;
+    emit(out, order_head(s, EVENT_FILL, 0, side + 1, 0), owner, maker->id, price, lots, all - lots, maker_fee);
+    emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, price, lots, a->leaves,
+         taker_fee);
+    if (future_trade(core, s, resting, owner, side, price, lots, maker_fee, out) == REASON_STOPPED ||
+        future_trade(core, s, a->account, a->owner, a->side, price, lots, taker_fee, out) == REASON_STOPPED)
+        return SLOT_NONE;
+    levels_of(core, s, side)[key].lots -= lots;
+    maker->leaves -= lots;
+    maker->cum += lots;
+    if (maker->leaves == 0)
+        shown_is_spent(core, s, resting, side, key, slot, out);
+    return maker_fee + taker_fee;
 }
 
 /* The aggressor has traded from `first` to `last`; what was paid in fees goes to the venue. */
@@ -167,11 +193,19 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
             reason = CANCEL_FUNDS;
             break;
         }
-        if (order_facts(maker))
-            hidden = colds_of(core, s)[slot].hidden;
         last = maker->price;
         if (first == 0)
             first = last;
+        if (order_facts(maker)) {
+            if (s->is_future) {
+                u64 paid = fill_future(core, s, a, resting, slot, lots, out);
+                if (paid == SLOT_NONE)
+                    return REASON_STOPPED;
+                fees += paid;
+                continue;
+            }
+            hidden = order_hidden(core, s, slot);
+        }
         settle(s, a, resting, last, maker->leaves + hidden, lots, &maker_fee, &taker_fee);
         fees += maker_fee + taker_fee; /* at most the notionals, which are money that is there */
         a->leaves -= lots;
@@ -192,6 +226,8 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
     if (last != 0 && way_ends(core, s, first, last, fees, trades) == REASON_STOPPED)
         return REASON_STOPPED;
     if (reason == REASON_NONE && a->leaves != 0 && s->best[other] <= a->key_price) {
+        if ((a->order_id & ORDER_SLOT_NONE) == ORDER_SLOT_NONE) /* a liquidation trips nothing */
+            return REASON_NONE;
         phase_trip(s, out);
         return CANCEL_VOLATILITY;
     }
@@ -264,7 +300,7 @@ u64 match_lots(struct core *core, const struct symbol *s, const struct aggressor
     u64 other = a->side ^ 1, key = s->best[other];
     if (a->group == GROUP_NONE && !a->pays_as_goes)
         return ladder_lots(core, s, other, a->key_min, a->key_max, enough);
-    struct count count = {.enough = enough, .available = available_of(position_of(a->account, s->quote))};
+    struct count count = {.enough = enough, .available = free_of(position_of(a->account, s->quote))};
     if (key < a->key_min)
         return 0;
     while (key <= a->key_max && key != LEVEL_NONE && !count.is_done) {

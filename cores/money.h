@@ -4,6 +4,11 @@
  * LIMIT keep it), balances sum to the supply and none is below minus its credit line; so a balance lies in
  * [-2^62, 2^62] and balance + credit <= AMOUNT_MAX. The notional of an accepted order with its fee is at most
  * AMOUNT_MAX, and a fill's notional is at most that of the resting order in it.
+ *
+ * With futures account 0 may fall below that: it pays what losers cannot. F2 keeps the value of all open lots of a future
+ * below 2^52, and once account 0 is below -2^60 no more orders come in: what the orders and positions that are there can
+ * still lose, ten times that value in each of at most 63 futures, is less than 2^62. So every balance stays above -2^62,
+ * and every balance with its credit line (the supply, what account 0 lacks, and costs) below 2^63.
  */
 #ifndef FIX_VENUE_MONEY_H
 #define FIX_VENUE_MONEY_H
@@ -67,9 +72,20 @@ HOT u64 hold_asset(const struct symbol *s, u64 side) {
     return side == ASK ? s->base : s->quote;
 }
 
-/* balance + credit - hold; never negative between commands. */
+/* balance + credit - hold; between commands below zero (two's complement) for account 0 alone. */
 HOT u64 available_of(const struct position *p) {
     return p->balance + p->credit - p->hold;
+}
+
+/* The same, and 0 where it is below zero. */
+static inline u64 free_of(const struct position *p) {
+    u64 available = available_of(p);
+    return (int64_t)available < 0 ? 0 : available;
+}
+
+/* Whether an amount (below 2^63) is more than what is available. */
+HOT int exceeds(u64 amount, u64 available) {
+    return (int64_t)amount > (int64_t)available;
 }
 
 #endif

@@ -1,10 +1,6 @@
 /* The places of open orders: the book, the waiting stops, the dormant; and what each holds. */
 #include "book.h"
 
-static struct position *hold_position(const struct symbol *s, const struct account *account, u64 side) {
-    return position_of(account, hold_asset(s, side));
-}
-
 static void dormant_append(const struct core *core, struct symbol *s, u64 slot) {
     struct order *orders = orders_of(core, s);
     orders[slot].prev = s->dormant_tail;
@@ -51,7 +47,7 @@ static void waiting_append(const struct core *core, struct symbol *s, u64 ladder
 u64 order_place(struct core *core, struct symbol *s, struct account *account, u64 slot) {
     struct order *order = &orders_of(core, s)[slot];
     u64 side = order_side(order), facts = order_facts(order);
-    hold_position(s, account, side)->hold += hold_of(s, side, order->price, order->leaves, account->taker_bp);
+    order_hold(s, account, order, 0, order->leaves);
     if (facts & FACT_WAITING)
         waiting_append(core, s, side + STOP_BUY, slot);
     else if (facts & FACT_DORMANT)
@@ -96,7 +92,7 @@ u64 order_take_off(struct core *core, struct symbol *s, struct account *account,
         if (hidden != 0)
             colds_of(core, s)[slot].hidden = 0;
     }
-    hold_position(s, account, side)->hold -= hold_of(s, side, order->price, order->leaves, account->taker_bp);
+    order_hold(s, account, order, order->leaves, 0);
     return REASON_NONE;
 }
 

@@ -101,7 +101,7 @@ u64 core_balance(const struct core *core, u64 account, u64 asset, u64 *hold, u64
         return 0;
     }
     const struct position *p = position_of(a, asset);
-    *hold = p->hold;
-    *credit = p->credit;
+    *hold = is_contract(core, asset) ? 0 : p->hold;
+    *credit = is_contract(core, asset) ? 0 : p->credit;
     return p->balance;
 }

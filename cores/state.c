@@ -42,7 +42,8 @@ u64 core_walk_config(const struct core *core, struct slot *slots) {
         write_slot(&slots[1], core->last_seq, core->last_time_ns, core->symbol_count, core->account_count,
                    core->killed_count, 0, 0);
         for (u64 asset = 0; asset < config->assets; asset++)
-            write_slot(&slots[2 + asset], asset, supply_of(core, asset)[0], supply_of(core, asset)[1], 0, 0, 0, 0);
+            write_slot(&slots[2 + asset], asset, supply_of(core, asset)[0], supply_of(core, asset)[1],
+                       *asset_use_of(core, asset), 0, 0, 0);
         for (u64 i = 0; i < killed_slots(core->killed_count); i++)
             write_killed(core, i, &slots[2 + config->assets + i]);
     }
@@ -68,12 +69,15 @@ u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
     const struct symbol *s = number < core->symbol_count ? symbol_peek(core, number) : 0;
     if (s == 0)
         return 0;
-    u64 rest = 1 + s->order_count + s->cold_count;
+    u64 rest = 1 + s->is_future + s->order_count + s->cold_count;
     if (slots == 0)
         return 1 + rest;
     write_slot(slots++, number, s->base | s->quote << 32, s->lot_size, s->tick_value, s->min_ticks, s->max_ticks, rest);
     write_slot(slots++, s->phase, s->last_ticks, s->reference_ticks, s->dynamic_bp | s->static_bp << 32,
-               s->order_qty_max, s->order_value_max, 0);
+               s->order_qty_max, s->order_value_max, s->is_future);
+    if (s->is_future)
+        write_slot(slots++, s->mark_ticks, s->initial_bp | s->maintenance_bp << 32, s->position_max, s->open_interest,
+                   0, 0, 0);
     for (u64 ladder = BID; ladder < LADDERS; ladder++) {
         for (u64 key = s->best[ladder]; key != LEVEL_NONE;
              key = bitmap_next(ladder_of(core, s, ladder), core->level_words, key))
@@ -168,10 +172,13 @@ enum core_status core_restore_config(struct core *core, const struct slot *slots
     for (u64 asset = 0; asset < config->assets; asset++) {
         const u64 *words = slots[2 + asset].word;
         if (words[0] != asset || words[1] > AMOUNT_MAX || words[2] > AMOUNT_MAX || words[1] + words[2] > AMOUNT_MAX ||
-            (words[3] | words[4] | words[5] | words[6] | words[7]) != 0)
+            (words[4] | words[5] | words[6] | words[7]) != 0)
+            return restore_failed(core);
+        if (words[3] >= ASSET_CONTRACT && (words[3] - ASSET_CONTRACT >= counts[2] || (words[1] | words[2]) != 0))
             return restore_failed(core);
         supply_of(core, asset)[0] = words[1];
         supply_of(core, asset)[1] = words[2];
+        *asset_use_of(core, asset) = words[3];
     }
     if (!restore_killed(core, slots + 2 + config->assets, counts[4]))
         return restore_failed(core);
@@ -244,7 +251,18 @@ static u64 restore_market(struct symbol *s, const u64 *w) {
     s->static_bp = w[3] >> 32;
     s->order_qty_max = w[4];
     s->order_value_max = w[5];
-    return (w[6] | w[7]) == 0 && symbol_market_is_valid(s);
+    s->is_future = w[6];
+    return w[6] <= 1 && w[7] == 0;
+}
+
+/* And the slot behind it, of a future. */
+static u64 restore_future(struct symbol *s, const u64 *w) {
+    s->mark_ticks = w[0];
+    s->initial_bp = w[1] & 0xffffffff;
+    s->maintenance_bp = w[1] >> 32;
+    s->position_max = w[2];
+    s->open_interest = w[3];
+    return (w[4] | w[5] | w[6] | w[7]) == 0;
 }
 
 enum core_status core_restore_symbol(struct core *core, const struct slot *slots, u64 count) {
@@ -253,7 +271,7 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
     const u64 *w = slots[0].word;
     u64 walked = 0, last = core->symbols_held != 0 ? symbol_region(core, core->symbols_held - 1)->number : 0;
     if (!may_restore(core, w[0], core->symbol_count, core->symbols_held, core->symbol_regions, last) ||
-        w[6] != count - 1 || w[6] > 1 + 2 * core->config.orders || w[7] != 0)
+        w[6] != count - 1 || w[6] > 2 + 2 * core->config.orders || w[7] != 0)
         return restore_failed(core);
     struct symbol *s = symbol_create(core, w[0]);
     s->base = w[1] & 0xffffffff;
@@ -262,11 +280,15 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
     s->tick_value = w[3];
     s->min_ticks = w[4];
     s->max_ticks = w[5];
-    if (instrument_reason(core, s) != REASON_NONE || !restore_market(s, slots[1].word))
+    if (!restore_market(s, slots[1].word) || count < 2 + s->is_future ||
+        (s->is_future && !restore_future(s, slots[2].word)))
         return restore_failed(core);
+    if (instrument_reason(core, s) != REASON_NONE || !symbol_market_is_valid(s) || !instrument_uses_are_right(core, s))
+        return restore_failed(core);
+    s->bound = future_bound(core, s);
     s->lots_safe = instrument_lots_safe(s);
     symbol_derive(s);
-    for (u64 i = 2, used = 0; i < count; i += used) {
+    for (u64 i = 2 + s->is_future, used = 0; i < count; i += used) {
         used = restore_order(core, s, slots + i, count - i, &walked);
         if (used == 0)
             return restore_failed(core);
@@ -332,9 +354,9 @@ enum core_status core_restore_account(struct core *core, const struct slot *slot
         p->hold = w[2];
         p->credit = w[3];
         p->gross_max = w[4];
-        if (!position_is_valid(p))
+        if (!position_is_valid(core, account, w[0]))
             return restore_failed(core);
-        account->gross_count += p->gross_max != 0;
+        account->gross_count += has_gross_limit(core, account, w[0]);
         next_asset = w[0] + 1;
     }
     account_derive(account);

@@ -49,27 +49,29 @@ u64 order_enter(struct core *core, struct symbol *s, struct account *account, u6
         return order_release(core, s, account, slot);
     if (reason == REASON_NONE && !may_rest)
         reason = CANCEL_IOC;
-    if (reason == REASON_NONE || (reason == CANCEL_VOLATILITY && may_rest))
-        return order_place(core, s, account, slot);
+    if (reason == REASON_NONE || (reason == CANCEL_VOLATILITY && may_rest)) {
+        if (!s->is_future || order_is_funded(s, account, order)) /* F6: of any other it is there */
+            return order_place(core, s, account, slot);
+        reason = CANCEL_FUNDS;
+    }
     emit_gone(core, s, slot, EVENT_CANCELLED, reason, out);
     return order_release(core, s, account, slot);
 }
 
-/* A triggered order joins the call (S5): one without a price only with the funds for the collar's end. */
+/* A triggered order joins the call (S5), one without a price at the collar's end, if the funds are there. */
 static u64 join_call(struct core *core, struct symbol *s, struct account *account, u64 slot, struct output *out) {
     struct order *order = &orders_of(core, s)[slot];
-    u64 side = order_side(order);
     if (order_ord_type(order) == ORD_STOP) {
-        u64 price = collar_end(s, side), cost = cost_checked(s, price, order->leaves, account->taker_bp);
-        if (cost == SLOT_NONE || hold_of(s, side, price, order->leaves, account->taker_bp) >
-                                     available_of(position_of(account, hold_asset(s, side)))) {
-            emit_gone(core, s, slot, EVENT_CANCELLED, CANCEL_FUNDS, out);
-            return order_release(core, s, account, slot);
-        }
-        order->price = price;
+        order->price = collar_end(s, order_side(order));
         order->facts |= (u64)FACT_UNPRICED << 32;
+    } else if (!s->is_future) { /* what it held has just become available */
+        return order_place(core, s, account, slot);
     }
-    return order_place(core, s, account, slot);
+    if (cost_checked(s, order->price, order->leaves, account->taker_bp) != SLOT_NONE &&
+        order_is_funded(s, account, order))
+        return order_place(core, s, account, slot);
+    emit_gone(core, s, slot, EVENT_CANCELLED, CANCEL_FUNDS, out);
+    return order_release(core, s, account, slot);
 }
 
 u64 order_trigger(struct core *core, struct symbol *s, struct account *account, u64 slot, struct trades *trades,
@@ -120,9 +122,7 @@ u64 trigger_run(struct core *core, struct symbol *s, u64 low_ticks, u64 high_tic
         if (account == 0)
             return REASON_STOPPED;
         queue.head = order->next;
-        u64 side = order_side(order);
-        position_of(account, hold_asset(s, side))->hold -=
-            hold_of(s, side, order->price, order->leaves, account->taker_bp);
+        order_hold(s, account, order, order->leaves, 0);
         if (order_trigger(core, s, account, slot, &trades, out) == REASON_STOPPED)
             return REASON_STOPPED;
     }

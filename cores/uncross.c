@@ -155,6 +155,20 @@ static u64 take_lots(struct core *core, struct symbol *s, struct account *accoun
     return 0;
 }
 
+/* The same trade in a future, after both events: the buyer's hold and position, then the seller's. */
+static u64 settle_positions(struct core *core, struct symbol *s, struct account *const *accounts, const u64 *slots,
+                            const u64 *leaves, u64 price, u64 lots, struct output *out) {
+    const struct order *orders = orders_of(core, s);
+    for (u64 side = BID; side <= ASK; side++) {
+        const struct order *order = &orders[slots[side]]; /* its words are there also when its slot is free */
+        u64 fee = fee_of(notional_of(s, price, lots), accounts[side]->taker_bp);
+        order_hold(s, accounts[side], order, leaves[side] + lots, leaves[side]);
+        if (future_trade(core, s, accounts[side], order->owner, side, price, lots, fee, out) == REASON_STOPPED)
+            return REASON_STOPPED;
+    }
+    return REASON_NONE;
+}
+
 /* Settles a trade between two resting orders: the buy's hold is that of its own price, at least the uncross'. Returns the
  * fees of both, which go to the venue, or SLOT_NONE when an account is missing. */
 static u64 settle_resting(struct core *core, struct symbol *s, const struct indicative *found, u64 lots,
@@ -174,7 +188,9 @@ static u64 settle_resting(struct core *core, struct symbol *s, const struct indi
         struct account *account = accounts[side];
         struct position *base = position_of(account, s->base), *quote = position_of(account, s->quote);
         u64 before = all_leaves(core, s, slots[side]), fee = fee_of(notional, account->taker_bp);
-        if (side == BID) {
+        if (s->is_future) {
+            /* after both events */
+        } else if (side == BID) {
             base->balance += base_units;
             quote->balance -= notional + fee;
             quote->hold -= hold_of(s, BID, order->price, before, account->taker_bp) -
@@ -189,6 +205,9 @@ static u64 settle_resting(struct core *core, struct symbol *s, const struct indi
              lots, leaves[side], fee);
         fees += fee;
     }
+    if (s->is_future &&
+        settle_positions(core, s, accounts, slots, leaves, found->price_ticks, lots, out) != REASON_NONE)
+        return SLOT_NONE;
     return fees;
 }
 
