@@ -34,6 +34,7 @@ class MarginedEngine(Protocol):
     def prices(self, symbol: int) -> tuple[int, int]: ...
     def mark_price(self, symbol: int) -> int: ...
     def positions(self, symbol: int) -> dict[int, PositionView]: ...
+    def balance(self, account: int, asset: int) -> tuple[int, int, int]: ...
 
 
 class MarginService:
@@ -41,7 +42,7 @@ class MarginService:
 
     def __init__(self, engine: MarginedEngine, config: Config, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._engine, self._config, self._now_ns = engine, config, now_ns
-        self._futures = [instrument.id for instrument in config.instruments if instrument.is_future]
+        self._futures = {i.id: config.asset(i.quote).id for i in config.instruments if i.is_future}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="margin", daemon=True)
         self._marked_ns = 0
@@ -101,16 +102,19 @@ class MarginService:
     def _is_due(self, symbol: int, account: int, position: PositionView, phase: Phase, now_ns: int) -> bool:
         if position.equity >= position.needed:
             return position.stage != Stage.NONE  # the step takes it off the ladder
-        if position.stage == Stage.NONE:
-            return True
-        if position.stage == Stage.LIQUIDATED:
-            return True
         since = self._called_ns.setdefault((symbol, account), now_ns)
+        if position.stage != Stage.CALLED or position.equity + self._free(symbol, account) >= position.needed:
+            return True
         return phase == Phase.CONTINUOUS and now_ns - since >= self._config.margin.call_seconds * NS
 
+    def _free(self, symbol: int, account: int) -> int:
+        """Funds that a step would set aside for the position."""
+        balance, hold, credit = self._engine.balance(account, self._futures[symbol])
+        return max(0, balance + credit - hold)
+
     def _forget(self, symbol: int, positions: dict[int, PositionView]) -> None:
-        under_call = {account for account, position in positions.items() if position.stage == Stage.CALLED}
-        for key in [key for key in self._called_ns if key[0] == symbol and key[1] not in under_call]:
+        lacking = {account for account, position in positions.items() if position.equity < position.needed}
+        for key in [key for key in self._called_ns if key[0] == symbol and key[1] not in lacking]:
             del self._called_ns[key]
 
     def _session(self, account: int) -> int:

@@ -93,7 +93,7 @@ def order(engine: Engine, account: int, side: Side, lots: int, price: str) -> An
     fields = {"kind": CommandKind.NEW, "symbol": SYMBOL, "account": account, "session": account, "side": side}
     fields |= {"ord_type": OrdType.LIMIT, "tif": Tif.GTC, "price_ticks": ticks(price), "qty_lots": lots}
     answer = engine.call(clordid=f"O{engine.last_seq}", **fields)
-    accepted(answer)
+    assert answer[0] == 0 and answer[2]["kind"][0] == EventKind.ACCEPTED, answer
     return answer[2]
 
 
@@ -167,40 +167,41 @@ def test_positions_and_marks_are_shown(engine: Engine):
 def test_a_call_is_answered_by_money(engine: Engine, config: Config):
     service = MarginService(engine, config)
     service.tick(NOW_NS)
-    order(engine, 1, Side.BUY, 150, "400")  # takes what is free: nothing is left to top up with
-    mark(engine, "478")
+    order(engine, 1, Side.BUY, 37, "400")  # takes what is free: nothing is left to top up with
+    mark(engine, "476")
     service.tick(NOW_NS)
     assert stage_of(engine, 1) == Stage.CALLED and stage_of(engine, 2) == Stage.NONE
     seq = engine.last_seq
     service.tick(NOW_NS + 29 * NS)
     assert engine.last_seq == seq, "the member still has time"
     deposit(engine, 1, 50_000)
-    service.tick(NOW_NS + 31 * NS)
+    service.tick(NOW_NS + 29 * NS)
     assert stage_of(engine, 1) == Stage.NONE, "the step took the money for the position"
-    service.tick(NOW_NS + 32 * NS)
+    service.tick(NOW_NS + 29 * NS)
     assert engine.last_seq == seq + 2
     service.check()
 
 
 def test_a_liquidation_is_reported_to_the_member(engine: Engine, config: Config):
     service = MarginService(engine, config)
-    order(engine, 1, Side.BUY, 150, "400")
+    order(engine, 2, Side.SELL, 25, "500")
+    order(engine, 1, Side.BUY, 25, "500")
     order(engine, 3, Side.BUY, 7, "470")
-    mark(engine, "478")
-    service.tick(NOW_NS)
+    mark(engine, "470")
     sink = Sink()
     engine.drain()
     engine.set_sink(sink)
     service.tick(NOW_NS)
     service.tick(NOW_NS + 30 * NS)
-    assert lots_of(engine) == {1: 3, 2: -10, 3: 7} and stage_of(engine, 1) == Stage.LIQUIDATED
+    assert lots_of(engine) == {1: 28, 2: -35, 3: 7} and stage_of(engine, 1) == Stage.LIQUIDATED
     engine.drain()
     reports = sink.reports[sink.reports["event"]["kind"] == EventKind.FILL]
     own = reports[reports["session"] == 1]
     assert own["event"]["qty_lots"].tolist() == [7] and own["status"].tolist() == [b"2"]
     assert own["event"]["order_id"].tolist() == [engine.last_seq << 24 | 0xFFFFFF]
+    mark(engine, "440")
     service.tick(NOW_NS + 31 * NS)
-    assert lots_of(engine) == {0: 3, 2: -10, 3: 7}, "the venue has taken over what the market did not"
+    assert lots_of(engine) == {0: 28, 2: -35, 3: 7}, "the venue has taken over what the market did not"
     assert engine.open_orders(SYMBOL) == 0
 
 
@@ -224,11 +225,11 @@ def test_marks_follow_the_last_price_when_the_configuration_says_so(tmp_path: Pa
 
 
 def test_the_thread_does_what_is_due(engine: Engine, config: Config):
-    order(engine, 1, Side.BUY, 150, "400")
+    order(engine, 1, Side.BUY, 37, "400")
     service = MarginService(engine, config)
     service.start()
     try:
-        mark(engine, "478")
+        mark(engine, "476")
         for _ in range(1000):
             if stage_of(engine, 1) == Stage.CALLED:
                 break
