@@ -121,9 +121,9 @@ u64 future_hold_of(const struct symbol *s, u64 price, u64 lots, u64 taker_bp, u6
 void future_hold(const struct symbol *s, struct account *account, const struct order *order, u64 from, u64 to);
 /* FACT_CLOSING, or 0, of an order of `lots` beside `others` lots of open orders of its side. */
 u64 future_closing(const struct symbol *s, const struct account *account, u64 side, u64 others, u64 lots);
-/* F5 and N8; `order` is the one that is replaced and `all` its leaves, or null and 0. */
+/* F5 and N8; `order` is the one that is replaced, or null. */
 u64 future_terms_reason(struct core *core, const struct symbol *s, const struct account *account, u64 side, u64 *price,
-                        u64 lots, const struct order *order, u64 all, u64 flags);
+                        u64 lots, const struct order *order, u64 flags);
 /* F6: whether what does not close can be paid. */
 u64 future_can_pay(const struct symbol *s, const struct account *account, u64 side, u64 price, u64 lots);
 /* F7, F8: what a trade does to the position of the account that bought or sold. `owner` of its events. */
@@ -196,6 +196,8 @@ void aggressor_start(const struct symbol *s, struct aggressor *a, u64 facts, u64
 /* Trades until the aggressor is done or nothing is left that it may trade with. Returns why it may not go on, if it may
  * not: CANCEL_FUNDS, CANCEL_SELF_MATCH, CANCEL_VOLATILITY (and the symbol is in the call); or REASON_STOPPED. */
 u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out);
+/* The same in a future, where a market order of either side pays as it goes. */
+u64 match_future(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out);
 /* Lots that it could trade at once, counted until `enough` (rule N13); SLOT_NONE when an account is missing. */
 u64 match_lots(struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough);
 
@@ -240,7 +242,7 @@ u64 order_form_reason(u64 ord_type, u64 tif, u64 flags);
  * may become the slid one; 0: a market order. */
 u64 terms_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 released,
                  u64 flags);
-/* Its post-only part; lots within what their notional may be. */
+/* Its post-only part; the notional is within its bounds. */
 u64 post_only_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 flags);
 
 #endif

@@ -84,7 +84,7 @@ static u64 replace_reason(struct core *core, const struct symbol *s, struct acco
     if (s->is_future) {
         u64 others = open_of_side(position_of(account, s->base), side) - change->all;
         change->closing = future_closing(s, account, side, others, change->leaves);
-        return future_terms_reason(core, s, account, side, &price, change->leaves, order, change->all, flags);
+        return future_terms_reason(core, s, account, side, &price, change->leaves, order, flags);
     }
     return terms_reason(s, account, side, &price, change->leaves,
                         hold_of(s, side, order->price, change->all, account->taker_bp), flags);

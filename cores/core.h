@@ -337,16 +337,16 @@ enum invariant {
     INVARIANT_SLOTS = 8, /* the used slots are those of the open orders */
     INVARIANT_CROSSED = 9, /* in continuous trading: best bid below best ask, nothing unpriced, no stop due */
     INVARIANT_ACCOUNT = 10, /* an account's own fields are valid */
-    INVARIANT_FUNDS = 11, /* balance + credit - hold is not negative, amounts are within AMOUNT_MAX */
+    INVARIANT_FUNDS = 11, /* balance + credit - hold is not negative but of account 0, amounts are within bounds */
     INVARIANT_HOLDS = 12, /* holds are what the open orders need */
-    INVARIANT_MONEY = 13, /* balances sum to the supply, to the unit */
+    INVARIANT_MONEY = 13, /* balances, and of futures collateral less cost, sum to the supply, to the unit */
     INVARIANT_CREDIT = 14, /* credit lines sum to what the configuration says, supply + credit <= AMOUNT_MAX */
     INVARIANT_POSITIONS = 16, /* positions sum to zero, open interest is right, collateral is not negative */
     INVARIANT_LIMITS = 15, /* counts and limits of an account or symbol are valid; open orders are counted right */
 };
 
-/* 0, or the first broken invariant. HOLDS, MONEY and CREDIT are looked at in a whole core only. Changes nothing but
- * scratch words of its own. */
+/* 0, or the first broken invariant. HOLDS, MONEY, CREDIT and POSITIONS are looked at in a whole core only. Changes
+ * nothing but scratch words of its own. */
 u64 core_check(struct core *core);
 
 u64 core_last_seq(const struct core *core);

@@ -19,7 +19,7 @@
 #define LEVEL_NONE BITMAP_NONE
 #define REASON_STOPPED 256u                    /* beside enum reason: something is missing, see core->status */
 #define OWNER_ORDER_MASK 0x0000ffffffffffffull /* account and session; an order has no asset of its own */
-#define SUPPLY_WORDS 3u                        /* supply, sum of the credit lines, use (enum asset_use) */
+#define SUPPLY_WORDS 4u                        /* supply, sum of the credit lines, use (enum asset_use), spare */
 #define FEE_DENOMINATOR 10000u
 #define MESSAGES_SECOND_NS 1000000000u
 #define ACCOUNT_KILLED 2u /* beside FLAG_ACCOUNT_FROZEN in an account's flags: LIMIT_KILL_MEMBER */

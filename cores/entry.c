@@ -53,17 +53,21 @@ static u64 display_is_valid(const struct command *c) {
            display * ICEBERG_TRANCHES_MAX >= c->qty_lots; /* below 2^44 */
 }
 
+/* F5: what may not be asked of a market order in a future; its TimeInForce comes before its flags. */
+STAGE u64 future_market_reason(u64 tif, u64 flags, u64 reason) {
+    if (tif == TIF_FOK)
+        return REJECT_BAD_TIF;
+    return reason == REASON_NONE && flags & FLAG_ALL_OR_NONE ? REJECT_BAD_FLAGS : reason;
+}
+
 /* N2..N5: the rules on the command's words. */
 static u64 form_reason(const struct symbol *s, const struct command *c) {
     u64 ord_type = command_ord_type(c), tif = command_tif(c);
     if (command_side(c) - 1 > 1)
         return REJECT_BAD_SIDE;
-    u64 reason = order_form_reason(ord_type, tif, command_flags(c)),
-        future_market = s->is_future && ord_type == ORD_MARKET;
-    if (future_market && tif == TIF_FOK) /* its flags come after */
-        return REJECT_BAD_TIF;
-    if (future_market && reason == REASON_NONE && command_flags(c) & FLAG_ALL_OR_NONE)
-        return REJECT_BAD_FLAGS;
+    u64 reason = order_form_reason(ord_type, tif, command_flags(c));
+    if (s->is_future && ord_type == ORD_MARKET)
+        reason = future_market_reason(tif, command_flags(c), reason);
     if (reason != REASON_NONE)
         return reason;
     if (!qty_is_valid(c->qty_lots))
@@ -78,7 +82,8 @@ static u64 form_reason(const struct symbol *s, const struct command *c) {
     }
     if (tif == TIF_GTD)
         return c->aux > c->time_ns ? REASON_NONE : REJECT_BAD_EXPIRY;
-    if (c->aux > c->qty_lots || (c->aux != 0 && (ord_type > ORD_LIMIT || tif_in(tif, TIFS_AUCTION) || future_market)))
+    if (c->aux > c->qty_lots || (c->aux != 0 && (ord_type > ORD_LIMIT || tif_in(tif, TIFS_AUCTION) ||
+                                                 (s->is_future && ord_type == ORD_MARKET))))
         return REJECT_BAD_MIN_QTY;
     return REASON_NONE;
 }
@@ -103,7 +108,7 @@ static u64 slid_price(const struct symbol *s, const struct account *account, u64
 }
 
 u64 post_only_reason(const struct symbol *s, const struct account *account, u64 side, u64 *price, u64 lots, u64 flags) {
-    if (!(flags & FLAG_POST_ONLY) || s->best[side ^ 1] > ladder_key(s, side ^ 1, *price))
+    if (s->best[side ^ 1] > ladder_key(s, side ^ 1, *price))
         return REASON_NONE;
     *price = flags & FLAG_SLIDE ? slid_price(s, account, side, lots) : 0;
     return *price == 0 ? REJECT_POST_ONLY_WOULD_CROSS : REASON_NONE;
@@ -115,7 +120,7 @@ u64 terms_reason(const struct symbol *s, const struct account *account, u64 side
     if (lots > s->lots_safe &&
         (cost_checked(s, *price, lots, account->taker_bp) == SLOT_NONE || base_checked(s, lots) == SLOT_NONE))
         return REJECT_NOTIONAL_TOO_LARGE;
-    if (post_only_reason(s, account, side, price, lots, flags) != REASON_NONE)
+    if (flags & FLAG_POST_ONLY && post_only_reason(s, account, side, price, lots, flags) != REASON_NONE)
         return REJECT_POST_ONLY_WOULD_CROSS;
     u64 hold = hold_of(s, side, *price, lots, account->taker_bp);
     if (exceeds(hold, available_of(p) + released) && hold != 0)
@@ -161,7 +166,7 @@ static u64 new_reason(struct core *core, const struct command *c, const struct s
     if (account->guarded || c->qty_lots > s->lots_plain)
         reason = limits_new_reason(core, s, account, c, *price);
     if (reason == REASON_NONE && s->is_future)
-        reason = future_terms_reason(core, s, account, command_side(c) - 1, price, c->qty_lots, 0, 0, command_flags(c));
+        reason = future_terms_reason(core, s, account, command_side(c) - 1, price, c->qty_lots, 0, command_flags(c));
     else if (reason == REASON_NONE)
         reason = terms_reason(s, account, command_side(c) - 1, price, c->qty_lots, 0, command_flags(c));
     if (reason != REASON_NONE)

@@ -42,8 +42,9 @@ u64 future_closing(const struct symbol *s, const struct account *account, u64 si
 }
 
 u64 future_terms_reason(struct core *core, const struct symbol *s, const struct account *account, u64 side, u64 *price,
-                        u64 lots, const struct order *order, u64 all, u64 flags) {
+                        u64 lots, const struct order *order, u64 flags) {
     const struct position *p = position_of(account, s->base), *cash = position_of(account, s->quote);
+    u64 all = order == 0 ? 0 : order->leaves + order_hidden(core, s, order->id & ORDER_SLOT_NONE);
     u64 others = open_of_side(p, side) - all, max = s->bound; /* lots is below 2^40, the other lots below 2^48 */
     if (s->position_max != 0 && s->position_max < max)
         max = s->position_max;
@@ -52,7 +53,7 @@ u64 future_terms_reason(struct core *core, const struct symbol *s, const struct 
     u64 closing = future_closing(s, account, side, others, lots);
     if (stage_of(p) != STAGE_NONE && !closing)
         return REJECT_MARGIN_CALLED;
-    if (post_only_reason(s, account, side, price, lots, flags) != REASON_NONE)
+    if (flags & FLAG_POST_ONLY && post_only_reason(s, account, side, price, lots, flags) != REASON_NONE)
         return REJECT_POST_ONLY_WOULD_CROSS;
     u64 hold = future_hold_of(s, *price, lots, account->taker_bp, closing);
     u64 released = order != 0 ? order_needs(s, order, all, account->taker_bp) : 0;
@@ -256,7 +257,7 @@ static u64 liquidate(struct core *core, struct symbol *s, struct account *accoun
     aggressor_start(s, &a, 0, 0);
     a.group = GROUP_NONE;
     a.pays_as_goes = 0;
-    if (match(core, s, &a, &trades, out) == REASON_STOPPED)
+    if (match_future(core, s, &a, &trades, out) == REASON_STOPPED)
         return REASON_STOPPED;
     return after_trades(core, s, &trades, out);
 }

@@ -13,7 +13,7 @@ void aggressor_start(const struct symbol *s, struct aggressor *a, u64 facts, u64
     a->key_price = limit == 0 ? window : ladder_key(s, a->side ^ 1, limit);
     a->key_min = a->side == BID ? low : window - high;
     a->key_max = smaller_of(a->key_price, a->side == BID ? high : window - low);
-    a->pays_as_goes = limit == 0 && (a->side == BID || s->is_future);
+    a->pays_as_goes = limit == 0 && a->side == BID;
 }
 
 /* Settles one fill between the aggressor and the resting order, but for the venue's income. `all` are the resting
@@ -42,8 +42,6 @@ HOT void settle(const struct symbol *s, const struct aggressor *a, struct accoun
 }
 
 static u64 can_pay(const struct symbol *s, const struct aggressor *a, u64 price, u64 lots) {
-    if (s->is_future)
-        return future_can_pay(s, a->account, a->side, price, lots);
     u64 notional = notional_of(s, price, lots);
     return !exceeds(notional + fee_of(notional, a->account->taker_bp),
                     available_of(position_of(a->account, s->quote))); /* a fee is at most its notional */
@@ -132,30 +130,6 @@ STAGE u64 prevent(struct core *core, struct symbol *s, struct aggressor *a, stru
     return a->smp_mode == SMP_CANCEL_AGGRESSOR || a->smp_mode == SMP_CANCEL_BOTH ? CANCEL_SELF_MATCH : REASON_NONE;
 }
 
-/* A fill in a future, all of it. Returns what both pay in fees, or SLOT_NONE when account 0 is missing. */
-STAGE u64 fill_future(struct core *core, struct symbol *s, struct aggressor *a, struct account *resting, u64 slot,
-                      u64 lots, struct output *out) {
-    struct order *maker = &orders_of(core, s)[slot];
-    u64 side = a->side ^ 1, key = s->best[side], price = maker->price, owner = maker->owner;
-    u64 notional = notional_of(s, price, lots), all = maker->leaves + order_hidden(core, s, slot);
-    u64 taker_fee = fee_of(notional, a->account->taker_bp);
-    u64 maker_fee = maker_fee_of(notional, resting->maker_bp, taker_fee);
-    order_hold(s, resting, maker, all, all - lots);
-    a->leaves -= lots;
-    emit(out, order_head(s, EVENT_FILL, 0, side + 1, 0), owner, maker->id, price, lots, all - lots, maker_fee);
-    emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, price, lots, a->leaves,
-         taker_fee);
-    if (future_trade(core, s, resting, owner, side, price, lots, maker_fee, out) == REASON_STOPPED ||
-        future_trade(core, s, a->account, a->owner, a->side, price, lots, taker_fee, out) == REASON_STOPPED)
-        return SLOT_NONE;
-    levels_of(core, s, side)[key].lots -= lots;
-    maker->leaves -= lots;
-    maker->cum += lots;
-    if (maker->leaves == 0)
-        shown_is_spent(core, s, resting, side, key, slot, out);
-    return maker_fee + taker_fee;
-}
-
 /* The aggressor has traded from `first` to `last`; what was paid in fees goes to the venue. */
 HOT u64 way_ends(struct core *core, struct symbol *s, u64 first, u64 last, u64 fees, struct trades *trades) {
     u64 low = smaller_of(first, last), high = first ^ last ^ low;
@@ -193,19 +167,11 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
             reason = CANCEL_FUNDS;
             break;
         }
+        if (order_facts(maker))
+            hidden = colds_of(core, s)[slot].hidden;
         last = maker->price;
         if (first == 0)
             first = last;
-        if (order_facts(maker)) {
-            if (s->is_future) {
-                u64 paid = fill_future(core, s, a, resting, slot, lots, out);
-                if (paid == SLOT_NONE)
-                    return REASON_STOPPED;
-                fees += paid;
-                continue;
-            }
-            hidden = order_hidden(core, s, slot);
-        }
         settle(s, a, resting, last, maker->leaves + hidden, lots, &maker_fee, &taker_fee);
         fees += maker_fee + taker_fee; /* at most the notionals, which are money that is there */
         a->leaves -= lots;
@@ -226,8 +192,70 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
     if (last != 0 && way_ends(core, s, first, last, fees, trades) == REASON_STOPPED)
         return REASON_STOPPED;
     if (reason == REASON_NONE && a->leaves != 0 && s->best[other] <= a->key_price) {
-        if ((a->order_id & ORDER_SLOT_NONE) == ORDER_SLOT_NONE) /* a liquidation trips nothing */
-            return REASON_NONE;
+        phase_trip(s, out);
+        return CANCEL_VOLATILITY;
+    }
+    return reason;
+}
+
+/* ---- in a future ---- */
+
+/* A fill, all of it. Returns what both pay in fees, or SLOT_NONE when account 0 is missing. */
+static u64 fill_future(struct core *core, struct symbol *s, struct aggressor *a, struct account *resting, u64 slot,
+                       u64 lots, struct output *out) {
+    struct order *maker = &orders_of(core, s)[slot];
+    u64 side = a->side ^ 1, key = s->best[side], price = maker->price, owner = maker->owner;
+    u64 notional = notional_of(s, price, lots), all = maker->leaves + order_hidden(core, s, slot);
+    u64 taker_fee = fee_of(notional, a->account->taker_bp);
+    u64 maker_fee = maker_fee_of(notional, resting->maker_bp, taker_fee);
+    order_hold(s, resting, maker, all, all - lots);
+    a->leaves -= lots;
+    emit(out, order_head(s, EVENT_FILL, 0, side + 1, 0), owner, maker->id, price, lots, all - lots, maker_fee);
+    emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, price, lots, a->leaves,
+         taker_fee);
+    if (future_trade(core, s, resting, owner, side, price, lots, maker_fee, out) == REASON_STOPPED ||
+        future_trade(core, s, a->account, a->owner, a->side, price, lots, taker_fee, out) == REASON_STOPPED)
+        return SLOT_NONE;
+    levels_of(core, s, side)[key].lots -= lots;
+    maker->leaves -= lots;
+    maker->cum += lots;
+    if (maker->leaves == 0)
+        shown_is_spent(core, s, resting, side, key, slot, out);
+    return maker_fee + taker_fee;
+}
+
+/* Beside `match`, so that a fill of spot is not asked what it is. */
+u64 match_future(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out) {
+    u64 other = a->side ^ 1, fees = 0, reason = REASON_NONE, first = 0, last = 0;
+    while (a->leaves != 0 && s->best[other] <= a->key_max && s->best[other] >= a->key_min) {
+        u64 slot = levels_of(core, s, other)[s->best[other]].head;
+        const struct order *maker = &orders_of(core, s)[slot];
+        struct account *resting = account_touch(core, owner_account(maker->owner));
+        if (resting == 0)
+            return REASON_STOPPED;
+        if (resting->smp_group == a->group) {
+            reason = prevent(core, s, a, resting, slot, out);
+            if (reason != REASON_NONE)
+                break;
+            continue;
+        }
+        u64 lots = smaller_of(maker->leaves, a->leaves);
+        if (a->pays_as_goes && !future_can_pay(s, a->account, a->side, maker->price, lots)) {
+            reason = CANCEL_FUNDS;
+            break;
+        }
+        last = maker->price;
+        if (first == 0)
+            first = last;
+        u64 paid = fill_future(core, s, a, resting, slot, lots, out);
+        if (paid == SLOT_NONE)
+            return REASON_STOPPED;
+        fees += paid;
+    }
+    if (last != 0 && way_ends(core, s, first, last, fees, trades) == REASON_STOPPED)
+        return REASON_STOPPED;
+    u64 may_trip = (a->order_id & ORDER_SLOT_NONE) != ORDER_SLOT_NONE; /* a liquidation has no slot, and does not */
+    if (may_trip && reason == REASON_NONE && a->leaves != 0 && s->best[other] <= a->key_price) {
         phase_trip(s, out);
         return CANCEL_VOLATILITY;
     }

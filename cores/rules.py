@@ -90,8 +90,8 @@ class Book(Futures):
         if reason:
             return reason
         symbol, account = self.symbols[c.symbol], self.accounts[c.account]
-        reason = self.party_reason(account, c) or self.form_reason(c) or self.future_form_reason(symbol, c)
-        reason = reason or self.values_reason(symbol, c) or self.new_phase_reason(symbol, c)
+        reason = self.party_reason(account, c) or self.form_reason(symbol, c) or self.values_reason(symbol, c)
+        reason = reason or self.new_phase_reason(symbol, c)
         if reason:
             return reason
         price = self.price_of(symbol, c)
@@ -118,13 +118,14 @@ class Book(Futures):
         """N1's second half."""
         return Reason.REJECT_ACCOUNT_FROZEN if account.frozen else self.killed_reason(account, c.session)
 
-    def form_reason(self, c: Command) -> int:
-        """N2, N3."""
+    def form_reason(self, symbol: Symbol, c: Command) -> int:
+        """N2, N3; a market order in a future is not one that must be filled at once (F5)."""
+        future_market = symbol.future is not None and c.ord_type == OrdType.MARKET
         if c.side not in (Side.BUY, Side.SELL):
             return Reason.REJECT_BAD_SIDE
         if c.ord_type not in TIFS:
             return Reason.REJECT_BAD_ORD_TYPE
-        if c.tif not in TIFS[OrdType(c.ord_type)]:
+        if c.tif not in TIFS[OrdType(c.ord_type)] or (future_market and c.tif == Tif.FOK):
             return Reason.REJECT_BAD_TIF
         post_only, all_or_none = c.flags & CommandFlag.POST_ONLY, c.flags & CommandFlag.ALL_OR_NONE
         good = (
@@ -133,17 +134,9 @@ class Book(Futures):
             and (not post_only or (c.ord_type == OrdType.LIMIT and c.tif in RESTING_TIFS))
             and (not c.flags & CommandFlag.SLIDE or post_only)
             and (not all_or_none or c.ord_type in (OrdType.LIMIT, OrdType.MARKET))
-            and (not all_or_none or (c.tif not in AUCTION_TIFS and not post_only))
+            and (not all_or_none or (c.tif not in AUCTION_TIFS and not post_only and not future_market))
         )
         return Reason.NONE if good else Reason.REJECT_BAD_FLAGS
-
-    def future_form_reason(self, symbol: Symbol, c: Command) -> int:
-        """F5: a market order in a future is not one that must be filled at once."""
-        if symbol.future is None or c.ord_type != OrdType.MARKET:
-            return Reason.NONE
-        if c.flags & CommandFlag.ALL_OR_NONE:
-            return Reason.REJECT_BAD_FLAGS
-        return Reason.REJECT_BAD_TIF if c.tif == Tif.FOK else Reason.NONE
 
     def values_reason(self, symbol: Symbol, c: Command) -> int:
         """N4, N5."""

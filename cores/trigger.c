@@ -38,9 +38,11 @@ u64 order_enter(struct core *core, struct symbol *s, struct account *account, u6
     a.price = order->price;
     aggressor_start(s, &a, order->facts, order->price);
     a.total += order->cum;
+    if (market && s->is_future) /* both sides */
+        a.pays_as_goes = 1;
     u64 reason = entry != 0 ? at_once_reason(core, s, entry, &a) : REASON_NONE;
     if (reason == REASON_NONE)
-        reason = match(core, s, &a, trades, out);
+        reason = s->is_future ? match_future(core, s, &a, trades, out) : match(core, s, &a, trades, out);
     if (reason == REASON_STOPPED)
         return REASON_STOPPED;
     order->leaves = a.leaves;

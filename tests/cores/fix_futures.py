@@ -78,10 +78,10 @@ def account(number: int, maker_bp: int = 10, taker_bp: int = 25, **changes: int)
 
 
 def setup_fields(money: dict[int, int] | None = None, fees: tuple[int, int] = (10, 25)) -> list[Fields]:
-    """The market with accounts 1..5; without fees where amounts are to be looked through."""
+    """The market with accounts 1..5, OTHER still without a mark; without fees where amounts are to be followed."""
     start = [spot(), future(), future(OTHER, OTHER_CONTRACT)]
-    for symbol in (FUTURE, OTHER):
-        start += [margins(INITIAL_BP, MAINTENANCE_BP, symbol), mark(132, symbol)]
+    start += [margins(INITIAL_BP, MAINTENANCE_BP, symbol) for symbol in (FUTURE, OTHER)]
+    start.append(mark(132))
     for number, amount in (money or MONEY).items():
         start += [account(number, *fees), deposit(number, amount), deposit(number, 100_000, BASE)]
     return start

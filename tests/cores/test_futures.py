@@ -607,7 +607,7 @@ def test_reject_what_a_market_order_in_a_future_cannot_be(make: Make) -> None:
     flags = CommandFlag.ALL_OR_NONE
     assert reason_of(core, market(1, BUY, 5, flags=flags)) == Reason.REJECT_BAD_FLAGS
     assert reason_of(core, market(1, BUY, 5, tif=Tif.FOK)) == Reason.REJECT_BAD_TIF
-    assert reason_of(core, market(1, BUY, 5, tif=Tif.FOK, flags=flags)) == Reason.REJECT_BAD_FLAGS
+    assert reason_of(core, market(1, BUY, 5, tif=Tif.FOK, flags=flags)) == Reason.REJECT_BAD_TIF
     assert reason_of(core, market(1, BUY, 5, aux=1)) == Reason.REJECT_BAD_MIN_QTY
     for taken in ({"flags": int(flags)}, {"tif": Tif.FOK}, {"aux": 1}):
         apply(core, order(1, BUY, 120, 5, **taken))
