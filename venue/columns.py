@@ -561,6 +561,7 @@ def _future_columns(batch: _Batch) -> dict[str, pa.Array]:
     money_units = Units.of([unit for _, _, unit in sizes], QTY_SCALE)
     position, margin = batch.kind == POSITION, batch.kind == MARGIN
     lots = np.where(batch.side == Side.SELL.value, -batch.qty, batch.qty)
+    stage = np.minimum(batch.leaves, len(STAGE_NAMES)).astype(np.int64)
 
     def money(amounts: U64, valid: Bool) -> pa.Array:
         return signed_decimals(amounts, version, valid, money_units, QTY_SCALE)
@@ -573,7 +574,7 @@ def _future_columns(batch: _Batch) -> dict[str, pa.Array]:
         "result": money(batch.aux, position),
         "equity": money(batch.qty, margin),
         "margin_needed": money(batch.aux, margin),
-        "margin_stage": _codes(np.where(margin & (batch.leaves < len(STAGE_NAMES)), batch.leaves, -1), STAGE_NAMES),
+        "margin_stage": _codes(np.where(margin & (stage < len(STAGE_NAMES)), stage, -1), STAGE_NAMES),
     }
 
 
