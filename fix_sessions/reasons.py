@@ -122,11 +122,23 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_EXPOSURE: Words(
         EXCEEDS_LIMIT, OTHER, "Account(1) would have more held for open orders than it may; cancel some or send less"
     ),
+    Reason.REJECT_POSITION: Words(
+        EXCEEDS_LIMIT, OTHER, "Account(1) could be longer or shorter in {symbol} than it may; cancel some or send less"
+    ),
+    Reason.REJECT_MARGIN_CALLED: Words(
+        EXCEEDS_LIMIT, OTHER, "the position in {symbol} is under a margin call: only orders that close it; or deposit"
+    ),
+    Reason.REJECT_NO_POSITION: Words(OTHER, OTHER, "the account has no position in {symbol}"),
+    Reason.REJECT_MARGIN_KEPT: Words(OTHER, OTHER, "the position in {symbol} has its margin"),
+    Reason.REJECT_NO_MARK: Words(OTHER, OTHER, "{symbol} has no mark price yet"),
     Reason.CANCEL_IOC: Words(OTHER, OTHER, "cancelled by the venue: the rest of an order that may not rest"),
     Reason.CANCEL_FOK: Words(OTHER, OTHER, "cancelled by the venue: fill-or-kill, could not be filled at once in full"),
     Reason.CANCEL_MIN_QTY: Words(OTHER, OTHER, "cancelled by the venue: less than MinQty(110) could be filled at once"),
     Reason.CANCEL_FUNDS: Words(
-        OTHER, OTHER, "cancelled by the venue: the account cannot pay the next fill of a market order"
+        OTHER, OTHER, "cancelled by the venue: the account cannot pay the order's next fill, or its rest in a future"
+    ),
+    Reason.CANCEL_MARGIN: Words(
+        OTHER, OTHER, "cancelled by the venue: the account's position in {symbol} is being liquidated or settled"
     ),
     Reason.CANCEL_SELF_MATCH: Words(OTHER, OTHER, "self-match prevention: the order met another one of its own group"),
     Reason.CANCEL_ALL_OR_NONE: Words(

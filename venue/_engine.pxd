@@ -37,6 +37,11 @@ cdef extern from "core.h" nogil:
     u64 core_open_orders(const core *c, u64 symbol)
     u64 core_phase(const core *c, u64 symbol)
     u64 core_last_price(const core *c, u64 symbol, u64 *reference_ticks)
+    u64 core_account_count(const core *c)
+    struct position_view:
+        u64 lots, cost, collateral, equity, needed, stage, open_buys, open_sells
+    u64 core_position(const core *c, u64 account, u64 symbol, position_view *view)
+    u64 core_mark(const core *c, u64 symbol)
     u64 core_balance(const core *c, u64 account, u64 asset, u64 *hold, u64 *credit)
 
 

@@ -6,7 +6,7 @@ itself goes through the capsule and never comes here. It must never hold the GIL
 """
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from posix.mman cimport (
@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from cores.records import COMMAND, EVENT
+from cores.records import COMMAND, EVENT, PositionView
 from venue.records import REPORT
 
 SYNC_MODES = {"commit": 0, "interval": 1, "none": 2}
@@ -86,6 +86,19 @@ cdef int set_name(char *target, object text, str what) except -1:
 
 
 MESSAGE_TYPES = {1: b"D", 2: b"F", 3: b"G"}
+
+
+cdef position_of(const position_view *view):
+    return PositionView(
+        lots=<int64_t>view.lots,
+        cost=<int64_t>view.cost,
+        collateral=view.collateral,
+        equity=<int64_t>view.equity,
+        needed=view.needed,
+        stage=view.stage,
+        open_buys=view.open_buys,
+        open_sells=view.open_sells,
+    )
 
 
 cdef class Engine:
@@ -346,6 +359,37 @@ cdef class Engine:
                 last = core_last_price(self.engine.core, symbol, &reference)
             engine_unlock(self.engine)
         return int(last), int(reference)
+
+    def mark_price(self, u64 symbol):
+        """Mark price of a future in ticks, 0 where there is none."""
+        self._alive()
+        cdef u64 mark
+        with nogil:
+            engine_lock(self.engine)
+            mark = core_mark(self.engine.core, symbol)
+            engine_unlock(self.engine)
+        return int(mark)
+
+    def positions(self, u64 symbol):
+        """PositionView by account of everybody who has lots in a future."""
+        self._alive()
+        cdef u64 account, count = 0
+        cdef position_view *views = <position_view *>malloc(self.config.accounts * sizeof(position_view))
+        accounts = np.empty(self.config.accounts, np.uint64)
+        cdef u64 *at = <u64 *><uintptr_t>address_of(accounts)
+        if views is NULL:
+            raise MemoryError(f"no memory for {self.config.accounts} positions")
+        try:
+            with nogil:
+                engine_lock(self.engine)
+                for account in range(core_account_count(self.engine.core)):
+                    if core_position(self.engine.core, account, symbol, &views[count]) and views[count].lots != 0:
+                        at[count] = account
+                        count += 1
+                engine_unlock(self.engine)
+            return {int(at[i]): position_of(&views[i]) for i in range(count)}
+        finally:
+            free(views)
 
     @property
     def expiry_hint(self):

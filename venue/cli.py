@@ -113,6 +113,7 @@ def _add_operating(verbs: Verbs) -> None:
         if name == "withdraw":
             action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
     _add_market_actions(actions)
+    _add_future_actions(actions)
     action = actions.add_parser("mass-cancel")
     action.add_argument("--account", type=_positive_or_zero, required=True)
     action.add_argument("--symbol", help="one instrument (default: all)")
@@ -149,12 +150,18 @@ def _add_market_actions(actions: Verbs) -> None:
         ("order-qty", "symbol", "decimal quantity of one order"),
         ("order-value", "symbol", "decimal amount of one order"),
         ("collar", "symbol", "basis points around the last price"),
+        ("margin", "symbol", "initial margin of a future, basis points of the value"),
+        ("position", "symbol", "contracts that an account may be long or short in a future"),
     ):
         kind = kinds.add_parser(name)
         kind.add_argument("target", metavar=target.upper())
         kind.add_argument("amount", help=amount)
         if name in ("credit", "gross"):
             kind.add_argument("--asset", required=True)
+        if name == "margin":
+            kind.add_argument(
+                "--maintenance", dest="maintenance_bp", required=True, help="basis points, at most initial"
+            )
         if name == "collar":
             kind.add_argument("--static", dest="static_bp", default="0", help="basis points around the reference price")
         _add_reason(kind, required=True)
@@ -163,6 +170,22 @@ def _add_market_actions(actions: Verbs) -> None:
         action.add_argument("what", choices=("session", "member", "account", "instrument"))
         action.add_argument("name", help="CompID, member, account number or symbol")
         _add_reason(action, required=name == "rearm")
+
+
+def _add_future_actions(actions: Verbs) -> None:
+    """Marks, margin and settlement of futures."""
+    action = actions.add_parser("mark", help="set the mark price of a future")
+    action.add_argument("symbol")
+    action.add_argument("price")
+    _add_reason(action, required=False)
+    action = actions.add_parser("margin", help="one step of the margin ladder for one position")
+    action.add_argument("account")
+    action.add_argument("symbol")
+    _add_reason(action, required=False)
+    action = actions.add_parser("settle", help="cash settlement of all positions in a closed future")
+    action.add_argument("symbol")
+    action.add_argument("price", nargs="?", help="the settlement price (default: the mark price)")
+    _add_reason(action, required=True)
 
 
 def _add_reason(action: argparse.ArgumentParser, *, required: bool) -> None:

@@ -22,12 +22,15 @@ import pyarrow.compute as pc
 from cores.records import (
     FLAG_SMP_SHIFT,
     CommandFlag,
+    CommandKind,
     EventFlag,
     EventKind,
     Limit,
     OrdType,
     Phase,
     Reason,
+    Side,
+    Stage,
     Tif,
 )
 from venue.annexes import Annexes
@@ -52,8 +55,10 @@ ACCEPTED, REJECTED, FILL, CANCELLED, REPLACED, CANCEL_REJECTED, EXPIRED, DEPOSIT
 )
 LIMIT_SET = EventKind.LIMIT_SET.value
 TRIGGERED, REFRESHED, RESTATED, PHASE_SET, INDICATIVE = (EventKind(number).value for number in range(16, 21))
+MARKED, POSITION, DEFICIT, MARGIN = (EventKind(number).value for number in range(21, 25))
 MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT = (kind.value for kind in OrdType)
 PHASE_NAMES = tuple(phase.name for phase in Phase)
+STAGE_NAMES = tuple(stage.name for stage in Stage)
 LIMIT_NAMES = tuple(limit.name for limit in Limit)
 SMP_NAMES = ("NONE", "CANCEL_AGGRESSIVE", "CANCEL_PASSIVE", "CANCEL_BOTH", "DECREMENT")
 TIFS = (("DAVY", Tif.DAY), ("GTCV", Tif.GTC), ("IOCV", Tif.IOC), ("FOKV", Tif.FOK), ("GTSV", Tif.GTD))
@@ -125,6 +130,14 @@ PEOPLE_FIELDS = (
     _field("amount", QTY),
     _field("balance", QTY),
     _field("withdraw_address", pa.binary(20)),
+    _field("mark_price", PRICE),
+    _field("position_qty", QTY),
+    _field("position_cost", QTY),
+    _field("collateral", QTY),
+    _field("result", QTY),
+    _field("equity", QTY),
+    _field("margin_needed", QTY),
+    _field("margin_stage", CODE),
 )
 # Taken from the commands that entered or last replaced the order, which may lie in an earlier batch.
 CARRIED_COLUMNS = (
@@ -193,6 +206,7 @@ def project(records: Records, static: StaticData, carried: Carried) -> Projectio
         **_identity_columns(batch),
         **_money_columns(batch),
         **_market_columns(batch),
+        **_future_columns(batch),
     }
     assert set(columns) == {field.name for field in PEOPLE_FIELDS}
     needs_facts = batch.is_order & (batch.kind != CANCEL_REJECTED)
@@ -332,7 +346,7 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
         "expiry_time": _times(_spread(facts.commands[:, 7], facts.entry, np.uint64(0)), _dated(facts, entered, tif)),
         "priority_time": _times(batch.records.commands[:, 2][batch.rows], lost_priority),
         "received_date": _dates(day, entered),
-        "order_type": _codes(np.where(entered, type_code, -1), ORDER_TYPES),
+        "order_type": _codes(np.where(entered, np.where(_liquidates(entry_head), 0, type_code), -1), ORDER_TYPES),
         "order_class": _codes(np.where(entered, is_stop, -1), ["LMTO", "STOP"]),
         "side": _codes(side, ["BUYI", "SELL"]),
         "post_only": _bools(post_only, entered),
@@ -341,6 +355,12 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
         "liquidity": _codes(np.where(fill & ~_auction(batch), aggressive, -1), ["PASV", "AGRE"]),
         "trade_id": _trade_ids(batch, fill),
     }
+
+
+def _liquidates(entry_head: U64) -> Bool:
+    """A liquidation trades as a market order that no NEW has entered: its MARGIN command has."""
+    found: Bool = (entry_head & np.uint64(0xFF)) == np.uint64(CommandKind.MARGIN.value)
+    return found
 
 
 ORDER_TYPES = ("MARKET", "LIMIT", "LIMIT_POST_ONLY", "STOP", "STOP_LIMIT", "MARKET_TO_LIMIT")
@@ -372,7 +392,7 @@ def _market_columns(batch: _Batch) -> dict[str, pa.Array]:
 def _phases(batch: _Batch) -> I64:
     """As the batch began, then as its PHASE events say; a PHASE event itself is made in the new phase."""
     instruments = batch.static.instruments
-    about_symbol = batch.is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
+    about_symbol = _about_symbol(batch)
     number = np.where(about_symbol & (batch.symbol < len(instruments)), batch.symbol, -1)
     known = [i.phase if i.lot_size and i.phase < len(PHASE_NAMES) else -1 for i in instruments]
     start = np.array([*known, -1], np.int64)
@@ -390,6 +410,13 @@ def _phases(batch: _Batch) -> I64:
         if phase < len(PHASE_NAMES):
             phases[later][about_symbol[later] & (batch.symbol[later] == symbol)] = phase
     return phases
+
+
+def _about_symbol(batch: _Batch) -> Bool:
+    """Rows that say something of an instrument in its ticks, lots or quote units."""
+    kind = batch.kind
+    about: Bool = batch.is_order | (kind == PHASE_SET) | ((kind >= INDICATIVE) & (kind <= MARGIN) & (kind != DEFICIT))
+    return about
 
 
 def _trade_ids(batch: _Batch, fill: Bool) -> pa.Array:
@@ -415,7 +442,7 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
     price_units = Units.of([tick for tick, _, _ in sizes], PRICE_SCALE)
     qty_units = Units.of([lot for _, lot, _ in sizes], QTY_SCALE)
     fee_units = Units.of([unit for _, _, unit in sizes], QTY_SCALE)
-    about_symbol = is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
+    about_symbol = _about_symbol(batch)
     number = np.where(about_symbol & (batch.symbol < len(instruments)), batch.symbol, -1)
     terms_known, entered = facts.terms >= 0, facts.entry >= 0
     order_lots = _spread(facts.commands[:, 6], facts.terms, np.uint64(0))
@@ -452,7 +479,7 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
         "indicative_price": price(batch.price, indicative & (batch.qty > 0)),
         "indicative_qty": qty(batch.qty, indicative),
         "display_qty": qty(shown, shown_known),
-        "order_qty": qty(order_lots, is_order & terms_known),
+        "order_qty": qty(order_lots, is_order & terms_known & ~_liquidates(entry_head)),
         "leaves_qty": qty(batch.leaves, leaves_meant),
         "last_qty": qty(batch.qty, fill | uncrossed),
         "min_qty": qty(min_lots, is_order & entered & (min_lots > 0)),
@@ -477,14 +504,15 @@ def _displayed(batch: _Batch, detail: U64, ord_type: I64) -> tuple[U64, Bool]:
 def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fraction | None, Fraction | None]], I64]:
     """Sizes of every instrument as of the batch's start and as set within it; which of them holds at each row."""
     static = batch.static
-    sizes = [instrument_sizes(static, i.base, i.quote, i.lot_size, i.tick_value) for i in static.instruments]
+    sizes = [instrument_sizes(static, i.base, i.quote, i.lot_size, i.tick_value, i.number) for i in static.instruments]
     known = len(sizes)
-    priced = batch.is_order | (batch.kind == PHASE_SET) | (batch.kind == INDICATIVE)
+    priced = _about_symbol(batch)
     version = np.where(priced & (batch.symbol < known), batch.symbol, -1)
     for row in np.flatnonzero(batch.kind == INSTRUMENT_SET):
         owner = int(batch.records.events[row, 2])
         lot_size, tick_value = int(batch.order_id[row]), int(batch.aux[row])
-        sizes.append(instrument_sizes(static, owner & 0xFFFFFFFF, owner >> 32, lot_size, tick_value))
+        terms = owner & 0xFFFFFFFF, owner >> 32, lot_size, tick_value, int(batch.symbol[row])
+        sizes.append(instrument_sizes(static, *terms))
         later = priced[row:] & (batch.symbol[row:] == batch.symbol[row])
         version[row:][later] = len(sizes) - 1
     return sizes, version
@@ -506,11 +534,11 @@ def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
 
 
 def _money_columns(batch: _Batch) -> dict[str, pa.Array]:
-    """Deposits, withdrawals and credit lines."""
+    """Deposits, withdrawals, credit lines, and what the venue paid for a position's loss."""
     assets = batch.static.assets
     moved = (batch.kind == DEPOSITED) | (batch.kind == WITHDRAWN)
     limits = (batch.kind == LIMIT_SET) & ((batch.flags & 0xFF) <= Limit.GROSS.value)
-    money = moved | limits
+    money = moved | limits | (batch.kind == DEFICIT)
     number = np.where(money & (batch.asset < len(assets)), batch.asset, -1)
     units = Units.of([Fraction(1, 10**asset.scale) for asset in assets], QTY_SCALE)
     withdrawn = batch.kind == WITHDRAWN
@@ -522,6 +550,31 @@ def _money_columns(batch: _Batch) -> dict[str, pa.Array]:
         "amount": decimals(batch.qty, number, money, units, QTY_SCALE),
         "balance": signed_decimals(batch.leaves, number, moved, units, QTY_SCALE),
         "withdraw_address": addresses,
+    }
+
+
+def _future_columns(batch: _Batch) -> dict[str, pa.Array]:
+    """Marks, positions after each trade, and the steps of the margin ladder (matching rules F7 to F11)."""
+    sizes, version = _instrument_versions(batch)
+    price_units = Units.of([tick for tick, _, _ in sizes], PRICE_SCALE)
+    qty_units = Units.of([lot for _, lot, _ in sizes], QTY_SCALE)
+    money_units = Units.of([unit for _, _, unit in sizes], QTY_SCALE)
+    position, margin = batch.kind == POSITION, batch.kind == MARGIN
+    lots = np.where(batch.side == Side.SELL.value, -batch.qty, batch.qty)
+    stage = np.minimum(batch.leaves, len(STAGE_NAMES)).astype(np.int64)
+
+    def money(amounts: U64, valid: Bool) -> pa.Array:
+        return signed_decimals(amounts, version, valid, money_units, QTY_SCALE)
+
+    return {
+        "mark_price": decimals(batch.price, version, (batch.kind == MARKED) | margin, price_units, PRICE_SCALE),
+        "position_qty": signed_decimals(lots, version, position, qty_units, QTY_SCALE),
+        "position_cost": money(batch.order_id, position),
+        "collateral": money(batch.leaves, position),
+        "result": money(batch.aux, position),
+        "equity": money(batch.qty, margin),
+        "margin_needed": money(batch.aux, margin),
+        "margin_stage": _codes(np.where(margin & (stage < len(STAGE_NAMES)), stage, -1), STAGE_NAMES),
     }
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX
+
 T = TypeVar("T")
 
 SESSION_ID_MAX = 65_535
@@ -46,6 +48,8 @@ class Instrument:
     """An order book. `tick`, `lot`, `price_min` and `price_max` are decimal strings.
 
     `phase` is the one it is created in. Limits that are left out stay as an operator set them; 0 means none.
+    A future (`kind`) is settled in cash: `base` is its contract, an asset of its own with scale 0; `multiplier` is what
+    one contract is worth at a price of 1; margins are in basis points of the value, `position_max` in contracts.
     """
 
     id: int
@@ -63,6 +67,15 @@ class Instrument:
     static_bp: int | None = None
     order_qty_max: Decimal | None = None
     order_value_max: Decimal | None = None
+    kind: str = "spot"
+    multiplier: Decimal = Decimal(1)
+    initial_margin_bp: int | None = None
+    maintenance_margin_bp: int | None = None
+    position_max: int | None = None
+
+    @property
+    def is_future(self) -> bool:
+        return self.kind == "future"
 
     @property
     def price_scale(self) -> int:
@@ -195,6 +208,16 @@ class ClockSection:
 
 
 @dataclass(frozen=True)
+class MarginSection:
+    """The margin service. `mark_seconds`: how often a future is marked at its last price (0: an operator marks);
+    `call_seconds`: how long after a margin call the position may wait for money before it is liquidated."""
+
+    check_seconds: float = 1.0
+    mark_seconds: float = 0.0
+    call_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
 class TimetableSection:
     """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
 
@@ -233,6 +256,7 @@ class Config:
     metrics: MetricsSection = MetricsSection()
     clock: ClockSection = ClockSection()
     timetable: TimetableSection = TimetableSection()
+    margin: MarginSection = MarginSection()
     assets: tuple[Asset, ...] = ()
     instruments: tuple[Instrument, ...] = ()
     accounts: tuple[Account, ...] = ()
@@ -265,7 +289,17 @@ class Config:
 
     def tick_value(self, instrument: Instrument) -> int:
         """Quote units for one lot at a price of one tick (exact; checked at load)."""
-        return int((instrument.tick * instrument.lot).scaleb(self.asset(instrument.quote).scale))
+        return int(self.tick_units(instrument))
+
+    def tick_units(self, instrument: Instrument) -> Decimal:
+        """The same before it is known to be whole."""
+        worth = instrument.tick * instrument.lot * instrument.multiplier
+        return worth.scaleb(self.asset(instrument.quote).scale)
+
+    def position_bound(self, instrument: Instrument) -> int:
+        """Most lots that anybody's position in a future can have (matching rule F2)."""
+        worth = instrument.max_ticks * self.tick_value(instrument)
+        return min(POSITION_LOTS_MAX, AMOUNT_MAX // 512 // self.limits.accounts // worth)
 
     def member_of(self, account: int) -> Member | None:
         """The first member that has this account."""
@@ -451,12 +485,46 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
         limit = config.limits.levels
         raise ConfigError(f"{place}: {levels} ticks from price_min to price_max, limits.levels is {limit}")
     lot_units = instrument.lot.scaleb(config.asset(instrument.base).scale)
-    tick_units = (instrument.tick * instrument.lot).scaleb(config.asset(instrument.quote).scale)
+    tick_units = config.tick_units(instrument)
     if lot_units != int(lot_units):
         raise ConfigError(f"{place}: a lot is not a whole number of base units; raise the scale of {instrument.base}")
     if tick_units != int(tick_units):
         raise ConfigError(f"{place}: tick x lot is no whole number of quote units; raise {instrument.quote}'s scale")
+    _check_future(config, instrument, place)
     _check_instrument_limits(config, instrument, place)
+
+
+def _check_future(config: Config, instrument: Instrument, place: str) -> None:
+    """Of a future: its contract, its margins; of anything else: that it has none."""
+    initial, maintenance = instrument.initial_margin_bp, instrument.maintenance_margin_bp
+    if instrument.kind not in ("spot", "future"):
+        raise ConfigError(f"{place}: kind must be spot or future, is {instrument.kind!r}")
+    if instrument.kind == "spot":
+        if initial is not None or maintenance is not None or instrument.position_max is not None:
+            raise ConfigError(f'{place}: margins and position_max are for kind = "future"')
+        if instrument.multiplier != 1:
+            raise ConfigError(f'{place}: multiplier is for kind = "future"; a spot instrument has its lot')
+        return
+    if instrument.lot != 1 or config.asset(instrument.base).scale != 0:
+        raise ConfigError(
+            f'{place}: a future trades whole contracts: lot = "1", and scale = 0 of asset {instrument.base}'
+        )
+    if instrument.multiplier <= 0:
+        raise ConfigError(f"{place}: multiplier must be positive, is {instrument.multiplier}")
+    for other in config.instruments:
+        if other.id != instrument.id and instrument.base in (other.base, other.quote):
+            raise ConfigError(f"{place}: asset {instrument.base} is its contract and can be no asset of {other.symbol}")
+    if (initial is None) != (maintenance is None):
+        raise ConfigError(f"{place}: initial_margin_bp and maintenance_margin_bp are set together")
+    if initial is not None and maintenance is not None and not 1 <= maintenance <= initial <= 10_000:
+        raise ConfigError(f"{place}: 1 <= maintenance_margin_bp <= initial_margin_bp <= 10000 must hold")
+    if instrument.position_max is not None and not 0 <= instrument.position_max < 1 << 31:
+        raise ConfigError(f"{place}: position_max must be from 0 (none) to {(1 << 31) - 1} contracts")
+    bound = config.position_bound(instrument)
+    if bound < 1:
+        raise ConfigError(
+            f"{place}: one contract at price_max is too large for limits.accounts = {config.limits.accounts}"
+        )
 
 
 def _check_instrument_limits(config: Config, instrument: Instrument, place: str) -> None:
@@ -485,6 +553,9 @@ def _check_account(config: Config, account: Account, place: str) -> None:
 
 
 def _check_times(config: Config, file: str) -> None:
+    margin = config.margin
+    if margin.check_seconds <= 0 or margin.mark_seconds < 0 or margin.call_seconds < 0:
+        raise ConfigError(f"{file}: margin: check_seconds must be positive, the other seconds not negative")
     if config.clock.volatility_seconds < 0 or config.clock.indicative_seconds < 0:
         raise ConfigError(f"{file}: clock: seconds must not be negative; 0 switches it off")
     table = config.timetable

@@ -285,7 +285,7 @@ def command_fault(command: np.void) -> str:
 
 
 OF_ORDERS = [EventKind.FILL, EventKind.CANCELLED, EventKind.EXPIRED, EventKind.TRIGGERED, EventKind.REFRESHED]
-OF_ORDERS += [EventKind.RESTATED]
+OF_ORDERS += [EventKind.RESTATED, EventKind.POSITION]
 
 
 def reply_events(events: NDArray[np.void]) -> NDArray[np.void]:
@@ -407,6 +407,18 @@ class ControlClient:
         seq, events = self._verb("phase", CommandKind.PHASE, (ref, approver), **fields)
         done = events[events["kind"] == EventKind.PHASE][0]  # a stop of its cascade may make a second one
         return seq, int(done["price_ticks"]), int(done["qty_lots"])
+
+    def mark(self, symbol: int, price_ticks: int, *, ref: str = "", approver: str = "") -> int:
+        """Marks a future; returns the command's number."""
+        return self._verb("mark", CommandKind.MARK, (ref, approver), symbol=symbol, price_ticks=price_ticks)[0]
+
+    def margin(
+        self, account: int, symbol: int, *, settle: bool = False, session: int = 0, ref: str = "", approver: str = ""
+    ) -> NDArray[np.void]:
+        """One step of the margin ladder, or the settlement of a position in a closed future; returns the events."""
+        flags = CommandFlag.MARGIN_SETTLE if settle else 0
+        fields = {"account": account, "symbol": symbol, "session": session, "flags": flags}
+        return self._verb("margin", CommandKind.MARGIN, (ref, approver), **fields)[1]
 
     def mass_cancel(
         self, account: int, symbol: int, side: int = 0, ref: str = "", *, session: int = 0, approver: str = ""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from cores.records import Limit, Phase, Reason
+from cores.records import EventKind, Limit, Phase, Reason, Stage
 from venue.config import Account, Config, ConfigError, Instrument, Member, Session
 from venue.opening import account_terms
 
@@ -69,6 +69,15 @@ class Market:
         if kind == "collar":
             static_bp = whole(arguments.static_bp)
             return self._set(Limit.COLLAR, whole(amount), symbol=instrument.id, aux=static_bp)
+        if kind == "margin":
+            return self._set(
+                Limit.MARGIN,
+                whole(amount),
+                symbol=self.future(arguments.target).id,
+                aux=whole(arguments.maintenance_bp),
+            )
+        if kind == "position":
+            return self._set(Limit.POSITION, whole(amount), symbol=self.future(arguments.target).id)
         if kind == "order-qty":
             return self._set(Limit.ORDER_QTY, count(amount, instrument.lot, "amount"), symbol=instrument.id)
         units = count(amount, Decimal(1).scaleb(-self.config.asset(instrument.quote).scale), "amount")
@@ -87,10 +96,57 @@ class Market:
         """The opposite of `kill`; what was cancelled stays cancelled."""
         return {"seq": self._switch(what, name, on=False), "rearmed": f"{what} {name}"}
 
+    def mark(self, symbol: str, price: str) -> dict[str, Any]:
+        """Marks a future."""
+        instrument = self.future(symbol)
+        ticks = count(price, instrument.tick, "price")
+        return {"seq": self.client.mark(instrument.id, ticks, ref=self.reason, approver=self.approver), "mark": price}
+
+    def margin(self, account: str, symbol: str) -> dict[str, Any]:
+        """One step of the ladder for one position; says which stage that led to."""
+        found, instrument = self.account(account), self.future(symbol)
+        events = self.client.margin(
+            found.id, instrument.id, session=self._told(found), ref=self.reason, approver=self.approver
+        )
+        return {"stages": self._stages(events)}
+
+    def settle(self, symbol: str, price: str | None) -> dict[str, Any]:
+        """Cash settlement of a closed future: marks it at `price`, then settles every account's position, one by one.
+        May be repeated: an account without a position has nothing to settle."""
+        from venue.control import CommandRefused
+
+        instrument, settled = self.future(symbol), []
+        if price is not None:
+            self.mark(symbol, price)
+        for account in self.config.accounts:
+            if account.id == 0:
+                continue  # the venue's own takes the other side, and ends flat
+            try:
+                self.client.margin(
+                    account.id,
+                    instrument.id,
+                    settle=True,
+                    session=self._told(account),
+                    ref=self.reason,
+                    approver=self.approver,
+                )
+            except CommandRefused as refused:
+                if refused.reason != Reason.REJECT_NO_POSITION:
+                    raise
+                continue
+            settled.append(account.id)
+        return {"settled": settled}
+
     # ---- names ----
 
     def instrument(self, symbol: str) -> Instrument:
         found: Instrument = named(self.config.instruments, "symbol", symbol)
+        return found
+
+    def future(self, symbol: str) -> Instrument:
+        found = self.instrument(symbol)
+        if not found.is_future:
+            raise ConfigError(f"{symbol} is no future: it has no mark price, no margin and no settlement")
         return found
 
     def asset(self, code: str) -> Any:
@@ -113,6 +169,15 @@ class Market:
         return found[0]
 
     # ---- parts ----
+
+    def _told(self, account: Account) -> int:
+        """The session that is told of what happens to the account's position: its member's first, 0 without one."""
+        member = self.config.member_of(account.id)
+        return min((session.id for session in member.sessions), default=0) if member else 0
+
+    @staticmethod
+    def _stages(events: Any) -> list[str]:
+        return [Stage(int(stage)).name for stage in events["leaves_lots"][events["kind"] == EventKind.MARGIN]]
 
     def _set(
         self, kind: Limit, amount: int, *, account: int = 0, asset: int = 0, symbol: int = 0, aux: int = 0

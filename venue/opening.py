@@ -36,13 +36,16 @@ class InstrumentState:
     collars: int
     order_qty_max: int
     order_value_max: int
+    margins: int = 0  # of a future
+    position_max: int = 0
 
     @classmethod
     def of(cls, core: Core, number: int) -> InstrumentState | None:
         if number >= core.symbol_count:
             return None
-        head, market = core.walk_symbol(number)[:2].tolist()
-        return cls(tuple(head[:6]), market[0], market[3], market[4], market[5])
+        head, market, *rest = core.walk_symbol(number)[:3].tolist()
+        future = rest[0][1:3] if market[6] else (0, 0)
+        return cls(tuple(head[:6]), market[0], market[3], market[4], market[5], *future)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def _instrument(core: Core, config: Config, instrument: Instrument) -> list[Comm
     commands: list[Command] = []
     if found is None or found.terms != wanted:
         closed = CommandFlag.INSTRUMENT_CLOSED if instrument.phase == "closed" else 0
+        future = CommandFlag.INSTRUMENT_FUTURE if instrument.is_future else 0
         fields = {
             "kind": CommandKind.INSTRUMENT,
             "symbol": instrument.id,
@@ -110,7 +114,7 @@ def _instrument(core: Core, config: Config, instrument: Instrument) -> list[Comm
             "price_ticks": wanted[4],
             "qty_lots": wanted[5],
             "aux": wanted[3],
-            "flags": closed,
+            "flags": closed | future,
         }
         commands.append((f"instrument {instrument.symbol}", fields))
     for kind, amount, aux, now in _instrument_limits(config, instrument, found):
@@ -134,6 +138,11 @@ def _instrument_limits(
     if instrument.order_value_max is not None:
         units = int(instrument.order_value_max.scaleb(config.asset(instrument.quote).scale))
         limits.append((Limit.ORDER_VALUE, units, 0, found.order_value_max if found else 0))
+    if instrument.initial_margin_bp is not None and instrument.maintenance_margin_bp is not None:
+        margins = instrument.initial_margin_bp, instrument.maintenance_margin_bp
+        limits.append((Limit.MARGIN, *margins, found.margins if found else 0))
+    if instrument.position_max is not None:
+        limits.append((Limit.POSITION, instrument.position_max, 0, found.position_max if found else 0))
     return limits
 
 

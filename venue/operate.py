@@ -66,7 +66,7 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
         return {"snapshot_seq": client.snapshot()}
     if action == "close-day":
         return {"expired": {i.symbol: client.time(i.id) for i in config.instruments}}
-    if action in ("phase", "limit", "kill", "rearm"):
+    if action in ("phase", "limit", "kill", "rearm", "mark", "margin", "settle"):
         return _market_verb(config, client, arguments)
     if action == "mass-cancel":
         chosen = [instrument_named(config, arguments.symbol)] if arguments.symbol else list(config.instruments)
@@ -86,6 +86,12 @@ def _market_verb(config: Config, client: ControlClient, arguments: argparse.Name
         return market.phase(arguments)
     if arguments.action == "limit":
         return market.limit(arguments)
+    if arguments.action == "mark":
+        return market.mark(arguments.symbol, arguments.price)
+    if arguments.action == "margin":
+        return market.margin(arguments.account, arguments.symbol)
+    if arguments.action == "settle":
+        return market.settle(arguments.symbol, arguments.price)
     return (market.kill if arguments.action == "kill" else market.rearm)(arguments.what, arguments.name)
 
 

@@ -343,6 +343,11 @@ static uint32_t request_add(struct orders *orders, const struct command *c, cons
     return known_add(orders, command_session(c), names->clordid, order, accepted, c->time_ns);
 }
 
+/* The fill of a position that is being liquidated: no order entered for it (matching rule F10.5). */
+static int is_liquidation(const struct event *event) {
+    return event_kind_of(event) == EVENT_FILL && (event->order_id & ORDER_SLOT_NONE) == ORDER_SLOT_NONE;
+}
+
 /* The order's new facts; returns its index, NO_ORDER when the event is about none. */
 static u64 track(struct orders *orders, const struct command *c, const struct names *names, const struct event *e) {
     u64 kind = event_kind_of(e), refused = c->head >> 40 & 0xff;
@@ -351,6 +356,8 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
     if (kind == EVENT_REJECTED)
         return refused == REJECT_SESSION_DUPLICATE_CLORDID ? NO_ORDER : order_add(orders, c, names, e, STATUS_REJECTED);
     if (kind > EVENT_EXPIRED && (kind < EVENT_TRIGGERED || kind > EVENT_RESTATED))
+        return NO_ORDER;
+    if (is_liquidation(e))
         return NO_ORDER;
     u64 index = tracked_find(orders, e->order_id);
     if (kind == EVENT_CANCEL_REJECTED) {
@@ -422,6 +429,18 @@ static void report_command(const struct command *c, struct report *report) {
     report->order_flags = (uint8_t)(c->head >> 32);
 }
 
+/* Each fill of a liquidation is reported as an order of its own: what is left is said by the position, not by an order. */
+static void report_liquidation(const struct event *event, struct report *report) {
+    report->order_qty_lots = event->qty_lots;
+    report->cum_lots = event->qty_lots;
+    report->value = event->price_ticks * event->qty_lots;
+    report->side = (uint8_t)(event->head >> 16);
+    report->ord_type = ORD_MARKET;
+    report->tif = TIF_IOC;
+    report->status = STATUS_FILLED;
+    report->event.leaves_lots = 0;
+}
+
 void orders_apply(struct orders *orders, const struct command *command, const struct names *names,
                   const struct event *event, struct report *report) {
     u64 kind = event_kind_of(event), index = track(orders, command, names, event);
@@ -436,6 +455,8 @@ void orders_apply(struct orders *orders, const struct command *command, const st
         report_order(orders, &orders->tracked[index], report);
     else
         report_command(command, report);
+    if (is_liquidation(event))
+        report_liquidation(event, report);
     if (kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED)
         report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
     int answers =

@@ -90,17 +90,20 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
     from venue import opening
     from venue.clock import Clock
     from venue.control import ControlServer
+    from venue.margin import MarginService
 
     acceptor = Acceptor(config, writer, config.data_dir / "fix", application=config.fix.application)
     changed = opening.apply(writer, config)
     event(log, "configuration applied", commands=changed)
     metrics(config, 0, lambda: _engine_samples(config, writer, acceptor))
     acceptor.start()
-    clock = Clock(writer, config)
+    clock, margin = Clock(writer, config), MarginService(writer, config)
     clock.start()
+    margin.start()
     with ControlServer(writer, config.control_path, on_stop=stop.set, status=lambda: {"sessions": acceptor.sessions()}):
         event(log, "venue open", host=config.fix.host, port=config.fix.port, application=config.fix.application)
         stop.wait()
+        margin.stop()
         clock.stop()
         acceptor.stop(f"the journal failed: {failure[0]}" if failure else "the venue is closing")
     event(log, "venue closed", reason=failure[0] if failure else "asked to")

@@ -9,6 +9,7 @@ instrument that is set within a batch changes the sizes from that row on: see co
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -47,6 +48,7 @@ class InstrumentData:
     lot_size: int = 0
     tick_value: int = 0
     phase: int = 0  # as the batch began
+    multiplier: str = "1"  # of a future: quote currency of one contract at a price of 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class StaticData:
             symbol = known.symbol if known else f"SYMBOL{number}"
             isin, currency = (known.isin, known.currency) if known else ("", "")
             base, quote = sizes[1] & 0xFFFFFFFF, sizes[1] >> 32
-            terms = base, quote, sizes[2], sizes[3], phase
+            terms = base, quote, sizes[2], sizes[3], phase, f"{known.multiplier:f}" if known else "1"
             instruments.append(InstrumentData(number, symbol, isin, currency, *terms))
         return cls(
             venue=config.venue.name,
@@ -135,6 +137,9 @@ class StaticData:
             texts = (instrument.symbol, instrument.isin, instrument.currency)
             sizes = (instrument.base, instrument.quote, instrument.lot_size, instrument.tick_value, instrument.phase)
             _require(instrument.number == number, f"instrument {number}: numbers must be 0, 1, 2, ...")
+            _require(
+                _is_multiplier(instrument.multiplier), f"instrument {number}: multiplier must be a positive decimal"
+            )
             _require(all(isinstance(text, str) for text in texts), f"instrument {number}: names must be text")
             _require(all(type(s) is int and 0 <= s < 2**64 for s in sizes), f"instrument {number}: sizes must be u64")
         for member in self.members:
@@ -143,17 +148,23 @@ class StaticData:
             _require(all(type(n) is int and 0 <= n < 2**16 for n in member.sessions), f"sessions of {member.member}")
 
 
+def _is_multiplier(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(r"\d{1,20}(\.\d{1,20})?", text) is not None and Fraction(text) > 0
+
+
 def _require(condition: bool, text: str) -> None:
     if not condition:
         raise StaticDataError(text)
 
 
 def instrument_sizes(
-    static: StaticData, base: int, quote: int, lot_size: int, tick_value: int
+    static: StaticData, base: int, quote: int, lot_size: int, tick_value: int, symbol: int = -1
 ) -> tuple[Fraction | None, Fraction | None, Fraction | None]:
-    """Tick (price step), lot (quantity step) and quote unit of an instrument with these numbers; None when unknown."""
+    """Tick (price step), lot (quantity step) and quote unit of an instrument with these numbers; None when unknown.
+    `symbol` says whose multiplier it is, if anybody's."""
     if base >= len(static.assets) or quote >= len(static.assets) or lot_size == 0:
         return None, None, None
     lot = Fraction(lot_size, 10 ** static.assets[base].scale)
     unit = Fraction(1, 10 ** static.assets[quote].scale)
-    return tick_value * unit / lot, lot, unit
+    multiplier = Fraction(static.instruments[symbol].multiplier) if 0 <= symbol < len(static.instruments) else 1
+    return tick_value * unit / lot / multiplier, lot, unit
