@@ -69,14 +69,23 @@ HOT void slot_free(const struct core *core, struct symbol *s, struct account *ac
     account->open_orders--;
 }
 
-/* Takes a free slot: the lowest but for an order whose match freed lower ones. Returns 0, so that it can be a last
- * call. */
-HOT u64 slot_take(const struct core *core, struct symbol *s, struct account *account, u64 slot) {
+/* The lowest free slot is free no more. Returns 1, so that it can be the last call of what makes one event. */
+HOT u64 slot_use_first(const struct core *core, struct symbol *s, u64 slot) {
+    return bitmap_drop_first(slots_of(core, s), slot, &s->slot_first) ? 1 : ladder_take_slot(core, s, slot);
+}
+
+/* The same of a free slot: the lowest but for an order whose match freed lower ones. */
+HOT void slot_use(const struct core *core, struct symbol *s, u64 slot) {
+    if (slot == s->slot_first)
+        slot_use_first(core, s, slot);
+    else
+        ladder_take_slot(core, s, slot);
+}
+
+HOT void slot_take(const struct core *core, struct symbol *s, struct account *account, u64 slot) {
     s->order_count++;
     account->open_orders++;
-    if (slot == s->slot_first && bitmap_drop_first(slots_of(core, s), slot, &s->slot_first))
-        return 0;
-    return ladder_take_slot(core, s, slot);
+    slot_use(core, s, slot);
 }
 
 /* Symbol and account of a command, or why not. */

@@ -1,7 +1,7 @@
 /* CANCEL and REPLACE: an open order goes, or becomes another (rules R1..R4). */
 #include "book.h"
 
-/* A plain order leaves the book for good. Returns 0, so that it can be a last call. */
+/* A plain order leaves the book for good. Returns 1, its event. */
 STAGE u64 forget_plain(struct core *core, struct symbol *s, struct account *account, u64 slot) {
     struct order *order = &orders_of(core, s)[slot];
     u64 side = order_side(order);
@@ -10,20 +10,27 @@ STAGE u64 forget_plain(struct core *core, struct symbol *s, struct account *acco
     return ladder_unlink(core, s, side, slot);
 }
 
-u64 book_cancel(struct core *core, const struct command *c, struct output *out) {
+STAGE u64 forget(struct core *core, struct symbol *s, struct account *account, u64 slot, const struct command *c,
+                 struct event *events) {
+    struct output out = output_of(c, events);
+    order_remove(core, s, account, slot, EVENT_CANCELLED, REASON_NONE, &out);
+    return 1;
+}
+
+u64 book_cancel(struct core *core, const struct command *c, struct event *events) {
     struct symbol *s;
     struct account *account;
     u64 reason = parties(core, c, &s, &account);
     if (reason != REASON_NONE)
-        return reason;
+        return refuse(c, events, reason);
     u64 slot = target_slot(core, s, c);
     if (slot == SLOT_NONE)
-        return REJECT_UNKNOWN_ORDER;
+        return refuse(c, events, REJECT_UNKNOWN_ORDER);
     const struct order *order = &orders_of(core, s)[slot];
     if (order_facts(order))
-        return order_remove(core, s, account, slot, EVENT_CANCELLED, REASON_NONE, out);
-    emit(out, order_head(s, EVENT_CANCELLED, REASON_NONE, order->facts & 0xff, 0), order->owner, order->id,
-         order->price, order->leaves, 0, 0);
+        return forget(core, s, account, slot, c, events);
+    event_write(events, c->seq << 24, EVENT_CANCELLED | (order->facts & 0xff) << 16 | c->head >> 48 << 48, order->owner,
+                c->order_id, order->price, order->leaves, 0, 0);
     return forget_plain(core, s, account, slot);
 }
 
@@ -138,55 +145,10 @@ static u64 reenter(struct core *core, struct symbol *s, struct account *account,
     return reason == REASON_STOPPED ? reason : after_trades(core, s, &trades, out);
 }
 
-/* A plain order, a change that breaks no rule, and no trade: the short way, as book_new has one. */
-HOT int replace_is_plain(const struct core *core, const struct symbol *s, const struct account *account,
-                         const struct command *c, const struct order *order) {
-    u64 side = order_side(order), price = c->price_ticks;
-    if ((order->facts & ~((u64)TIF_GTC << 16 | 3)) != ORD_LIMIT << 8 || (account->guarded | core->killed_count) != 0)
-        return 0;
-    return c->qty_lots - 1 < s->lots_plain && c->qty_lots > order->cum && price_is_valid(s, price) &&
-           s->best[side ^ 1] > ladder_key(s, side ^ 1, price);
-}
-
-/* Gives up, and returns SLOT_NONE, where the money is not there. */
-STAGE u64 replace_plain(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 slot,
-                        struct output *out) {
-    struct order *order = &orders_of(core, s)[slot];
-    u64 side = order_side(order), price = c->price_ticks, leaves = c->qty_lots - order->cum;
-    struct position *p = position_of(account, hold_asset(s, side));
-    u64 more = hold_of(s, side, price, leaves, account->taker_bp) -
-               hold_of(s, side, order->price, order->leaves, account->taker_bp);
-    if ((int64_t)more > (int64_t)available_of(p)) /* both within AMOUNT_MAX of zero */
-        return SLOT_NONE;
-    u64 kept = price == order->price && leaves <= order->leaves ? FLAG_PRIORITY_KEPT : 0;
-    emit(out, order_head(s, EVENT_REPLACED, 0, order->facts & 0xff, kept), order->owner, order->id, price, c->qty_lots,
-         leaves, 0);
-    p->hold += more;
-    u64 key = ladder_key(s, side, price);
-    if (kept) {
-        levels_of(core, s, side)[key].lots -= order->leaves - leaves;
-        order->leaves = leaves;
-        return REASON_NONE;
-    }
-    ladder_unlink(core, s, side, slot);
-    order->price = price;
-    order->leaves = leaves;
-    ladder_append(core, s, side, key, slot);
-    return REASON_NONE;
-}
-
-u64 book_replace(struct core *core, const struct command *c, struct output *out) {
-    struct symbol *s;
-    struct account *account;
+static u64 apply_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                           u64 slot, struct output *out) {
     struct change change;
-    u64 reason = parties(core, c, &s, &account);
-    if (reason != REASON_NONE)
-        return reason;
-    u64 slot = target_slot(core, s, c);
-    if (slot != SLOT_NONE && replace_is_plain(core, s, account, c, &orders_of(core, s)[slot])) {
-        if (replace_plain(core, s, account, c, slot, out) == REASON_NONE)
-            return REASON_NONE;
-    }
+    u64 reason = REASON_NONE;
     if (account->flags & FLAG_ACCOUNT_FROZEN)
         return REJECT_ACCOUNT_FROZEN;
     if (core->killed_count != 0 || account->guarded)
@@ -209,4 +171,59 @@ u64 book_replace(struct core *core, const struct command *c, struct output *out)
         return reenter(core, s, account, slot, &change, out);
     reduce(core, s, account, slot, &change);
     return REASON_NONE;
+}
+
+/* A plain order, a change that breaks no rule, and no trade: the short way, as book_new has one. */
+HOT int replace_is_plain(const struct core *core, const struct symbol *s, const struct account *account,
+                         const struct command *c, const struct order *order) {
+    u64 side = order_side(order), price = c->price_ticks;
+    if ((order->facts & ~((u64)TIF_GTC << 16 | 3)) != ORD_LIMIT << 8 || (account->guarded | core->killed_count) != 0)
+        return 0;
+    return c->qty_lots - 1 < s->lots_plain && c->qty_lots > order->cum && price_is_valid(s, price) &&
+           s->best[side ^ 1] > ladder_key(s, side ^ 1, price);
+}
+
+STAGE u64 replace_by_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                               u64 slot, struct event *events) {
+    struct output out = output_of(c, events);
+    return answered(c, events, &out, apply_the_rules(core, s, account, c, slot, &out));
+}
+
+/* Goes by the rules where the money is not there. */
+STAGE u64 replace_plain(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 slot,
+                        struct event *events) {
+    struct order *order = &orders_of(core, s)[slot];
+    u64 side = order_side(order), price = c->price_ticks, leaves = c->qty_lots - order->cum;
+    struct position *p = position_of(account, hold_asset(s, side));
+    u64 more = hold_of(s, side, price, leaves, account->taker_bp) -
+               hold_of(s, side, order->price, order->leaves, account->taker_bp);
+    if ((int64_t)more > (int64_t)available_of(p)) /* both within AMOUNT_MAX of zero */
+        return replace_by_the_rules(core, s, account, c, slot, events);
+    u64 kept = price == order->price && leaves <= order->leaves ? FLAG_PRIORITY_KEPT : 0;
+    event_write(events, c->seq << 24, EVENT_REPLACED | (side + 1) << 16 | kept << 24 | c->head >> 48 << 48,
+                order->owner, c->order_id, price, c->qty_lots, leaves, 0);
+    p->hold += more;
+    u64 key = ladder_key(s, side, price);
+    if (kept) {
+        levels_of(core, s, side)[key].lots -= order->leaves - leaves;
+        order->leaves = leaves;
+        return 1;
+    }
+    ladder_unlink(core, s, side, slot);
+    order->price = price;
+    order->leaves = leaves;
+    ladder_append(core, s, side, key, slot, leaves);
+    return 1;
+}
+
+u64 book_replace(struct core *core, const struct command *c, struct event *events) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account);
+    if (reason != REASON_NONE)
+        return refuse(c, events, reason);
+    u64 slot = target_slot(core, s, c);
+    if (slot != SLOT_NONE && replace_is_plain(core, s, account, c, &orders_of(core, s)[slot]))
+        return replace_plain(core, s, account, c, slot, events);
+    return replace_by_the_rules(core, s, account, c, slot, events);
 }

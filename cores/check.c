@@ -5,8 +5,11 @@
 /* Facts and price say where the order is, and its type allows that. */
 static u64 place_is_valid(const struct symbol *s, const struct order *order) {
     u64 facts = order_facts(order), ord_type = order_ord_type(order), unpriced = facts & FACT_UNPRICED;
+    u64 auction = order_tif(order) == TIF_AT_OPEN || order_tif(order) == TIF_AT_CLOSE;
     if (facts >> 6 != 0 || (facts & FACT_FUTURE) / FACT_FUTURE != s->is_future ||
         (facts & FACT_CLOSING && !s->is_future))
+        return 0;
+    if (auction && !(facts & FACT_DORMANT) && s->phase == PHASE_CONTINUOUS)
         return 0;
     if (facts & FACT_WAITING) {
         if (!is_stop(ord_type) || facts & (FACT_DORMANT | FACT_UNPRICED))

@@ -1,5 +1,5 @@
 /* The core's arena, and core_apply: numbers, dispatch, and the answer to a refused command. */
-#include "core_internal.h"
+#include "ladder.h"
 
 static u64 power_of_two_from_64(u64 value, u64 max) {
     return value >= 64 && value <= max && (value & (value - 1)) == 0;
@@ -162,24 +162,9 @@ static u64 apply_rare(struct core *core, const struct command *c, struct output 
     }
 }
 
-HOT u64 dispatch(struct core *core, const struct command *c, struct output *out) {
-    u64 kind = command_kind_of(c), precheck = command_precheck(c);
-    if (precheck != 0)
-        return precheck;
-    if (kind == COMMAND_NEW)
-        return book_new(core, c, out);
-    if (kind == COMMAND_CANCEL)
-        return book_cancel(core, c, out);
-    if (kind == COMMAND_REPLACE)
-        return book_replace(core, c, out);
-    return apply_rare(core, c, out);
-}
-
-/* The one event of a refused command; returns the number of events. */
-STAGE u64 refuse(u64 reason, struct output *out) {
+u64 refuse(const struct command *c, struct event *events, u64 reason) {
     if (reason == REASON_STOPPED)
         return CORE_FATAL;
-    const struct command *c = out->command;
     u64 command = command_kind_of(c), kind = EVENT_COMMAND_REJECTED, order_id = c->order_id;
     if (command == COMMAND_NEW) {
         kind = EVENT_REJECTED;
@@ -187,8 +172,30 @@ STAGE u64 refuse(u64 reason, struct output *out) {
     } else if (command == COMMAND_CANCEL || command == COMMAND_REPLACE) {
         kind = EVENT_CANCEL_REJECTED;
     }
-    emit(out, answer_head(c, kind, reason), c->owner, order_id, c->price_ticks, c->qty_lots, 0, c->aux);
+    event_write(events, c->seq << 24, answer_head(c, kind, reason), c->owner, order_id, c->price_ticks, c->qty_lots, 0,
+                c->aux);
     return 1;
+}
+
+STAGE u64 answer_rare(struct core *core, const struct command *c, struct event *events) {
+    struct output out = output_of(c, events);
+    return answered(c, events, &out, apply_rare(core, c, &out));
+}
+
+/* Calls nothing but at its end: it saves no registers. */
+HOT u64 dispatch(struct core *core, const struct command *c, struct event *events) {
+    u64 kind = command_kind_of(c), precheck = command_precheck(c);
+    if (new_is_plain(c))
+        return book_new_plain(core, c, events);
+    if (precheck != 0)
+        return refuse(c, events, precheck);
+    if (kind == COMMAND_CANCEL)
+        return book_cancel(core, c, events);
+    if (kind == COMMAND_NEW)
+        return book_new(core, c, events);
+    if (kind == COMMAND_REPLACE)
+        return book_replace(core, c, events);
+    return answer_rare(core, c, events);
 }
 
 u64 core_apply(struct core *core, const struct command *command, struct event *events) {
@@ -204,9 +211,7 @@ u64 core_apply(struct core *core, const struct command *command, struct event *e
     }
     core->last_seq = seq;
     core->last_time_ns = time_ns;
-    struct output out = {.at = events, .exec_id = seq << 24, .command = command};
-    u64 reason = dispatch(core, command, &out);
-    return reason == REASON_NONE ? out.exec_id & 0xffffff : refuse(reason, &out);
+    return dispatch(core, command, events);
 }
 
 enum core_status core_status_last(const struct core *core) {
@@ -233,14 +238,71 @@ static u64 events_bound(const struct core *core, const struct command *c) {
     return 5 + (s->is_future ? 6 : 2) * met; /* ACCEPTED or REPLACED, TRIGGERED, PHASE, its end */
 }
 
+#ifdef VENUE_GUEST
+#define FORESIGHT 0
+#define FORESIGHT_ORDERS 0
+#else
+#define FORESIGHT 4 /* commands: that much work hides a miss of the last cache */
+#define FORESIGHT_ORDERS 20000 /* fewer open orders are in a cache anyway */
+#endif
+
+/* Where the order of a CANCEL or REPLACE lies, or null. Takes nothing for granted but that the arena is as it should be. */
+static const struct order *order_meant(const struct core *core, const struct symbol *s, const struct command *c) {
+    u64 slot = c->order_id & ORDER_SLOT_NONE, kind = command_kind_of(c) - COMMAND_CANCEL;
+    if (kind > COMMAND_REPLACE - COMMAND_CANCEL || slot >= core->config.orders || bitmap_has(slots_of(core, s), slot))
+        return 0;
+    return &orders_of(core, s)[slot];
+}
+
+/* Large books do not fit a cache. In a batch it is known what comes: first the lines that a command names are asked for... */
+HOT void foresee(const struct core *core, const struct command *c) {
+    if (core->partial || command_symbol(c) >= core->symbol_count || owner_account(c->owner) >= core->account_count)
+        return;
+    const struct symbol *s = symbol_region(core, command_symbol(c));
+    if (s->order_count * core->symbol_count < FORESIGHT_ORDERS)
+        return;
+    const struct account *account = account_region(core, owner_account(c->owner));
+    const struct order *order = order_meant(core, s, c);
+    __builtin_prefetch(account, 1);
+    __builtin_prefetch(position_of(account, 0), 1);
+    if (order != 0)
+        __builtin_prefetch(order, 1);
+}
+
+/* ... then, when these are there, those that they lead to: the order's level and neighbours. It changes nothing. */
+HOT void foresee_more(const struct core *core, const struct command *c) {
+    if (core->partial || command_symbol(c) >= core->symbol_count)
+        return;
+    const struct symbol *s = symbol_region(core, command_symbol(c));
+    if (s->order_count * core->symbol_count < FORESIGHT_ORDERS)
+        return;
+    const struct order *orders = orders_of(core, s), *order = order_meant(core, s, c);
+    u64 side = command_side(c) - 1, price = c->price_ticks;
+    if (order != 0) {
+        side = order_side(order);
+        price = order->price;
+        if (order->prev != SLOT_NONE)
+            __builtin_prefetch(&orders[order->prev], 1);
+        if (order->next != SLOT_NONE)
+            __builtin_prefetch(&orders[order->next], 1);
+    }
+    if (side <= ASK && price - s->min_ticks <= s->max_ticks - s->min_ticks)
+        __builtin_prefetch(&levels_of(core, s, side)[ladder_key(s, side, price)], 1);
+}
+
 u64 core_apply_batch(struct core *core, const struct command *commands, u64 count, struct event *events,
                      u64 events_capacity, u64 *events_count, u64 *event_ends) {
-    u64 applied = 0, written = 0;
+    u64 applied = 0, written = 0, most = core_events_max(&core->config);
     if (core->status == CORE_BAD_SEQUENCE)
         core->status = CORE_OK; /* so that a stop for want of room cannot be taken for one */
     for (; applied < count; applied++) {
-        if (core->status < CORE_BAD_STATE && events_bound(core, &commands[applied]) > events_capacity - written)
+        if (events_capacity - written < most && core->status < CORE_BAD_STATE &&
+            events_bound(core, &commands[applied]) > events_capacity - written)
             break;
+        if (FORESIGHT != 0 && count - applied > 2 * FORESIGHT) {
+            foresee(core, &commands[applied + 2 * FORESIGHT]);
+            foresee_more(core, &commands[applied + FORESIGHT]);
+        }
         u64 made = core_apply(core, &commands[applied], events + written);
         if (made == CORE_FATAL)
             break;

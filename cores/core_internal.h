@@ -171,25 +171,34 @@ _Static_assert(sizeof(struct position) == 32, "two positions a cache line");
 _Static_assert(sizeof(struct level) == 32, "two levels a cache line");
 _Static_assert(sizeof(struct cold) == 64, "a cold order is one cache line");
 
-/* Where the next event goes, and what core_apply wants back after the command: kept here, it needs no saved registers. */
+/* Where the next event goes, and its number. */
 struct output {
     struct event *at;
     u64 exec_id;
-    const struct command *command;
 };
 
-HOT void emit(struct output *out, u64 head, u64 owner, u64 order_id, u64 price, u64 qty, u64 leaves, u64 aux) {
-    struct event *event = out->at;
+HOT struct output output_of(const struct command *c, struct event *events) {
+    return (struct output){.at = events, .exec_id = c->seq << 24};
+}
+
+HOT void event_write(struct event *event, u64 exec_id, u64 head, u64 owner, u64 order_id, u64 price, u64 qty,
+                     u64 leaves, u64 aux) {
     event->head = head;
-    event->exec_id = out->exec_id;
+    event->exec_id = exec_id;
     event->owner = owner;
     event->order_id = order_id;
     event->price_ticks = price;
     event->qty_lots = qty;
     event->leaves_lots = leaves;
     event->aux = aux;
+}
+
+HOT void emit(struct output *out, u64 head, u64 owner, u64 order_id, u64 price, u64 qty, u64 leaves, u64 aux) {
+    struct event *event = out->at;
+    u64 exec_id = out->exec_id;
     out->at = event + 1;
-    out->exec_id++;
+    out->exec_id = exec_id + 1;
+    event_write(event, exec_id, head, owner, order_id, price, qty, leaves, aux);
 }
 
 /* ---- fields of a command ---- */
@@ -402,11 +411,29 @@ u64 trigger_run(struct core *core, struct symbol *s, u64 low_ticks, u64 high_tic
 u64 expire_auction_orders(struct core *core, struct symbol *s, u64 uncross_ticks, u64 dormant, struct output *out);
 u64 dormant_enter(struct core *core, struct symbol *s); /* P6.4 */
 
-/* Each applies one kind of command and returns a reject reason or REASON_STOPPED; on REASON_NONE it has written its
- * events. */
-u64 book_new(struct core *core, const struct command *command, struct output *out);
-u64 book_cancel(struct core *core, const struct command *command, struct output *out);
-u64 book_replace(struct core *core, const struct command *command, struct output *out);
+/* The one event of a refused command; returns the number of events, or CORE_FATAL for REASON_STOPPED. */
+u64 refuse(const struct command *command, struct event *events, u64 reason);
+
+/* Number of events of a command that has emitted them all, or been refused. */
+HOT u64 answered(const struct command *command, struct event *events, const struct output *out, u64 reason) {
+    return reason == REASON_NONE ? out->exec_id & 0xffffff : refuse(command, events, reason);
+}
+
+/* Each applies one kind of command and returns the number of its events: their short ways make one, need no output and so
+ * no memory of their own. new_is_plain says which NEW a book_new_plain is for; it goes by all the rules where it must. */
+u64 book_new_plain(struct core *core, const struct command *command, struct event *events);
+u64 book_new(struct core *core, const struct command *command, struct event *events);
+u64 book_cancel(struct core *core, const struct command *command, struct event *events);
+u64 book_replace(struct core *core, const struct command *command, struct event *events);
+
+/* A limit order, Day or GTC, without a flag or a precheck: the sum of its kind, side, type and TimeInForce has no other bit
+ * than these two above that of the smallest. */
+HOT int new_is_plain(const struct command *c) {
+    u64 least = COMMAND_NEW | SIDE_BUY << 8 | ORD_LIMIT << 16 | TIF_DAY << 24;
+    return ((c->head - least) & ~(u64)((SIDE_SELL - SIDE_BUY) << 8 | TIF_GTC << 24)) << 16 == 0;
+}
+
+/* Each of the others returns a reject reason or REASON_STOPPED; on REASON_NONE it has written its events. */
 u64 book_mass_cancel(struct core *core, const struct command *command, struct output *out);
 u64 book_time(struct core *core, const struct command *command, struct output *out);
 u64 phase_set(struct core *core, const struct command *command, struct output *out);

@@ -182,24 +182,25 @@ HOT void emit_accepted(const struct command *c, u64 slot, u64 price, struct outp
 }
 
 /* Puts what is left of a plain order into the book, behind the others at its price, with its hold. */
-HOT u64 rest_plain(struct core *core, struct symbol *s, struct account *account, struct position *p,
-                   const struct command *c, u64 slot, u64 leaves, u64 hold, u64 key) {
-    u64 side = command_side(c) - 1;
+HOT void rest_plain(const struct core *core, struct symbol *s, struct account *account, struct position *p,
+                    const struct order *made, u64 side, u64 slot, u64 hold, u64 key) {
     struct order *order = &orders_of(core, s)[slot];
-    order->id = c->seq << 24 | slot;
-    order->leaves = leaves;
-    order->price = c->price_ticks;
-    order->cum = c->qty_lots - leaves;
-    order->owner = c->owner & OWNER_ORDER_MASK;
-    order->facts = c->head << 24 >> 32;
+    order->id = made->id;
+    order->leaves = made->leaves;
+    order->price = made->price;
+    order->cum = made->cum;
+    order->owner = made->owner;
+    order->facts = made->facts;
     p->hold += hold;
-    ladder_append(core, s, side, key, slot);
-    return slot_take(core, s, account, slot);
+    s->order_count++;
+    account->open_orders++;
+    ladder_append(core, s, side, key, slot, made->leaves);
 }
 
 /* A plain or immediate order that breaks no rule and may trade at once. `price`: 0 of a market order. */
 STAGE u64 trade_plain(struct core *core, struct symbol *s, struct account *account, const struct command *c, u64 price,
-                      struct output *out) {
+                      struct event *events) {
+    struct output output = output_of(c, events), *out = &output;
     u64 side = command_side(c) - 1, slot = s->slot_first, may_rest = price != 0 && command_tif(c) != TIF_IOC;
     struct trades trades = {.low = ~0ull, .high = 0};
     struct aggressor a;
@@ -213,17 +214,20 @@ STAGE u64 trade_plain(struct core *core, struct symbol *s, struct account *accou
     emit_accepted(c, slot, price, out);
     u64 reason = match(core, s, &a, &trades, out);
     if (reason == REASON_STOPPED)
-        return REASON_STOPPED;
+        return CORE_FATAL;
     if (reason == REASON_NONE && !may_rest)
         reason = CANCEL_IOC;
     if (a.leaves != 0 && reason != REASON_NONE && (reason != CANCEL_VOLATILITY || !may_rest)) {
         emit(out, order_head(s, EVENT_CANCELLED, reason, side + 1, 0), a.owner, a.order_id, price, a.leaves, 0, 0);
     } else if (a.leaves != 0) {
-        rest_plain(core, s, account, position_of(account, hold_asset(s, side)), c, slot, a.leaves,
+        struct order rest = {.id = a.order_id, .leaves = a.leaves, .price = price, .owner = a.owner};
+        rest.cum = a.total - a.leaves; /* without what self-match prevention took off */
+        rest.facts = c->head << 24 >> 32;
+        rest_plain(core, s, account, position_of(account, hold_asset(s, side)), &rest, side, slot,
                    hold_of(s, side, price, a.leaves, account->taker_bp), ladder_key(s, side, price));
-        orders_of(core, s)[slot].cum = a.total - a.leaves; /* without what self-match prevention took off */
+        slot_use(core, s, slot);
     }
-    return after_trades(core, s, &trades, out);
+    return answered(c, events, out, after_trades(core, s, &trades, out));
 }
 
 /* Writes an accepted order into its slot: all of it, in no place yet. */
@@ -280,7 +284,7 @@ static u64 new_goes(struct core *core, struct symbol *s, struct account *account
 }
 
 /* All the rules. */
-STAGE u64 new_by_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+static u64 apply_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
                            struct output *out) {
     struct trades trades = {.low = ~0ull, .high = 0};
     u64 price = 0, reason = new_reason(core, c, s, account, &price), slot = s->slot_first;
@@ -295,66 +299,89 @@ STAGE u64 new_by_the_rules(struct core *core, struct symbol *s, struct account *
     return after_trades(core, s, &trades, out);
 }
 
-/* By type, TimeInForce and flags. */
-HOT int new_is_plain(const struct command *c) {
-    uint32_t facts = (uint32_t)(c->head >> 8), tif_or_side = TIF_GTC << 16 | 3;
-    return (facts & ~tif_or_side) == ORD_LIMIT << 8 && (facts & 3) - 1 <= 1;
+STAGE u64 new_by_the_rules(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                           struct event *events) {
+    struct output out = output_of(c, events);
+    return answered(c, events, &out, apply_the_rules(core, s, account, c, &out));
 }
 
 /* An immediate order is a limit order, IOC, or a market order, Day or IOC, else as plain as a plain one: it has a short
  * way, too, when it breaks no rule. */
 STAGE u64 new_special(struct core *core, struct symbol *s, struct account *account, const struct command *c,
-                      struct output *out) {
+                      struct event *events) {
     u64 facts = c->head >> 8 & 0xffffffff, side = (facts & 0xff) - 1, price = c->price_ticks;
     u64 kind = facts >> 8, market = kind == ORD_MARKET || kind == (ORD_MARKET | TIF_IOC << 8);
     if ((!market && kind != (ORD_LIMIT | TIF_IOC << 8)) || side > 1 ||
         (c->aux | c->order_id | account->guarded | core->killed_count) != 0 || c->qty_lots - 1 >= s->lots_plain ||
         s->slot_first == SLOT_NONE)
-        return new_by_the_rules(core, s, account, c, out);
+        return new_by_the_rules(core, s, account, c, events);
     if (market)
         price = 0;
     else if (!price_is_valid(s, price))
-        return new_by_the_rules(core, s, account, c, out);
+        return new_by_the_rules(core, s, account, c, events);
     if (exceeds(hold_of(s, side, price, c->qty_lots, account->taker_bp),
                 available_of(position_of(account, hold_asset(s, side)))))
-        return new_by_the_rules(core, s, account, c, out);
-    return trade_plain(core, s, account, c, price, out);
+        return new_by_the_rules(core, s, account, c, events);
+    return trade_plain(core, s, account, c, price, events);
 }
 
-STAGE u64 accept_plain(struct core *core, struct symbol *s, struct account *account, struct position *p,
-                       const struct command *c, u64 hold, u64 key, struct output *out) {
-    u64 slot = s->slot_first, head = EVENT_ACCEPTED | (c->head & 0xff00) << 8 | c->head >> 48 << 48; /* no flags */
-    emit(out, head, c->owner & OWNER_ORDER_MASK, c->seq << 24 | slot, c->price_ticks, c->qty_lots, c->qty_lots, 0);
-    return rest_plain(core, s, account, p, c, slot, c->qty_lots, hold, key);
+/* One event, and the order rests. */
+HOT u64 accept_plain(struct core *core, struct symbol *s, struct account *account, struct position *p,
+                     const struct command *c, u64 hold, u64 key, struct event *events, u64 side) {
+    u64 slot = s->slot_first, head = c->head, exec_id = c->seq << 24, price = c->price_ticks, lots = c->qty_lots;
+    struct order made = {.id = exec_id | slot, .leaves = lots, .price = price, .cum = 0};
+    made.owner = c->owner & OWNER_ORDER_MASK;
+    made.facts = head << 24 >> 32;
+    event_write(events, exec_id, EVENT_ACCEPTED | (side + 1) << 16 | head >> 48 << 48, made.owner, made.id, price, lots,
+                lots, 0);
+    rest_plain(core, s, account, p, &made, side, slot, hold, key);
+    return slot_use_first(core, s, slot);
 }
 
-/* The short way of a plain order that breaks no rule; whatever is not clear at a glance goes by all the rules of
- * new_special. It makes no call but its last. lots_plain is 0 out of CONTINUOUS. */
-u64 book_new(struct core *core, const struct command *c, struct output *out) {
+/* One for each side: there its ladder and levels are at hand. */
+STAGE u64 accept_buy(struct core *core, struct symbol *s, struct account *account, struct position *p,
+                     const struct command *c, u64 hold, u64 key, struct event *events) {
+    return accept_plain(core, s, account, p, c, hold, key, events, BID);
+}
+
+STAGE u64 accept_sell(struct core *core, struct symbol *s, struct account *account, struct position *p,
+                      const struct command *c, u64 hold, u64 key, struct event *events) {
+    return accept_plain(core, s, account, p, c, hold, key, events, ASK);
+}
+
+u64 book_new(struct core *core, const struct command *c, struct event *events) {
+    struct symbol *s;
+    struct account *account;
+    u64 reason = parties(core, c, &s, &account);
+    return reason != REASON_NONE ? refuse(c, events, reason) : new_special(core, s, account, c, events);
+}
+
+/* The short way of a plain order that breaks no rule; whatever is not clear at a glance goes by all the rules. It makes no
+ * call but its last. lots_plain is 0 out of CONTINUOUS. */
+u64 book_new_plain(struct core *core, const struct command *c, struct event *events) {
     struct symbol *s;
     struct account *account;
     u64 reason = parties(core, c, &s, &account);
     if (reason != REASON_NONE)
-        return reason;
-    u64 lots = c->qty_lots, window = s->max_ticks - s->min_ticks, other_key = c->price_ticks - s->min_ticks;
-    if (!new_is_plain(c) || (c->aux | c->order_id | account->guarded | core->killed_count) != 0 ||
-        lots - 1 >= s->lots_plain || other_key > window)
-        return new_special(core, s, account, c, out);
-    u64 hold, best;
-    struct position *p;
+        return refuse(c, events, reason);
+    u64 lots = c->qty_lots, price = c->price_ticks, window = s->max_ticks - s->min_ticks, up = price - s->min_ticks;
+    if ((c->aux | c->order_id | account->guarded | core->killed_count) != 0 || lots - 1 >= s->lots_plain ||
+        up > window || s->slot_first == SLOT_NONE)
+        return new_by_the_rules(core, s, account, c, events);
     if (command_side(c) == SIDE_BUY) {
-        p = position_of(account, s->quote);
-        hold = hold_of(s, BID, c->price_ticks, lots, account->taker_bp);
-        best = s->best[ASK];
-    } else {
-        p = position_of(account, s->base);
-        hold = hold_of(s, ASK, c->price_ticks, lots, account->taker_bp);
-        best = s->best[BID];
-        other_key = window - other_key;
+        struct position *p = position_of(account, s->quote);
+        u64 hold = hold_of(s, BID, price, lots, account->taker_bp);
+        if (exceeds(hold, available_of(p)))
+            return new_by_the_rules(core, s, account, c, events);
+        if (s->best[ASK] <= up)
+            return trade_plain(core, s, account, c, price, events);
+        return accept_buy(core, s, account, p, c, hold, window - up, events);
     }
-    if (exceeds(hold, available_of(p)) || s->slot_first == SLOT_NONE)
-        return new_special(core, s, account, c, out);
-    if (best <= other_key)
-        return trade_plain(core, s, account, c, c->price_ticks, out);
-    return accept_plain(core, s, account, p, c, hold, window - other_key, out);
+    struct position *p = position_of(account, s->base);
+    u64 hold = hold_of(s, ASK, price, lots, 0);
+    if (exceeds(hold, available_of(p)))
+        return new_by_the_rules(core, s, account, c, events);
+    if (s->best[BID] <= window - up)
+        return trade_plain(core, s, account, c, price, events);
+    return accept_sell(core, s, account, p, c, hold, up, events);
 }

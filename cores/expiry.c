@@ -12,7 +12,11 @@ u64 orders_cancel(struct core *core, struct symbol *s, struct account *account, 
                   u64 reason, struct output *out) {
     const struct order *orders = orders_of(core, s);
     u64 count = 0, next;
-    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE; slot = next) {
+    /* Most orders of a walk are not its own: of these nothing but the owner and the next one is looked at. No order is left
+     * to be found once the account has none. */
+    for (u64 slot = orders_walk(core, s, SLOT_NONE); slot != SLOT_NONE && account->open_orders != 0; slot = next) {
+        while (((orders[slot].owner ^ owner) & mask) != 0 && orders[slot].next != SLOT_NONE)
+            slot = orders[slot].next;
         next = orders_walk(core, s, slot);
         if (((orders[slot].owner ^ owner) & mask) != 0 || (side != SIDE_NONE && side != (orders[slot].facts & 0xff)))
             continue;

@@ -21,17 +21,16 @@ u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot) {
         s->slot_first = bitmap_climb(slots, core->slot_words, slot);
     else
         bitmap_clear(slots, core->slot_words, slot);
-    return 0;
+    return 1;
 }
 
-/* The level of `key` has emptied: returns REASON_NONE, for its callers' last line. */
 u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key) {
     u64 *ladder = ladder_of(core, s, side);
     if (key != s->best[side])
         bitmap_clear(ladder, core->level_words, key);
     else if (!bitmap_drop_first(ladder, key, &s->best[side]))
         s->best[side] = bitmap_climb(ladder, core->level_words, key);
-    return 0;
+    return 1;
 }
 
 static u64 key_of(const struct core *core, const struct symbol *s, u64 ladder, u64 slot) {

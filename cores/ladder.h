@@ -30,9 +30,9 @@ static inline u64 order_side(const struct order *order) {
     return (order->facts & 0xff) - 1;
 }
 
-/* Appends the order in `slot` (its words but the links are written) to the level of `key`, making it if need be. What the
- * order hides, the caller adds. */
-HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot) {
+/* Appends the order in `slot`, which shows `lots`, to the level of `key`, making it if need be: writes its links. What
+ * the order hides, the caller adds. */
+HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot, u64 lots) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
     u64 *ladder = ladder_of(core, s, side);
     struct level *level = &levels_of(core, s, side)[key];
@@ -41,23 +41,24 @@ HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 
         order->prev = level->tail;
         orders[level->tail].next = slot;
         level->tail = slot;
-        level->lots += order->leaves; /* below 2^40 * 2^18 orders = 2^58 */
+        level->lots += lots; /* below 2^40 * 2^18 orders = 2^58 */
         return;
     }
     order->prev = SLOT_NONE;
     level->head = slot;
     level->tail = slot;
-    level->lots = order->leaves;
+    level->lots = lots;
     level->hidden = 0;
     bitmap_set(ladder, core->level_words, key);
     if (key < s->best[side]) /* LEVEL_NONE is the largest number */
         s->best[side] = key;
 }
 
-/* Clears the bit of a level that has emptied and finds the best one again. Returns 0, so that it can be a last call. */
+/* Clears the bit of a level that has emptied and finds the best one again. Returns 1, so that it can be the
+ * last call of what makes one event. */
 u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key);
 
-/* Takes the order out of the level of `key`; its words stay as they are. Returns 0, so that it can be a last call. */
+/* Takes the order out of the level of `key`; its words stay as they are. Returns 1 likewise. */
 HOT u64 ladder_unlink_at(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
     u64 prev = order->prev, next = order->next;
@@ -73,7 +74,7 @@ HOT u64 ladder_unlink_at(const struct core *core, struct symbol *s, u64 side, u6
         level->tail = prev;
     else
         orders[next].prev = prev;
-    return 0;
+    return 1;
 }
 
 HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
@@ -81,7 +82,7 @@ HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 s
 }
 
 /* The less common ways of taking an order slot: its word has emptied (bitmap_drop_first did it), or it is not the lowest.
- * Here and not beside its caller, so that a compiler cannot see the constant result and undo the last call. */
+ * Here and not beside its caller, so that a compiler cannot see the constant result, 1, and undo the last call. */
 u64 ladder_take_slot(const struct core *core, struct symbol *s, u64 slot);
 
 /* The slot after `slot` in the walk of a ladder: best level first, first in first. SLOT_NONE starts and ends it. */

@@ -271,10 +271,10 @@ struct count {
     u64 is_missing;
 };
 
-/* It would fill `lots` of this order, and pays for them as it would then. */
+/* It would fill `lots` of this order, if it has leaves for so many, and pays for them as it would then. */
 static void count_fill(const struct symbol *s, const struct aggressor *a, const struct order *maker, u64 lots,
                        struct count *count) {
-    lots = smaller_of(lots, count->enough - count->lots);
+    lots = smaller_of(lots, a->leaves - count->lots); /* a fill is paid whole, also when less were enough */
     if (a->pays_as_goes) {
         u64 notional = notional_of(s, maker->price, lots), fee = fee_of(notional, a->account->taker_bp);
         if (notional + fee > count->available) {
@@ -286,7 +286,7 @@ static void count_fill(const struct symbol *s, const struct aggressor *a, const 
             count->available += notional - maker_fee_of(notional, a->account->maker_bp, fee);
     }
     count->lots += lots;
-    if (count->lots == count->enough)
+    if (count->lots >= count->enough)
         count->is_done = 1;
 }
 

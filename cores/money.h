@@ -20,8 +20,6 @@ typedef unsigned __int128 u128;
 /* floor(amount * bp / 10000); bp <= 10000 < 2^14. Below 2^50 the product fits 64 bits; above, up to 2^63, it is split so
  * that nothing passes them. */
 HOT u64 fee_of(u64 amount, u64 bp) {
-    if (bp == 0)
-        return 0;
     if (amount >> 50 == 0)
         return amount * bp / FEE_DENOMINATOR;
     return amount / FEE_DENOMINATOR * bp + amount % FEE_DENOMINATOR * bp / FEE_DENOMINATOR;

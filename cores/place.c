@@ -35,13 +35,14 @@ void book_append(const struct core *core, struct symbol *s, u64 side, u64 slot) 
         cold->hidden = hidden;
         order->leaves -= hidden;
     }
-    ladder_append(core, s, side, key, slot);
+    ladder_append(core, s, side, key, slot, order->leaves);
     levels_of(core, s, side)[key].hidden += hidden; /* as the lots: below 2^58 */
 }
 
 static void waiting_append(const struct core *core, struct symbol *s, u64 ladder, u64 slot) {
     s->waiting_count++;
-    ladder_append(core, s, ladder, stop_key(s, ladder, colds_of(core, s)[slot].stop), slot);
+    ladder_append(core, s, ladder, stop_key(s, ladder, colds_of(core, s)[slot].stop), slot,
+                  orders_of(core, s)[slot].leaves);
 }
 
 u64 order_place(struct core *core, struct symbol *s, struct account *account, u64 slot) {
@@ -70,7 +71,7 @@ u64 order_restore_place(const struct core *core, struct symbol *s, u64 slot) {
         waiting_append(core, s, ladder, slot);
     } else {
         key = ladder_key(s, ladder, order->price);
-        ladder_append(core, s, ladder, key, slot);
+        ladder_append(core, s, ladder, key, slot, order->leaves);
         levels_of(core, s, ladder)[key].hidden += order_hidden(core, s, slot);
     }
     return ladder << 48 | key;

@@ -306,7 +306,7 @@ class Core:
             and order.side in (Side.BUY, Side.SELL)
             and order.ord_type in TIFS
             and order.tif in TIFS[OrdType(order.ord_type)] - {Tif.IOC, Tif.FOK}
-            and order.flags < 1 << 7
+            and not self.book.form_reason(None, order)
             and order.future == (symbol.future is not None)
             and (order.leaves <= POSITION_LOTS_MAX if order.future else not order.closing)
             and 1 <= order.shown <= order.leaves
@@ -333,11 +333,14 @@ class Core:
             and (not order.display or order.dormant or order.shown <= order.display)
             and (not order.dormant or order.hidden == 0)
             and (not order.display or order.display * ICEBERG_TRANCHES_MAX >= order.leaves)
-            and (order.display > 0 or order.hidden == 0)
+            and (order.dormant or order.hidden <= order.display * (ICEBERG_TRANCHES_MAX - 1))
+            and order.display <= QTY_LOTS_MAX
             and (order.tif == Tif.GTD) == (order.expiry_ns > 0)
             and (stop or not order.waiting)
-            and (order.tif == Tif.AT_CLOSE or not order.dormant)
+            and (not order.waiting or not (order.dormant or order.unpriced))
+            and (not order.dormant or (order.tif == Tif.AT_CLOSE and symbol.phase != Phase.CLOSE_CALL))
             and (not order.unpriced or order.ord_type in unpriced_types)
+            and (order.unpriced or order.waiting or order.ord_type not in (OrdType.MARKET, OrdType.STOP))
             and (not order.unpriced or order.price_ticks == symbol.collar_end(order.side))
         )
 
@@ -347,14 +350,28 @@ class Core:
         return 0 <= account.flags <= 3 and fees and account.smp_mode <= max(Smp) and not account.smp_group >> 32
 
     def _limits_are_valid(self, account: Account) -> bool:
-        unset = account.duplicate_ns != 0 or account.last_order == (0, 0, 0, 0)
         return (
-            account.member < self.book.account_count
+            account.open_orders <= self.config.symbols * self.config.orders
+            and account.member < self.book.account_count
             and max(account.open_orders_max, account.messages_max) <= QTY_LOTS_MAX
             and account.messages <= account.messages_max
             and (account.messages > 0 or account.messages_start_ns == 0)
+            and account.messages_start_ns <= self.book.last_time_ns
             and account.duplicate_ns <= AMOUNT_MAX
-            and unset
+            and self._last_order_is_valid(account)
+        )
+
+    def _last_order_is_valid(self, account: Account) -> bool:
+        """Remembered only while there is a window for duplicates, of the past, and all zero before the first."""
+        time_ns, _, qty, symbol_side = account.last_order
+        if qty == 0:
+            return account.last_order == (0, 0, 0, 0)
+        return (
+            account.duplicate_ns != 0
+            and qty <= QTY_LOTS_MAX
+            and symbol_side >> 16 in (Side.BUY, Side.SELL)
+            and symbol_side & 0xFFFF < self.book.symbol_count
+            and time_ns <= self.book.last_time_ns
         )
 
     @staticmethod

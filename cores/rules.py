@@ -118,9 +118,9 @@ class Book(Futures):
         """N1's second half."""
         return Reason.REJECT_ACCOUNT_FROZEN if account.frozen else self.killed_reason(account, c.session)
 
-    def form_reason(self, symbol: Symbol, c: Command) -> int:
-        """N2, N3; a market order in a future is not one that must be filled at once (F5)."""
-        future_market = symbol.future is not None and c.ord_type == OrdType.MARKET
+    def form_reason(self, symbol: Symbol | None, c: Command | Order) -> int:
+        """N2, N3; a market order in a future, when it comes, is not one that must be filled at once (F5)."""
+        future_market = symbol is not None and symbol.future is not None and c.ord_type == OrdType.MARKET
         if c.side not in (Side.BUY, Side.SELL):
             return Reason.REJECT_BAD_SIDE
         if c.ord_type not in TIFS:

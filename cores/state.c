@@ -231,7 +231,7 @@ static u64 restore_order(struct core *core, struct symbol *s, const struct slot 
     u64 side = order_side(order), place;
     if (order_facts(order) == 0) {
         u64 key = ladder_key(s, side, order->price);
-        ladder_append(core, s, side, key, slot);
+        ladder_append(core, s, side, key, slot, order->leaves);
         place = side << 48 | key;
     } else {
         place = order_restore_place(core, s, slot);

@@ -15,7 +15,7 @@ ALLOWED = {
     "proving": {"cores"},
     "settlement": {"cores", "venue", "proving"},
 }
-COMPOSERS = {f"venue/{name}.py" for name in ("cli", "processes", "operate", "demo", "demo_brokers")}
+COMPOSERS = {f"venue/{name}.py" for name in ("cli", "processes", "operate", "demo", "demo_day", "demo_brokers")}
 OWNERS = {
     "quickfix": {"fix_sessions"},
     "simplefix": {"fix_sessions"},

@@ -100,6 +100,7 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(venue):
     config, passwords, engine = venue
     chance = random.Random(SEED)
     brokers = Brokers(config, passwords, 3_000_000, SEED)
+    brokers.log_on()
     closing = threading.Event()
     threads = [threading.Thread(target=b.trade, args=(closing,), daemon=True) for b in brokers.brokers.values()]
     for thread in threads:

@@ -26,6 +26,7 @@ class Definition:
 
 CATALOGUE: dict[str, Definition] = {
     "venue_fix_messages_total": Definition("counter", "FIX messages", ("direction",)),
+    "venue_fix_messages_hot_total": Definition("counter", "D, F and G taken in by the native application's hot lane"),
     "venue_fix_session_up": Definition("gauge", "1 while the session is logged on", ("session",)),
     "venue_fix_rejects_total": Definition("counter", "Session and business rejects sent"),
     "venue_fix_logons_refused_total": Definition("counter", "Logons refused"),

@@ -127,6 +127,7 @@ def _engine_samples(config: Config, writer: Any, acceptor: Any) -> Iterable[Samp
     yield Sample("venue_fix_messages_total", fix["messages_out"], ("out",))
     yield Sample("venue_fix_rejects_total", fix["rejects"])
     yield Sample("venue_fix_logons_refused_total", fix["logons_refused"])
+    yield Sample("venue_fix_messages_hot_total", fix.get("messages_hot", 0))
     yield Sample("venue_fix_slow_consumers_total", fix["slow_consumers"])
     for session in acceptor.sessions():
         yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))

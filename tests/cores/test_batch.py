@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cores import COMMAND, CoreConfig, EventKind, SequenceError
+from cores import COMMAND, CommandKind, CoreConfig, EventKind, SequenceError
 from cores.batch import Sealed, seal
 from cores.roots import annex_digests, path_root, snapshot_root, tree_path
 from proving.guest import native
@@ -28,6 +29,7 @@ from tests.cores.fix_cores import (
     deposit,
     generate,
     instrument,
+    morning_fields,
     new,
     setup_fields,
 )
@@ -196,19 +198,57 @@ def test_batches_that_cannot_be_sealed() -> None:
 
 
 def test_annexes_hide_what_they_blind() -> None:
-    """Same commands, other salts: no leaf of command or event is the same, the states are."""
+    """Same commands, other salts: no leaf of any kind of command or event is the same, the states are."""
     play, scout, records = started()
+    records = np.concatenate([records, *(records_for(play, scout, day) for day in lively_days())])
     salted = []
     for salt in (b"a" * 16, b"b" * 16):
         annexes = [salt + b"35=D\x0111=%d\x01" % i for i in range(len(records))]
         digests = annex_digests(b"".join(annexes), np.cumsum([len(a) for a in annexes], dtype=np.uint64))
         salted.append(seal(CompiledCore(SMALL), records, digests, ZEROS))
     one, two = salted
+    assert set(one.events["kind"].tolist()) == {int(kind) for kind in EventKind}
+    assert {int(kind) for kind in CommandKind} <= set(records["kind"].tolist())
     assert one.state_root == two.state_root == snapshot_root(scout.snapshot())
     assert play.seq == one.last_seq
-    assert not (one.command_leaves == two.command_leaves).all(axis=1).any()
-    assert not (one.event_leaves == two.event_leaves).all(axis=1).any()
+    for first, second in ((one.command_leaves, two.command_leaves), (one.event_leaves, two.event_leaves)):
+        assert not (first == second).all(axis=1).any()
+        leaves = [row.tobytes() for row in np.concatenate([first, second])]
+        assert len(set(leaves)) == len(leaves), "two leaves that look alike say that what they hide is alike"
     assert one.command_root != two.command_root
+    assert one.event_root != two.event_root
+
+
+def lively_days() -> Iterator[list[dict[str, Any]]]:
+    """Enough random commands for every kind of event."""
+    rng = Random(9)
+    for _ in range(12):
+        yield [*(generate(rng.getrandbits(40)) for _ in range(100)), *morning_fields(rng)]
+
+
+def test_every_slot_of_a_state_is_under_its_root() -> None:
+    """Cold parts of orders, limits, last orders, killed sessions: a word changed anywhere is another root, or none."""
+    play, scout, _ = started()
+    for day in lively_days():
+        records_for(play, scout, day[:100])
+    switches = [{"ord_type": 9, "session": 7, "qty_lots": 1}, {"ord_type": 4, "account": 1, "qty_lots": 10**9}]
+    records_for(play, scout, [{"kind": CommandKind.LIMIT} | fields for fields in switches])
+    orders = [new(2, 1, 105, 9, order_id=3), new(2, 1, 150, 1, ord_type=4, order_id=149), new(2, 2, 160, 1, tif=7)]
+    records_for(play, scout, [*(f | {"symbol": 0} for f in morning_fields(Random(1)) if f["kind"] == 6), *orders])
+    slots = np.frombuffer(scout.snapshot(), "<u8").reshape(-1, 8).copy()
+    assert not slots[:, 7].any(), "the digest has other use for the place of this word"
+    roots = {snapshot_root(slots.tobytes())}
+    refused = 0
+    for index in range(len(slots)):
+        for word in range(7):
+            slots[index, word] ^= np.uint64(1 << (index * 8 + word) % 64)
+            try:
+                roots.add(snapshot_root(slots.tobytes()))
+            except (ValueError, IndexError):
+                refused += 1
+            slots[index, word] ^= np.uint64(1 << (index * 8 + word) % 64)
+    assert len(roots) == 1 + len(slots) * 7 - refused
+    assert refused < len(slots), "only counts of slots decide whether there is a root at all"
 
 
 def test_sealing_after_commands_that_were_not_sealed() -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cores
-from cores import COMMAND, EVENT, CommandKind, CoreConfig, MissingError, SequenceError, Side, StateError
+from cores import COMMAND, EVENT, CommandKind, CoreConfig, EventKind, MissingError, SequenceError, Side, StateError
 from cores.records import SEQ_MAX
 from tests.cores.fix_cores import (
     SMALL,
@@ -90,6 +90,41 @@ def test_a_batch_gives_what_its_commands_give_one_by_one(make: Make) -> None:
     assert ends[-1] == len(events)
     by_command = np.split(events, ends[:-1].astype(int))
     assert [int(part["exec_id"][0]) >> 24 for part in by_command] == records["seq"].tolist()
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_a_batch_that_looks_ahead_gives_what_its_commands_give_one_by_one(run: int) -> None:
+    """With so many symbols the batch takes the book for a large one, and asks for the lines of the next commands."""
+    rng, symbols, start = Random(run), 1024, CompiledCore(CoreConfig(1024, 5, 2, 64, 64))
+    for number in range(symbols):
+        start.apply_one(**instrument(number))
+    for number in range(1, 5):
+        start.apply_one(**account(number))
+        for asset in range(2):
+            start.apply_one(**deposit(number, asset, 10**9))
+    one, many = CompiledCore.restore(start.snapshot()), CompiledCore.restore(start.snapshot())
+    rows, singly, entered, looked_ahead = [], [], [(1, 1)], 0
+    for seq in range(start.last_seq + 1, start.last_seq + 1001):
+        fields = new(rng.randint(1, 4), rng.choice([Side.BUY, Side.SELL]), rng.randint(110, 135), rng.randint(1, 9))
+        if rng.random() < 0.35:
+            order_id, owner = rng.choice(entered[-80:])
+            kind = rng.choice([CommandKind.CANCEL, CommandKind.REPLACE])
+            fields |= {"kind": kind, "account": owner, "order_id": order_id, "side": 0, "ord_type": 0}
+        if rng.random() < 0.05:
+            fields |= rng.choice([{"symbol": 1023}, {"symbol": 1024}, {"account": 5}, {"side": 9}, {"price_ticks": 1}])
+        row = np.zeros(1, COMMAND)
+        for name, value in (fields | {"seq": seq}).items():
+            row[name] = value
+        rows.append(row)
+        singly.append(one.apply(row)[0])
+        if singly[-1]["kind"][0] == EventKind.ACCEPTED:
+            entered.append((int(singly[-1]["order_id"][0]), fields["account"]))
+        looked_ahead += one.open_orders(0) * symbols > 20_000
+    together, _ = many.apply(np.concatenate(rows))
+    assert together.tobytes() == np.concatenate(singly).tobytes(), f"run {run}"
+    assert many.snapshot() == one.snapshot()
+    assert looked_ahead > 500
+    many.check()
 
 
 def test_more_events_than_one_buffer_holds(make: Make) -> None:

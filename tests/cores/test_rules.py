@@ -1,4 +1,4 @@
-"""Each rule by example, on both implementations: accepting, matching, money, and a named test for every reason."""
+"""Each rule by example, on both implementations: matching, changing and money. Reject reasons: test_reasons.py."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from cores import CommandFlag, CommandKind, CoreConfig, EventFlag, EventKind, Reason, Side, Tif
-from cores.records import AMOUNT_MAX, FEE_BP_MAX, ORDER_SLOT_NONE, PRICE_TICKS_MAX, QTY_LOTS_MAX
+from cores.records import AMOUNT_MAX, PRICE_TICKS_MAX
 from tests.cores.fix_cores import (
     LOT_SIZE,
     PRICE_HIGH,
-    PRICE_LOW,
     SMALL,
     TICK_VALUE,
     account,
@@ -48,189 +47,7 @@ def target(command: CommandKind, number: int, order: int, **fields: int) -> dict
     return {"kind": command, "account": number, "order_id": order} | fields
 
 
-# ---- every reject reason, and that nothing changes ----
-
 FROZEN = account(3, flags=CommandFlag.ACCOUNT_FROZEN)
-REJECTS: dict[str, tuple[Reason, dict[str, int]]] = {
-    "symbol that does not exist": (Reason.REJECT_UNKNOWN_SYMBOL, new(1, BUY, 120, 1, symbol=1)),
-    "symbol none": (Reason.REJECT_UNKNOWN_SYMBOL, target(CommandKind.CANCEL, 1, 0, symbol=0xFFFF)),
-    "close of an unknown symbol": (Reason.REJECT_UNKNOWN_SYMBOL, {"kind": CommandKind.TIME, "flags": 1, "symbol": 9}),
-    "account that does not exist": (Reason.REJECT_UNKNOWN_ACCOUNT, new(5, BUY, 120, 1)),
-    "account beyond all": (Reason.REJECT_UNKNOWN_ACCOUNT, deposit(0xFFFFFFFF, BASE, 1)),
-    "frozen account": (Reason.REJECT_ACCOUNT_FROZEN, new(3, BUY, 120, 1)),
-    "frozen account replaces": (Reason.REJECT_ACCOUNT_FROZEN, target(CommandKind.REPLACE, 3, 1, price_ticks=120)),
-    "side none": (Reason.REJECT_BAD_SIDE, new(1, Side.NONE, 120, 1)),
-    "side 3": (Reason.REJECT_BAD_SIDE, new(1, 3, 120, 1)),  # type: ignore[arg-type]
-    "mass cancel of side 3": (Reason.REJECT_BAD_SIDE, {"kind": CommandKind.MASS_CANCEL, "account": 1, "side": 3}),
-    "order type 3": (Reason.REJECT_BAD_ORD_TYPE, new(1, BUY, 120, 1, ord_type=3)),
-    "tif 2": (Reason.REJECT_BAD_TIF, new(1, BUY, 120, 1, tif=2)),
-    "tif 255": (Reason.REJECT_BAD_TIF, new(1, BUY, 120, 1, tif=255)),
-    "market good till cancel": (Reason.REJECT_BAD_TIF, market(1, BUY, 1, tif=Tif.GTC)),
-    "unknown flag": (Reason.REJECT_BAD_FLAGS, new(1, BUY, 120, 1, flags=2)),
-    "post-only ioc": (Reason.REJECT_BAD_FLAGS, new(1, BUY, 120, 1, flags=1, tif=Tif.IOC)),
-    "post-only market": (Reason.REJECT_BAD_FLAGS, market(1, BUY, 1, tif=Tif.DAY, flags=1)),
-    "flag on mass cancel": (Reason.REJECT_BAD_FLAGS, {"kind": CommandKind.MASS_CANCEL, "account": 1, "flags": 2}),
-    "flag on time": (Reason.REJECT_BAD_FLAGS, {"kind": CommandKind.TIME, "flags": 4}),
-    "flag on account": (Reason.REJECT_BAD_FLAGS, account(1, flags=2)),
-    "address of 21 bytes": (
-        Reason.REJECT_BAD_FLAGS,
-        {"kind": CommandKind.WITHDRAW, "account": 1, "qty_lots": 1, "aux": 1 << 32},
-    ),
-    "no quantity": (Reason.REJECT_BAD_QTY, new(1, BUY, 120, 0)),
-    "too much quantity": (Reason.REJECT_BAD_QTY, new(1, BUY, 120, QTY_LOTS_MAX + 1)),
-    "quantity of all bits": (Reason.REJECT_BAD_QTY, new(1, BUY, 120, (1 << 64) - 1)),
-    "price below the window": (Reason.REJECT_PRICE_OUT_OF_COLLAR, new(1, BUY, PRICE_LOW - 1, 1)),
-    "price above the window": (Reason.REJECT_PRICE_OUT_OF_COLLAR, new(1, SELL, PRICE_HIGH + 1, 1)),
-    "price of all bits": (Reason.REJECT_PRICE_OUT_OF_COLLAR, new(1, SELL, (1 << 64) - 1, 1)),
-    "min qty above qty": (Reason.REJECT_BAD_MIN_QTY, new(1, BUY, 120, 5, aux=6)),
-    "funds short by one unit to buy": (Reason.REJECT_INSUFFICIENT_FUNDS, new(4, BUY, 100, 21)),
-    "funds short by one lot to sell": (Reason.REJECT_INSUFFICIENT_FUNDS, new(4, SELL, 100, 11)),
-    "funds short to sell at market": (Reason.REJECT_INSUFFICIENT_FUNDS, market(4, SELL, 11)),
-    "withdraws more than it has": (
-        Reason.REJECT_INSUFFICIENT_FUNDS,
-        {"kind": CommandKind.WITHDRAW, "account": 4, "asset": BASE, "qty_lots": 101},
-    ),
-    "post-only at the other side": (Reason.REJECT_POST_ONLY_WOULD_CROSS, new(1, BUY, 130, 1, flags=1)),
-    "order that never was": (Reason.REJECT_UNKNOWN_ORDER, target(CommandKind.CANCEL, 1, 1 << 24 | 5)),
-    "order slot none": (Reason.REJECT_UNKNOWN_ORDER, target(CommandKind.CANCEL, 1, ORDER_SLOT_NONE)),
-    "replace of an order that never was": (Reason.REJECT_UNKNOWN_ORDER, target(CommandKind.REPLACE, 1, 0)),
-    "instrument after the next": (Reason.REJECT_BAD_INSTRUMENT, instrument(2)),
-    "base is quote": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, 1, 1)),
-    "no lot size": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, order_id=0)),
-    "lot size too large": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, order_id=AMOUNT_MAX + 1)),
-    "no tick value": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, aux=0)),
-    "window from zero": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, price_ticks=0)),
-    "window upside down": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, price_ticks=163, qty_lots=162)),
-    "window wider than the ladder": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, qty_lots=PRICE_HIGH + 1)),
-    "window too high": (
-        Reason.REJECT_BAD_INSTRUMENT,
-        instrument(1, price_ticks=PRICE_TICKS_MAX, qty_lots=PRICE_TICKS_MAX + 1),
-    ),
-    "redefined under orders": (Reason.REJECT_BOOK_NOT_EMPTY, instrument(0, aux=6)),
-    "account after the next": (Reason.REJECT_BAD_ACCOUNT, account(6)),
-    "account beyond the configuration": (Reason.REJECT_BAD_ACCOUNT, account(5)),
-    "maker pays more than taker": (Reason.REJECT_BAD_ACCOUNT, account(1, 26, 25)),
-    "fee above all": (Reason.REJECT_BAD_ACCOUNT, account(1, 0, FEE_BP_MAX + 1)),
-    "fees changed under open orders": (Reason.REJECT_BAD_ACCOUNT, account(2, 10, 26)),
-    "asset that does not exist": (Reason.REJECT_BAD_ASSET, deposit(1, 3, 5)),
-    "instrument on no asset": (Reason.REJECT_BAD_ASSET, instrument(1, 3, 1)),
-    "deposit of nothing": (Reason.REJECT_BAD_AMOUNT, deposit(1, BASE, 0)),
-    "deposit over the supply": (Reason.REJECT_BAD_AMOUNT, deposit(1, BASE, AMOUNT_MAX)),
-    "deposit of all bits": (Reason.REJECT_BAD_AMOUNT, deposit(1, BASE, (1 << 64) - 1)),
-    "credit over all": (
-        Reason.REJECT_BAD_AMOUNT,
-        {"kind": CommandKind.LIMIT, "account": 1, "asset": BASE, "qty_lots": AMOUNT_MAX},
-    ),
-    "withdrawal of nothing": (Reason.REJECT_BAD_AMOUNT, {"kind": CommandKind.WITHDRAW, "account": 1}),
-    "phase": (Reason.REJECT_UNSUPPORTED, {"kind": CommandKind.PHASE, "account": 1}),
-    "kind 0": (Reason.REJECT_UNSUPPORTED, {"kind": 0}),
-    "kind 255": (Reason.REJECT_UNSUPPORTED, {"kind": 255}),
-    "precheck": (Reason.REJECT_SESSION_DUPLICATE_CLORDID, new(1, BUY, 120, 1, precheck=131)),
-    "precheck before all else": (Reason.REJECT_SESSION_STALE, {"kind": 77, "precheck": 138, "symbol": 0xFFFF}),
-}
-
-
-def rejecting_core(make: Make) -> Any:
-    """Account 2 sells 5 lots at 130; 3 is frozen; 4 has 10,000 quote units and 100 base units."""
-    core = make(SMALL)
-    core.apply_one(**instrument())
-    for number in (1, 2, 3, 4):
-        core.apply_one(**account(number))
-        core.apply_one(**deposit(number, BASE, 100 if number == 4 else 10**9))
-        core.apply_one(**deposit(number, QUOTE, 10_500 if number == 4 else 10**9))
-    core.apply_one(**FROZEN)
-    place(core, 2, SELL, 130, 5)
-    return core
-
-
-@pytest.mark.parametrize("name", REJECTS)
-def test_reject(make: Make, name: str) -> None:
-    """The reason is the rule's, there is one event, and the state is as before but for the number."""
-    reason, fields = REJECTS[name]
-    core = rejecting_core(make)
-    before = core.snapshot()
-    (event,) = core.apply_one(**fields)
-    assert Reason(event["reason"]) == reason
-    new_order, change = fields["kind"] == CommandKind.NEW, fields["kind"] in (CommandKind.CANCEL, CommandKind.REPLACE)
-    kind = EventKind.REJECTED if new_order else EventKind.CANCEL_REJECTED if change else EventKind.COMMAND_REJECTED
-    assert EventKind(event["kind"]) == kind
-    seq = core.last_seq
-    assert event["order_id"] == (seq << 24 | ORDER_SLOT_NONE if new_order else fields.get("order_id", 0))
-    assert event["exec_id"] == seq << 24
-    assert (event["price_ticks"], event["qty_lots"]) == (fields.get("price_ticks", 0), fields.get("qty_lots", 0))
-    after = core.snapshot()
-    assert before[:64] + before[80:] == after[:64] + after[80:]
-    core.check()
-
-
-def test_reject_limit_below_what_is_held(make: Make) -> None:
-    """A credit line that open orders live on cannot be taken away."""
-    core = rejecting_core(make)
-    line = {"kind": CommandKind.LIMIT, "account": 4, "asset": QUOTE}
-    core.apply_one(**line, qty_lots=1_000)
-    place(core, 4, BUY, 100, 21)
-    (event,) = core.apply_one(**line, qty_lots=20)
-    assert Reason(event["reason"]) == Reason.REJECT_BAD_AMOUNT
-    (event,) = core.apply_one(**line, qty_lots=26)
-    assert EventKind(event["kind"]) == EventKind.LIMIT_SET
-    core.check()
-
-
-def test_reject_notional_too_large(make: Make) -> None:
-    """price x lots x tick_value with its fee, or lots x lot_size, beyond 2^62 - 1."""
-    core = rejecting_core(make)
-    core.apply_one(**instrument(1, 0, 1, order_id=1, aux=1 << 40))
-    core.apply_one(**instrument(2, 0, 1, order_id=1 << 40, aux=1))
-    for fields in (
-        new(1, BUY, 128, 1 << 15, symbol=1),
-        new(1, SELL, 128, 1 << 15, symbol=1),
-        new(1, BUY, 100, 1 << 22, symbol=2),
-        market(1, BUY, 1 << 22, symbol=2),
-        market(1, SELL, QTY_LOTS_MAX, symbol=2),
-    ):
-        (event,) = core.apply_one(**fields)
-        assert Reason(event["reason"]) == Reason.REJECT_NOTIONAL_TOO_LARGE, fields
-    (event,) = core.apply_one(**new(1, BUY, 128, (1 << 15) - 100, symbol=1))
-    assert Reason(event["reason"]) == Reason.REJECT_INSUFFICIENT_FUNDS
-
-
-def test_reject_book_full(make: Make) -> None:
-    """64 slots of the symbol are taken: even an order that would not rest is refused, until one is free."""
-    core = funded(make)
-    ids = [place(core, 1, BUY, 101 + i % 3, 1) for i in range(64)]
-    for fields in (new(2, BUY, 100, 1), new(2, SELL, 101, 1, tif=Tif.IOC)):
-        (event,) = core.apply_one(**fields)
-        assert Reason(event["reason"]) == Reason.REJECT_BOOK_FULL
-    core.apply_one(**target(CommandKind.CANCEL, 1, ids[17]))
-    assert place(core, 2, BUY, 100, 1) & 0xFFFFFF == 17
-    core.check()
-
-
-def test_reject_qty_below_filled(make: Make) -> None:
-    core = funded(make)
-    order = place(core, 1, BUY, 120, 10)
-    place(core, 2, SELL, 120, 4, tif=Tif.IOC)
-    for lots in (1, 4):
-        (event,) = core.apply_one(**target(CommandKind.REPLACE, 1, order, price_ticks=120, qty_lots=lots))
-        assert Reason(event["reason"]) == Reason.REJECT_QTY_BELOW_FILLED
-    (event,) = core.apply_one(**target(CommandKind.REPLACE, 1, order, price_ticks=120, qty_lots=5))
-    assert (event["leaves_lots"], event["flags"]) == (1, EventFlag.PRIORITY_KEPT)
-
-
-def test_reject_another_accounts_order(make: Make) -> None:
-    core = funded(make)
-    order = place(core, 1, BUY, 120, 10)
-    for command in (CommandKind.CANCEL, CommandKind.REPLACE):
-        (event,) = core.apply_one(**target(command, 2, order, price_ticks=120, qty_lots=5))
-        assert Reason(event["reason"]) == Reason.REJECT_UNKNOWN_ORDER
-    assert core.find_order(0, order).leaves_lots == 10
-
-
-def test_every_core_reason_has_a_test_above() -> None:
-    tested = {reason for reason, _ in REJECTS.values()}
-    tested |= {Reason.REJECT_NOTIONAL_TOO_LARGE, Reason.REJECT_BOOK_FULL, Reason.REJECT_QTY_BELOW_FILLED}
-    assert {reason for reason in Reason if 0 < reason < 64} <= tested
-
 
 # ---- matching ----
 

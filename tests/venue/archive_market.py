@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cores import COMMAND, CommandFlag, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
-from cores.records import Limit, Phase
+from cores.records import Limit, Phase, Smp
 from venue.batches import BatchRecord
 from venue.config import Config, loads
 from venue.follower import Slice
@@ -112,6 +112,7 @@ class Market:
     seed: int = 7
     seq: int = 0
     time_ns: int = 1_790_000_000_000_000_000
+    gtd_ns_max: int = 50_000_000  # how far off an expiry may be
     orders: list[np.void] = field(default_factory=list)  # ACCEPTED events, some of orders that are gone by now
 
     def __post_init__(self) -> None:
@@ -144,6 +145,21 @@ class Market:
                 made.append(self._money(CommandKind.DEPOSIT, account, asset, 10**9))
         made.append(self._money(CommandKind.LIMIT, 1, 0, 10**6))
         return made
+
+    def scenes(self) -> list[tuple[np.ndarray, bytes]]:
+        """What chance brings too seldom: an iceberg shows more, self-match prevention takes quantity off, a call says
+        what it would trade, a Day order expires."""
+        limit = {"ord_type": OrdType.LIMIT, "symbol": 1, "price_ticks": 2_010}
+        iceberg = {**limit, "side": Side.SELL, "account": 1, "session": 1, "qty_lots": 10, "order_id": 2}
+        sweep = {**limit, "side": Side.BUY, "account": 2, "session": 2, "qty_lots": 5}
+        own = {**limit, "side": Side.BUY, "account": 1, "session": 1, "qty_lots": 8, "flags": Smp.DECREMENT << 4}
+        clock = {"symbol": 1, "flags": CommandFlag.TIME_INDICATIVE | CommandFlag.TIME_CLOSE}
+        return [
+            *(self._command(CommandKind.NEW, b"35=D\x0111=S\x01", **order) for order in (iceberg, sweep, own)),
+            self._command(CommandKind.PHASE, b"verb=phase\x01", symbol=1, ord_type=Phase.PRE_OPEN),
+            self._command(CommandKind.TIME, b"verb=time\x01", **clock),
+            self._command(CommandKind.PHASE, b"verb=phase\x01", symbol=1, ord_type=Phase.CONTINUOUS),
+        ]
 
     def flow(self, count: int) -> list[tuple[np.ndarray, bytes]]:
         """Orders, cancels, replaces, money and a few mistakes."""
@@ -197,7 +213,7 @@ class Market:
         tif = self.random.choice(tifs.get(ord_type, (Tif.DAY, Tif.GTC, Tif.GTD)))
         terms = {"tif": int(tif), "aux": self.random.choice((0, 0, 0, 1))}
         if tif == Tif.GTD:
-            terms["aux"] = self.time_ns + self.random.randrange(1, 50_000_000)
+            terms["aux"] = self.time_ns + self.random.randrange(1, self.gtd_ns_max)
         if ord_type in (OrdType.STOP, OrdType.STOP_LIMIT):
             terms["aux"] = terms["aux"] if tif == Tif.GTD else 0
             terms["order_id"] = self._price(3 - side, symbol)
@@ -311,7 +327,8 @@ def sealed(folder: Path, commands: int = 600, commands_per_batch: int = 150, see
     """A sealed archive of a seeded market."""
     chosen = config(folder, commands_per_batch)
     market = Market(chosen, seed)
-    drained(chosen, market.opening() + market.flow(commands))
+    opening, scenes = market.opening(), market.scenes()
+    drained(chosen, opening + scenes + market.flow(commands - len(scenes)))
     return chosen
 
 

@@ -26,6 +26,7 @@ from venue.engine import Engine
 from venue.sealer import EXIT_DIVERGED, Sealer, run
 from venue.verify import verify
 
+DAY_NS = 86_400_000_000_000
 ROOT = Path(__file__).parent.parent.parent
 SEALER = """
 import signal, sys, threading
@@ -54,7 +55,7 @@ def engine_of(venue: Config, snapshot_commands: int = 1_000_000) -> Engine:
 
 def trade(engine: Engine, venue: Config, commands: int, seed: int = 7) -> tuple[np.ndarray, list[bytes]]:
     """Plays the market into the engine; returns the commands as they were meant, with their annex bodies."""
-    market = Market(venue, seed)
+    market = Market(venue, seed, time_ns=time.time_ns() + DAY_NS, gtd_ns_max=DAY_NS)  # no GTD order expires meanwhile
     made = market.opening() + market.flow(commands)
     records = np.concatenate([command for command, _ in made])
     bodies = [annex[16:] for _, annex in made]
