@@ -229,9 +229,11 @@ static u64 symbol_limit_set(struct core *core, const struct command *c, u64 kind
     return REASON_NONE;
 }
 
-/* MARGIN and POSITION. Holds were taken at the initial margin, so that may not change under orders. */
+/* MARGIN, POSITION, and what is no limit. Holds were taken at the initial margin, so that may not change under orders. */
 STAGE u64 future_limit_set(struct core *core, const struct command *c, u64 kind) {
     u64 amount = c->qty_lots, maintenance_bp = c->aux;
+    if (kind > LIMIT_POSITION)
+        return REJECT_UNSUPPORTED;
     if (command_symbol(c) >= core->symbol_count)
         return REJECT_UNKNOWN_SYMBOL;
     struct symbol *s = symbol_touch(core, command_symbol(c));
@@ -296,9 +298,7 @@ static u64 limit_apply(struct core *core, const struct command *c, u64 kind) {
 
 u64 limit_set(struct core *core, const struct command *c, struct output *out) {
     u64 kind = command_ord_type(c);
-    if (kind > LIMIT_POSITION)
-        return REJECT_UNSUPPORTED;
-    u64 reason = kind < LIMIT_MARGIN ? limit_apply(core, c, kind) : future_limit_set(core, c, kind);
+    u64 reason = kind <= LIMIT_KILL_MEMBER ? limit_apply(core, c, kind) : future_limit_set(core, c, kind);
     if (reason != REASON_NONE)
         return reason;
     emit(out, EVENT_LIMIT_SET | command_side(c) << 16 | kind << 24 | command_symbol(c) << 48, c->owner, 0, 0,

@@ -193,6 +193,8 @@ AMOUNTS: dict[Limit, list[int]] = {
     Limit.COLLAR: [0, 100, 200, 400],
     Limit.KILL_SESSION: [0, 0, 0, 1],
     Limit.KILL_MEMBER: [0, 0, 0, 1],
+    Limit.MARGIN: [0, 400],  # of no future here: fix_futures.py has those
+    Limit.POSITION: [0, 5],
 }
 
 

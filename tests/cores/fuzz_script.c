@@ -82,7 +82,7 @@ u64 script_setup(u64 number, struct command *c) {
     *c = (struct command){0};
     if (number < 4) {
         static const u64 owners[] = {0 | 1ull << 32, 2 | 1ull << 32, 0 | 1ull << 32, 3 | 1ull << 32};
-        static const u64 lots[] = {10, 1, 1, 1}, ticks[] = {5, 1000, 1ull << 58, 7};
+        static const u64 lots[] = {10, 1, 1, 1}, ticks[] = {5, 1000, 1ull << 58, 60};
         u64 flags = number == 3 ? FLAG_INSTRUMENT_FUTURE : 0;
         *c = (struct command){.head = head(COMMAND_INSTRUMENT, 0, 0, 0, flags, number),
                               .owner = owners[number],
@@ -213,13 +213,8 @@ static int take_raw(struct script *script, struct command *c) {
 }
 
 static void make_other(const uint8_t *b, struct command *c) {
-    if (b[0] < 186) {
+    if (b[0] < 192) {
         c->head |= head(COMMAND_MASS_CANCEL, b[3] % 4, 0, 0, b[6] & 1, 0);
-    } else if (b[0] < 192) {
-        c->head |= head(b[3] & 1 ? COMMAND_MARGIN : COMMAND_MARK, 0, 0, 0, b[6] >= 240, 0);
-        if (b[7] < 224)
-            c->head = (c->head & ~(0xffffull << 48)) | 3ull << 48;
-        c->price_ticks = price_of(b[4]);
     } else if (b[0] < 202) {
         c->head |= head(COMMAND_TIME, 0, 0, 0, b[6] & 7, 0);
     } else if (b[0] < 214) {
@@ -251,6 +246,11 @@ static int make(struct script *script, const uint8_t *b, struct command *c) {
                           .owner = b[2] % 5 | (u64)(1 + (b[1] >> 3 & 1)) << 32};
     if (b[0] < 120) {
         make_new(script, b, c);
+    } else if (b[0] < 134) {
+        c->head |= head(b[3] < 192 ? COMMAND_MARGIN : COMMAND_MARK, 0, 0, 0, b[6] >= 240, 0);
+        if (b[7] < 224)
+            c->head = (c->head & ~(0xffffull << 48)) | 3ull << 48;
+        c->price_ticks = LOW - 1 + b[4] % 66;
     } else if (b[0] < 145) {
         c->head |= COMMAND_CANCEL;
         point_at(script, b, c);
@@ -296,29 +296,30 @@ static const char *name_of(const char *const *names, u64 count, u64 number) {
 }
 
 void script_print_command(const struct command *c) {
-    static const char *const kinds[] = {"?",     "NEW",        "CANCEL",  "REPLACE", "MASS_CANCEL", "TIME",
-                                        "PHASE", "INSTRUMENT", "ACCOUNT", "LIMIT",   "DEPOSIT",     "WITHDRAW"};
+    static const char *const kinds[] = {"?",          "NEW",     "CANCEL", "REPLACE", "MASS_CANCEL", "TIME", "PHASE",
+                                        "INSTRUMENT", "ACCOUNT", "LIMIT",  "DEPOSIT", "WITHDRAW",    "MARK", "MARGIN"};
     static const char *const sides[] = {"-", "BUY", "SELL"};
     u64 h = c->head;
     printf("%" PRIu64 " %s(%" PRIu64 ") %s symbol %" PRIu64 " account %" PRIu64 " session %" PRIu64 " asset %" PRIu64
            " ord_type %" PRIu64 " tif %" PRIu64 " flags %" PRIu64 " precheck %" PRIu64 " order_id %" PRIu64 "/%" PRIu64
            " price %" PRIu64 " qty %" PRIu64 " aux %" PRIu64 " time %" PRIu64 "\n",
-           c->seq, name_of(kinds, 12, h & 0xff), h & 0xff, name_of(sides, 3, h >> 8 & 0xff), h >> 48,
+           c->seq, name_of(kinds, 14, h & 0xff), h & 0xff, name_of(sides, 3, h >> 8 & 0xff), h >> 48,
            c->owner & 0xffffffff, c->owner >> 32 & 0xffff, c->owner >> 48, h >> 16 & 0xff, h >> 24 & 0xff,
            h >> 32 & 0xff, h >> 40 & 0xff, c->order_id >> 24, c->order_id & 0xffffff, c->price_ticks, c->qty_lots,
            c->aux, c->time_ns);
 }
 
 void script_print_event(const struct event *e) {
-    static const char *const kinds[] = {"?",         "ACCEPTED",  "REJECTED",        "FILL",
-                                        "CANCELLED", "REPLACED",  "CANCEL_REJECTED", "EXPIRED",
-                                        "DEPOSITED", "WITHDRAWN", "INSTRUMENT_SET",  "ACCOUNT_SET",
-                                        "LIMIT_SET", "CLOCK",     "MASS_CANCELLED",  "COMMAND_REJECTED",
-                                        "TRIGGERED", "REFRESHED", "RESTATED",        "PHASE",
-                                        "INDICATIVE"};
+    static const char *const kinds[] = {"?",          "ACCEPTED",  "REJECTED",        "FILL",
+                                        "CANCELLED",  "REPLACED",  "CANCEL_REJECTED", "EXPIRED",
+                                        "DEPOSITED",  "WITHDRAWN", "INSTRUMENT_SET",  "ACCOUNT_SET",
+                                        "LIMIT_SET",  "CLOCK",     "MASS_CANCELLED",  "COMMAND_REJECTED",
+                                        "TRIGGERED",  "REFRESHED", "RESTATED",        "PHASE",
+                                        "INDICATIVE", "MARKED",    "POSITION",        "DEFICIT",
+                                        "MARGIN"};
     printf("    %s reason %" PRIu64 " flags %" PRIu64 " symbol %" PRIu64 " account %" PRIu64 " order %" PRIu64
            "/%" PRIu64 " price %" PRIu64 " qty %" PRIu64 " leaves %" PRIu64 " aux %" PRIu64 "\n",
-           name_of(kinds, 21, e->head & 0xff), e->head >> 8 & 0xff, e->head >> 24 & 0xff, e->head >> 48,
+           name_of(kinds, 25, e->head & 0xff), e->head >> 8 & 0xff, e->head >> 24 & 0xff, e->head >> 48,
            e->owner & 0xffffffff, e->order_id >> 24, e->order_id & 0xffffff, e->price_ticks, e->qty_lots,
            e->leaves_lots, e->aux);
 }

@@ -15,9 +15,10 @@ from cores._core import Core
 from cores import CommandKind, OrdType, Side, Tif
 from cores.records import COMMAND, CommandFlag, Limit, Phase, Smp
 from tests.cores.fix_cores import SMALL, account, deposit, instrument, market, new
+from tests.proving.fix_futures_scene import futures
 
 BUY, SELL = Side.BUY, Side.SELL
-MARKET = replace(SMALL, symbols=6, assets=4)
+MARKET = replace(SMALL, symbols=6, assets=6)
 FUTURE, CONTRACT, CASH = 4, 3, 1
 FEES = {"maker_bp": 11, "taker_bp": 27}
 SECOND_NS = 1_000_000_000
@@ -114,6 +115,7 @@ def story_of_every_rule() -> np.ndarray[Any, Any]:
     _limits(s)
     _rebates(s)
     _futures(s)
+    futures(s)
     _ends(s)
     return np.concatenate(s.records)
 
