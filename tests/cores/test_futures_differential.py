@@ -363,4 +363,3 @@ def test_a_position_ends_in_steps(
             assert (after.lots, after.cost, after.collateral, after.stage) == (0, 0, 0, Stage.NONE)
         elif stage != Stage.LIQUIDATED:
             assert (after.lots, after.collateral - before.collateral) == (before.lots, min(money, wanted))
-
