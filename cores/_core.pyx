@@ -307,7 +307,7 @@ cdef class Core:
         return None if expiry_ns == ~<u64>0 else expiry_ns
 
     def indicative(self, u64 symbol):
-        """(price, volume, surplus, side of the surplus) of a call; None when nothing would trade."""
+        """(price, volume, surplus, side of the surplus) of a call; None when nothing would trade, or no call."""
         cdef indicative found
         if not core_indicative(self.arena, symbol, &found):
             return None

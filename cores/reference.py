@@ -47,7 +47,7 @@ from cores.rules import TIFS, Account, Book, Command, Order, Symbol, Terms
 from cores.rules_auction import Indicative, indicative
 from cores.rules_futures import margin_of
 from cores.rules_ledger import position_bound, signed32
-from cores.rules_state import STOPS, Contract, Future, Position
+from cores.rules_state import NEVER, STOPS, Contract, Future, Position
 
 WORD = 0xFFFFFFFFFFFFFFFF
 HALF = 0xFFFFFFFF
@@ -701,15 +701,17 @@ class Core:
         found = self.book.symbols.get(symbol)
         return (found.last_ticks, found.reference_ticks) if found else (0, 0)
 
-    def expiry_next(self, symbol: int) -> int:
-        """The first expiry of a GTD order in ns; 2^64 - 1 when there is none."""
+    def expiry_next(self, symbol: int) -> int | None:
+        """The first expiry of a GTD order in ns; None: no such order."""
         found = self.book.symbols.get(symbol)
-        return found.expiry_next() if found else WORD
+        expiry_ns = found.expiry_next() if found else NEVER
+        return None if expiry_ns == NEVER else expiry_ns
 
-    def indicative(self, symbol: int) -> Indicative:
-        """(price_ticks, qty_lots, surplus_lots, surplus_side) of an uncross of the book as it is; zeros: no trade."""
-        found = self.book.symbols.get(symbol)
-        return indicative(found) if found and found.is_call else Indicative()
+    def indicative(self, symbol: int) -> Indicative | None:
+        """(price_ticks, qty_lots, surplus_lots, surplus_side) of a call; None when nothing would trade, or no call."""
+        market = self.book.symbols.get(symbol)
+        found = indicative(market) if market and market.is_call else Indicative()
+        return found if found.qty_lots else None
 
     def mark_price(self, symbol: int) -> int:
         """The mark price of a future in ticks; 0: none yet, or no future."""

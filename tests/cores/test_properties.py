@@ -309,7 +309,7 @@ def test_the_uncross_is_the_one_of_brute_force(seed: int, target: Phase) -> None
     said = [int(indicative[name]) for name in ("price_ticks", "qty_lots", "leaves_lots", "side")]
     assert Outcome(*said) == expected
     answer = core.indicative(0)
-    assert Outcome(*(int(part) for part in answer)) == expected if answer else expected == Outcome()
+    assert (Outcome() if answer is None else Outcome(*map(int, answer))) == expected and answer != (0, 0, 0, 0)
     events = core.apply_one(kind=CommandKind.PHASE, ord_type=target)
     (phase,) = events[events["kind"] == EventKind.PHASE]
     assert (phase["price_ticks"], phase["qty_lots"]) == (expected.price, expected.volume)

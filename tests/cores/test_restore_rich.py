@@ -74,9 +74,10 @@ def test_uncross_over_levels_far_apart(make: Make, prices: tuple[int, ...]) -> N
         core.apply_one(**account(number))
         for asset in (0, 1):
             core.apply_one(**deposit(number, asset, 10**9))
-    assert not any(core.indicative(0) or ()), "nothing is called out of a call"
+    assert core.indicative(0) is None, "nothing is called out of a call"
     core.apply_one(kind=6, ord_type=Phase.PRE_OPEN)
     core.apply_one(**new(2, SELL, 1, 1))
+    assert core.indicative(0) is None, "nor where nobody buys"
     for price in prices:
         core.apply_one(**new(1, BUY, price, 1))
     price, lots, surplus, side = core.indicative(0)
