@@ -82,8 +82,14 @@ BATCHES: dict[str, tuple[list[Fields], list[Fields], int]] = {  # history, batch
     ),
     "a margin call": ([], CALL, 2),
     "a liquidation": (CALL, [margin(1)], 5),
+    "a liquidation with a deficit": ([order(3, BUY, 101, 9), *CALL], [margin(1)], 5),
     "a take-over": ([*CALL, margin(1)], [margin(1)], 3),
     "a settlement": ([mark(120), phase(Phase.CLOSED)], [margin(1, flags=SETTLE)], 3),
+    "an uncross with a deficit": (
+        [phase(Phase.PRE_OPEN), order(3, BUY, 103, 9), order(1, SELL, 101, 9)],
+        [phase(Phase.CONTINUOUS)],
+        5,
+    ),
     "an uncross": ([phase(Phase.PRE_OPEN), order(1, SELL, 110, 3)], [phase(Phase.CONTINUOUS)], 5),
 }
 
