@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-import cores
 from cores import EventKind, Reason, Side
 from cores.records import Stage
 from tests.cores.fix_futures import FUTURE, QUOTE, REFUSALS, Fields, account, margin, mark, opened, order
 
-PAGE = (Path(cores.__file__).parent.parent / "spec" / "matching_rules.md").read_text()
+PAGE = (Path(__file__).parents[2] / "spec" / "matching_rules.md").read_text()
 MEMBER, OTHER, VENUE = 1, 2, 0
 
 
