@@ -132,7 +132,7 @@ static u64 events_of(u64 orders, u64 is_future) {
 }
 
 u64 core_events_max(const struct core_config *config) {
-    return events_of(config->orders, 1);
+    return events_of(config->orders, config->orders <= FUTURE_ORDERS_MAX); /* below 2^24 */
 }
 
 static u64 apply_rare(struct core *core, const struct command *c, struct output *out) {

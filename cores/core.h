@@ -277,6 +277,7 @@ _Static_assert(sizeof(struct event) == 64, "an event is one 64-byte record");
 #define ICEBERG_TRANCHES_MAX 16u /* displayed quantity times this is at least OrderQty: bounds the fills of a command */
 #define KILLED_SESSIONS_MAX 256u
 #define POSITION_LOTS_MAX ((1ull << 31) - 1)
+#define FUTURE_ORDERS_MAX 131072u /* with more orders a symbol no futures: 24 bits number the events of a command */
 #define MARGIN_BP_MAX 10000u
 
 /* ---- the core ------------------------------------------------------------------------------------------------ */

@@ -12,7 +12,7 @@
 
 u64 future_bound(const struct core *core, const struct symbol *s) {
     u64 most = AMOUNT_MAX / 1024 / core->config.accounts;
-    if (!s->is_future || s->tick_value > most / s->max_ticks)
+    if (!s->is_future || core->config.orders > FUTURE_ORDERS_MAX || s->tick_value > most / s->max_ticks)
         return 0;
     u64 bound = most / (s->max_ticks * s->tick_value);
     return bound < POSITION_LOTS_MAX ? bound : POSITION_LOTS_MAX;

@@ -12,6 +12,7 @@ from cores.records import (
     AMOUNT_MAX,
     COLLAR_BP_MAX,
     FEE_BP_MAX,
+    FUTURE_ORDERS_MAX,
     KILLED_SESSIONS_MAX,
     MARGIN_BP_MAX,
     MESSAGES_SECOND_NS,
@@ -40,6 +41,8 @@ def signed32(word: int) -> int:
 
 def position_bound(terms: Terms, config: CoreConfig) -> int:
     """F2: most lots of a position."""
+    if config.orders > FUTURE_ORDERS_MAX:
+        return 0
     return min(POSITION_LOTS_MAX, AMOUNT_MAX // 1024 // config.accounts // (terms.max_ticks * terms.tick_value))
 
 

@@ -547,6 +547,10 @@ def _check_account(config: Config, account: Account, place: str) -> None:
     for name, count in (("open_orders_max", account.open_orders_max), ("duplicate_ms", account.duplicate_ms)):
         if count is not None and not 0 <= count < 1 << 40:
             raise ConfigError(f"{place}: {name} must be from 0 to {(1 << 40) - 1}, is {count}")
+    if account.credit_asset in {instrument.base for instrument in config.instruments if instrument.is_future}:
+        raise ConfigError(
+            f"{place}: credit_asset {account.credit_asset} is the contract of a future, which is no money"
+        )
     for code in account.restricted or ():
         if code not in {asset.code for asset in config.assets}:
             raise ConfigError(f"{place}: restricted: asset {code!r} is not among [[assets]]")

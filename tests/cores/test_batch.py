@@ -18,6 +18,7 @@ from cores import COMMAND, CommandKind, CoreConfig, EventKind, SequenceError
 from cores.batch import Sealed, seal
 from cores.roots import annex_digests, path_root, snapshot_root, tree_path
 from proving.guest import native
+from tests.cores import fix_futures
 from tests.cores import poseidon_model as model
 from tests.cores.fix_cores import (
     SMALL,
@@ -197,20 +198,47 @@ def test_batches_that_cannot_be_sealed() -> None:
     assert play.seq == sealed.last_seq
 
 
-def test_annexes_hide_what_they_blind() -> None:
-    """Same commands, other salts: no leaf of any kind of command or event is the same, the states are."""
+def spot_days() -> tuple[CoreConfig, np.ndarray[Any, Any], bytes]:
     play, scout, records = started()
     records = np.concatenate([records, *(records_for(play, scout, day) for day in lively_days())])
+    return SMALL, records, scout.snapshot()
+
+
+def futures_days() -> tuple[CoreConfig, np.ndarray[Any, Any], bytes]:
+    cores, play = fix_futures.started()
+    scout, rng = cores["c"], Random(7)
+    records = []
+    for _ in range(1_500):
+        records.append(play.record(fix_futures.generate(rng.getrandbits(40))))
+        play.see(scout.apply(records[-1])[0])
+    setup = fix_futures.Play()
+    start = [setup.record(fields) for fields in fix_futures.setup_fields()]
+    return fix_futures.CONFIG, np.concatenate([*start, *records]), scout.snapshot()
+
+
+OF_FUTURES = {EventKind.MARKED, EventKind.POSITION, EventKind.DEFICIT, EventKind.MARGIN}
+COMMANDS_OF_FUTURES = {CommandKind.MARK, CommandKind.MARGIN}
+DAYS = {
+    "spot": (spot_days, set(EventKind) - OF_FUTURES, set(CommandKind) - COMMANDS_OF_FUTURES),
+    "futures": (futures_days, OF_FUTURES, COMMANDS_OF_FUTURES),
+}
+
+
+@pytest.mark.parametrize("market", DAYS)
+def test_annexes_hide_what_they_blind(market: str) -> None:
+    """Same commands, other salts: no leaf of any kind of command or event is the same, the states are."""
+    days, event_kinds, command_kinds = DAYS[market]
+    config, records, state = days()
     salted = []
     for salt in (b"a" * 16, b"b" * 16):
         annexes = [salt + b"35=D\x0111=%d\x01" % i for i in range(len(records))]
         digests = annex_digests(b"".join(annexes), np.cumsum([len(a) for a in annexes], dtype=np.uint64))
-        salted.append(seal(CompiledCore(SMALL), records, digests, ZEROS))
+        salted.append(seal(CompiledCore(config), records, digests, ZEROS))
     one, two = salted
-    assert set(one.events["kind"].tolist()) == {int(kind) for kind in EventKind}
-    assert {int(kind) for kind in CommandKind} <= set(records["kind"].tolist())
-    assert one.state_root == two.state_root == snapshot_root(scout.snapshot())
-    assert play.seq == one.last_seq
+    assert {int(kind) for kind in event_kinds} <= set(one.events["kind"].tolist())
+    assert {int(kind) for kind in command_kinds} <= set(records["kind"].tolist())
+    assert one.state_root == two.state_root == snapshot_root(state)
+    assert len(records) == one.last_seq
     for first, second in ((one.command_leaves, two.command_leaves), (one.event_leaves, two.event_leaves)):
         assert not (first == second).all(axis=1).any()
         leaves = [row.tobytes() for row in np.concatenate([first, second])]

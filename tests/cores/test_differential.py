@@ -224,12 +224,18 @@ def asked(seen: set[tuple[Any, ...]], record: np.void, phase: Phase) -> None:
         seen.add(("min qty", ord_type.name))
 
 
+def is_of_futures(reason: Reason) -> bool:
+    return Reason.REJECT_POSITION <= reason <= Reason.REJECT_NO_MARK or reason == Reason.CANCEL_MARGIN
+
+
 def wanted_of_the_generator() -> set[tuple[Any, ...]]:
-    wanted: set[tuple[Any, ...]] = {("kind", kind.name) for kind in EventKind}
-    wanted |= {("reason", reason.name) for reason in Reason if reason < REJECT_SESSION_FIRST}
+    """All but what only futures have, which have a generator of their own."""
+    reasons = {reason for reason in Reason if reason < REJECT_SESSION_FIRST and not is_of_futures(reason)}
+    wanted: set[tuple[Any, ...]] = {("kind", kind.name) for kind in EventKind if kind < EventKind.MARKED}
+    wanted |= {("reason", reason.name) for reason in reasons}
     wanted |= {("phase", old.name, target.name) for old in Phase for target in Phase if old != target}
     wanted |= {("uncross", old.name, target.name) for old in CALLS for target in (Phase.CONTINUOUS, Phase.CLOSED)}
-    wanted |= {("limit", kind.name, amount) for kind in Limit for amount in (False, True)}
+    wanted |= {("limit", kind.name, amount) for kind in Limit if kind < Limit.MARGIN for amount in (False, True)}
     resting = {Tif.DAY, Tif.GTC, Tif.GTD}
     tifs = {OrdType.LIMIT: set(Tif), OrdType.MARKET: set(Tif) - {Tif.GTC, Tif.GTD}}
     wanted |= {("order", kind.name, tif.name) for kind in OrdType for tif in tifs.get(kind, resting)}

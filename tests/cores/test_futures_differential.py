@@ -206,7 +206,7 @@ def test_the_generator_reaches_every_rule() -> None:
 # ---- properties ----
 
 
-@settings(PLENTY, max_examples=EXAMPLES // 2)
+@settings(PLENTY, max_examples=EXAMPLES // 5)
 @given(st.sampled_from(sorted(CORES)), st.lists(NUMBERS, min_size=100, max_size=100))
 def test_nothing_is_lost_and_the_ladder_keeps_its_order(name: str, numbers: list[int]) -> None:
     """After every command money and lots add up. A position is called before it is liquidated, liquidated before it is

@@ -6,13 +6,14 @@ All of it on both implementations, which have to agree to the byte.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cores import COMMAND, CommandFlag, CoreError, EventKind, MissingError, OrdType, Reason, Side, Tif
-from cores.records import POSITION_LOTS_MAX, Limit, Phase, Smp, Stage
+from cores.records import FUTURE_ORDERS_MAX, POSITION_LOTS_MAX, Limit, Phase, Smp, Stage
 from tests.cores.fix_cores import CORES, CompiledCore
 from tests.cores.fix_futures import (
     CONFIG,
@@ -81,8 +82,14 @@ BATCHES: dict[str, tuple[list[Fields], list[Fields], int]] = {  # history, batch
     ),
     "a margin call": ([], CALL, 2),
     "a liquidation": (CALL, [margin(1)], 5),
+    "a liquidation with a deficit": ([order(3, BUY, 101, 9), *CALL], [margin(1)], 5),
     "a take-over": ([*CALL, margin(1)], [margin(1)], 3),
     "a settlement": ([mark(120), phase(Phase.CLOSED)], [margin(1, flags=SETTLE)], 3),
+    "an uncross with a deficit": (
+        [phase(Phase.PRE_OPEN), order(3, BUY, 103, 9), order(1, SELL, 101, 9)],
+        [phase(Phase.CONTINUOUS)],
+        5,
+    ),
     "an uncross": ([phase(Phase.PRE_OPEN), order(1, SELL, 110, 3)], [phase(Phase.CONTINUOUS)], 5),
 }
 
@@ -145,6 +152,16 @@ def test_a_self_match_in_a_future_is_no_trade(make: Make, mode: Smp) -> None:
     open_sells = {Smp.CANCEL_AGGRESSOR: 3, Smp.CANCEL_RESTING: 0, Smp.CANCEL_BOTH: 0, Smp.DECREMENT: 0}
     assert core.position(4, FUTURE).open_sells == open_sells[mode]
     assert {Reason(reason) for reason in events["reason"]} == {Reason.NONE, Reason.CANCEL_SELF_MATCH}
+
+
+@pytest.mark.parametrize("make", CORES.values(), ids=CORES)
+def test_no_future_where_a_command_could_make_more_events_than_have_numbers(make: Make) -> None:
+    """24 bits number the events of a command: 119 for each order and some do not fit with 2^18 orders."""
+    for orders, reason in ((FUTURE_ORDERS_MAX, Reason.NONE), (2 * FUTURE_ORDERS_MAX, Reason.REJECT_BAD_INSTRUMENT)):
+        core = make(replace(CONFIG, symbols=1, orders=orders))
+        (event,) = core.apply_one(**future(0))
+        assert Reason(event["reason"]) == reason
+        assert (119 * orders + 16 < 1 << 24) == (reason == Reason.NONE)
 
 
 def shares(amount: int, part: int, whole: int) -> int:

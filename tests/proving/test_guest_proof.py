@@ -15,6 +15,7 @@ import pytest
 
 from cores import EVENT, EventKind
 from cores.batch import Sealed
+from cores.records import Stage
 from cores.roots import event_leaves, tree_root
 from proving.backends import ProofResult, Sp1Backend
 from proving.guest import native
@@ -24,6 +25,7 @@ from proving.programs import Program, get
 from proving.sp1 import build
 from proving.verifier import Verifier
 from proving.worker import Worker
+from tests.proving.fix_guest import sealed_story
 
 pytestmark = [pytest.mark.prover, pytest.mark.slow]
 COMMANDS, OPEN_ORDERS, SEED = 500, 500, 11
@@ -50,6 +52,23 @@ def proved(sp1_build: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
     program = get("execution")
     yield Proved(sealed, backend.prove(program, folder / "batch.input", folder), backend, program)
     backend.close()
+
+
+def test_an_uncross_a_stop_cascade_and_a_liquidation_are_proved(proved: Proved, tmp_path: Path) -> None:
+    """The story of every rule: what a batch may hold of the rare things, it holds."""
+    story = sealed_story()
+    events = story.events
+    uncrossed = events["qty_lots"][events["kind"] == EventKind.PHASE]
+    triggered = events["exec_id"][events["kind"] == EventKind.TRIGGERED] >> np.uint64(24)
+    stages = events["leaves_lots"][events["kind"] == EventKind.MARGIN]
+    liquidated = events["exec_id"][(events["kind"] == EventKind.MARGIN) & (events["leaves_lots"] == Stage.LIQUIDATED)]
+    fills = events["exec_id"][events["kind"] == EventKind.FILL] >> np.uint64(24)
+    assert (uncrossed > 0).any() and np.unique_counts(triggered).counts.max() >= 3
+    assert {Stage.CALLED, Stage.LIQUIDATED, Stage.TAKEN_OVER} <= set(stages.tolist())
+    assert np.isin(liquidated >> np.uint64(24), fills).any(), "a liquidation that traded"
+    (tmp_path / "batch.input").write_bytes(story.guest_input)
+    proof = proved.backend.prove(proved.program, tmp_path / "batch.input", tmp_path)
+    assert proof.verified and proof.public_values == story.public_values
 
 
 def test_the_proof_holds(proved: Proved) -> None:

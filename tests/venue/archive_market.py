@@ -12,7 +12,7 @@ import numpy as np
 from cores import COMMAND, CommandFlag, CommandKind, Core, CoreConfig, EventKind, OrdType, Side, Tif
 from cores.records import Limit, Phase, Smp
 from venue.batches import BatchRecord
-from venue.config import Config, loads
+from venue.config import Config, Instrument, loads
 from venue.follower import Slice
 from venue.sealer import Sealer
 
@@ -65,6 +65,24 @@ tick = "0.005"
 lot = "0.1"
 price_min = "9.000"
 price_max = "11.000"
+[[assets]]
+id = 3
+code = "ACMEZ6"
+scale = 0
+[[instruments]]
+id = 2
+symbol = "ACMEZ6"
+base = "ACMEZ6"
+quote = "USD"
+currency = "USD"
+tick = "0.01"
+lot = "1"
+price_min = "98.00"
+price_max = "102.00"
+kind = "future"
+multiplier = "10"
+initial_margin_bp = 100
+maintenance_margin_bp = 50
 [[accounts]]
 id = 0
 [[accounts]]
@@ -120,22 +138,8 @@ class Market:
         self.core = core_of(self.config)
 
     def opening(self) -> list[tuple[np.ndarray, bytes]]:
-        """Instruments, accounts and deposits."""
-        made = []
-        for instrument in self.config.instruments:
-            base, quote = self.config.asset(instrument.base).id, self.config.asset(instrument.quote).id
-            made.append(
-                self._command(
-                    *(CommandKind.INSTRUMENT, b"verb=instrument\x01actor=ops\x01"),
-                    symbol=instrument.id,
-                    account=base,
-                    session=quote,
-                    order_id=self.config.lot_size(instrument),
-                    price_ticks=instrument.min_ticks,
-                    qty_lots=instrument.max_ticks,
-                    aux=self.config.tick_value(instrument),
-                )
-            )
+        """Instruments but the future, accounts and deposits."""
+        made = [self._instrument(instrument) for instrument in self.config.instruments if not instrument.is_future]
         for account in self.config.accounts:
             aux = account.maker_bp | account.taker_bp << 32
             group = {"order_id": account.id, "price_ticks": 2}
@@ -148,7 +152,10 @@ class Market:
 
     def scenes(self) -> list[tuple[np.ndarray, bytes]]:
         """What chance brings too seldom: an iceberg shows more, self-match prevention takes quantity off, a call says
-        what it would trade, a Day order expires."""
+        what it would trade, a Day order expires; the margin ladder of a future, down to what the venue pays."""
+        return self._rare_in_spot() + self._liquidation()
+
+    def _rare_in_spot(self) -> list[tuple[np.ndarray, bytes]]:
         limit = {"ord_type": OrdType.LIMIT, "symbol": 1, "price_ticks": 2_010}
         iceberg = {**limit, "side": Side.SELL, "account": 1, "session": 1, "qty_lots": 10, "order_id": 2}
         sweep = {**limit, "side": Side.BUY, "account": 2, "session": 2, "qty_lots": 5}
@@ -160,6 +167,34 @@ class Market:
             self._command(CommandKind.TIME, b"verb=time\x01", **clock),
             self._command(CommandKind.PHASE, b"verb=phase\x01", symbol=1, ord_type=Phase.CONTINUOUS),
         ]
+
+    def _liquidation(self) -> list[tuple[np.ndarray, bytes]]:
+        """Account 3 has money for the margin alone, and the price falls to the end of the window."""
+        future = self.config.instruments[2]
+        made = [self._instrument(future), self._command(CommandKind.ACCOUNT, b"verb=account\x01", account=3)]
+        made.append(self._money(CommandKind.DEPOSIT, 3, 0, 52_000_000))
+        margins = {"ord_type": Limit.MARGIN, "qty_lots": future.initial_margin_bp, "aux": future.maintenance_margin_bp}
+        made.append(self._command(CommandKind.LIMIT, b"verb=limit\x01", symbol=future.id, **margins))
+        order = {"ord_type": OrdType.LIMIT, "symbol": future.id, "price_ticks": 10_000, "qty_lots": 500}
+        for account, side in ((2, Side.SELL), (3, Side.BUY)):
+            sides = {"account": account, "session": account % 3, "side": side}
+            made.append(self._command(CommandKind.NEW, b"35=D\x0111=F\x01", **order, **sides))
+        made.append(self._command(CommandKind.MARK, b"verb=mark\x01", symbol=future.id, price_ticks=9_800))
+        step = {"symbol": future.id, "account": 3}
+        return made + [self._command(CommandKind.MARGIN, b"verb=margin\x01", **step) for _ in range(3)]
+
+    def _instrument(self, instrument: Instrument) -> tuple[np.ndarray, bytes]:
+        return self._command(
+            *(CommandKind.INSTRUMENT, b"verb=instrument\x01actor=ops\x01"),
+            symbol=instrument.id,
+            account=self.config.asset(instrument.base).id,
+            session=self.config.asset(instrument.quote).id,
+            order_id=self.config.lot_size(instrument),
+            price_ticks=instrument.min_ticks,
+            qty_lots=instrument.max_ticks,
+            aux=self.config.tick_value(instrument),
+            flags=CommandFlag.INSTRUMENT_FUTURE if instrument.is_future else 0,
+        )
 
     def flow(self, count: int) -> list[tuple[np.ndarray, bytes]]:
         """Orders, cancels, replaces, money and a few mistakes."""

@@ -304,6 +304,37 @@ def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: 
         assert {EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.PHASE, EventKind.EXPIRED} <= kinds
 
 
+def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path) -> None:
+    venue = config(tmp_path)
+    market = Market(venue)
+    made = market.opening() + market.scenes()
+    core, piece = core_of(venue), joined(made)
+    static = StaticData.of(venue, [])
+    events, ends = core.apply(piece.commands)
+    records = Records.of(piece.commands, piece.annex, piece.annex_ends, events, ends)
+    columns = project(records, static, Carried()).columns
+    names = [field.name for field in PEOPLE_FIELDS if not field.name.endswith("_time")]
+    table = pa.table({"account": events["account"].tolist()} | {name: columns[name] for name in names})
+    rows = [row for row in table.to_pylist() if row["kind"] in ("MARKED", "POSITION", "DEFICIT", "MARGIN")]
+    price, mark, lots, unit = Decimal(100), Decimal(98), 500, Decimal("0.0001")
+    cost, margin, loss = price * 10 * lots, price * 10 * lots / 100, (price - mark) * 10 * lots
+    needed, have = mark * 10 * lots / 200, 52_000_000 * unit
+    wanted = [
+        ("POSITION", 2, {"position_qty": -lots, "position_cost": -cost, "collateral": margin, "result": 0}),
+        ("POSITION", 3, {"position_qty": lots, "position_cost": cost, "collateral": margin, "result": 0}),
+        ("MARKED", 0, {"mark_price": mark, "book": "ACMEZ6", "currency": "USD"}),
+        ("MARGIN", 3, {"margin_stage": "CALLED", "equity": have - loss, "margin_needed": needed, "mark_price": mark}),
+        ("MARGIN", 3, {"margin_stage": "LIQUIDATED", "equity": have - loss}),
+        ("MARGIN", 3, {"margin_stage": "TAKEN_OVER", "equity": have - loss}),
+        ("POSITION", 3, {"position_qty": 0, "position_cost": 0, "collateral": 0, "result": -loss}),
+        ("DEFICIT", 3, {"asset": "USD", "amount": loss - have}),
+        ("POSITION", 0, {"position_qty": lots, "position_cost": mark * 10 * lots, "collateral": 0}),
+    ]
+    assert [(row["kind"], row["account"]) for row in rows] == [(kind, account) for kind, account, _ in wanted]
+    for row, (_, _, facts) in zip(rows, wanted, strict=True):
+        assert {name: row[name] for name in facts} == facts
+
+
 def test_an_instrument_set_within_a_batch_changes_prices_from_there_on() -> None:
     """Sizes come from the file's static data, and from each INSTRUMENT_SET on from that event."""
     events = np.zeros(4, EVENT)

@@ -51,10 +51,14 @@ NOW_NS = 1_800_000_000 * NS
 def with_future(folder: Path, *changes: tuple[str, str]) -> Config:
     sample.write(folder)
     path = folder / "venue.toml"
-    text = path.read_text() + FUTURE + "\n[margin]\ncheck_seconds = 0.01\ncall_seconds = 30\n"
+    text = path.read_text() + FUTURE
+    for name, value in (("check_seconds", "0.01"), ("mark_seconds", "0"), ("call_seconds", "30")):
+        line = next(line for line in text.splitlines() if line.startswith(f"{name} = "))
+        text = text.replace(line, f"{name} = {value}")
     for old, new in changes:
         assert old in text, old
-        text = text.replace(old, new, 1)
+        head, _, tail = text.rpartition(old)  # the sample's comments come first
+        text = head + new + tail
     path.write_text(text)
     return load(path)
 
@@ -206,7 +210,7 @@ def test_a_liquidation_is_reported_to_the_member(engine: Engine, config: Config)
 
 
 def test_marks_follow_the_last_price_when_the_configuration_says_so(tmp_path: Path):
-    config = with_future(tmp_path, ("call_seconds = 30", "call_seconds = 30\nmark_seconds = 5"))
+    config = with_future(tmp_path, ("mark_seconds = 0", "mark_seconds = 5"))
     config.data_dir.mkdir()
     with Engine.open(config.data_dir, core_config(config), sync="none") as engine:
         opening.apply(engine, config)
