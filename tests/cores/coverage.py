@@ -44,7 +44,7 @@ CFLAGS = ["-std=gnu11", "-O0", "-g", "-fPIC", "-fno-strict-aliasing", "-fvisibil
 # What compiles programs of its own (mutants, other options) counts nothing here and takes half of the time.
 OTHER_BUILDS = "not test_a_program_without_this_rule and not test_the_core_needs_no_library"
 PYTEST = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=1", "--ignore=tests/cores/test_fuzz.py"]
-PYTEST += ["-k", OTHER_BUILDS]
+PYTEST += ["-k", OTHER_BUILDS, "-m", "not slow"]
 EXAMPLES = "60"
 
 

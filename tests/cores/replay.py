@@ -96,7 +96,7 @@ class Pair:
 
 def _plain(answer: Any) -> Any:
     if answer is None:
-        return (0, 0, 0, 0)
+        return None
     return tuple(int(part) for part in answer) if isinstance(answer, tuple) else int(answer)
 
 
