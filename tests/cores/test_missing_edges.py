@@ -11,7 +11,7 @@ import pytest
 
 from cores import CommandFlag, CommandKind, OrdType, Phase, Side, Smp, Tif
 from cores.records import FLAG_SMP_SHIFT, Limit
-from tests.cores.fix_cores import account, market, new
+from tests.cores.fix_cores import account, deposit, market, new
 from tests.cores.test_missing import left_out_one_by_one, opening
 from tests.cores.test_reasons import limit, phase
 
@@ -40,6 +40,8 @@ GROUP = [account(1, order_id=7), account(3, order_id=7, price_ticks=Smp.CANCEL_A
 MEMBER = [account(2, qty_lots=3), limit(Limit.MESSAGES, 9, account=3)]
 GTD = [new(1, BUY, 118, 2, tif=Tif.GTD, aux=1_000), new(2, BUY, 117, 2, tif=Tif.GTD, aux=1_000)]
 ICEBERG = [new(1, BUY, 118, 9, order_id=3)]
+FOURTH = [account(4), deposit(4, 0, 10**6), deposit(4, 1, 10**6)]
+BEHIND = [new(4, BUY, 0, 3, ord_type=OrdType.MARKET_TO_LIMIT)]
 REPLACE: Fields = {"kind": CommandKind.REPLACE, "pick": 0, "price_ticks": 130}
 
 CASES: dict[str, tuple[list[Fields], list[Fields]]] = {
@@ -49,6 +51,12 @@ CASES: dict[str, tuple[list[Fields], list[Fields]]] = {
         [new(2, BUY, 130, 1, ord_type=OrdType.STOP_LIMIT, order_id=115)],
     ),
     "a due stop that trades": (LAST_PRICE, [new(1, BUY, 130, 2, ord_type=OrdType.STOP_LIMIT, order_id=115)]),
+    "a triggered stop that meets an order": (
+        [*FOURTH, new(4, SELL, 131, 4), *LAST_PRICE, new(1, BUY, 131, 9, ord_type=OrdType.STOP_LIMIT, order_id=130)],
+        [new(2, BUY, 130, 5)],
+    ),
+    "a market-to-limit order behind the uncross": ([*FOURTH, *CALL, *BEHIND], [phase(Phase.CONTINUOUS)]),
+    "a count of a market order at any price": (GROUP, [market(1, SELL, 3, aux=2)]),
     "stops after an uncross": ([*STOPS, *CALL], [phase(Phase.CONTINUOUS)]),
     "an uncross": (CALL, [phase(Phase.CONTINUOUS)]),
     "an uncross into the night": (CALL, [phase(Phase.CLOSED)]),
