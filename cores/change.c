@@ -165,8 +165,8 @@ static u64 apply_the_rules(struct core *core, struct symbol *s, struct account *
     u64 kept = change.price == order->price && same_stop && change.leaves <= change.all ? FLAG_PRIORITY_KEPT : 0;
     emit(out, order_head(s, EVENT_REPLACED, 0, order->facts & 0xff, kept), order->owner, order->id,
          order_facts(order) & FACT_UNPRICED ? 0 : change.price, c->qty_lots, change.leaves, 0);
-    if (account->guarded && limits_count(core, account, c, 0) == REASON_STOPPED)
-        return REASON_STOPPED;
+    if (account->guarded)
+        limits_count(core, account, c, 0);
     if (!kept)
         return reenter(core, s, account, slot, &change, out);
     reduce(core, s, account, slot, &change);

@@ -392,12 +392,12 @@ void phase_trip(struct symbol *s, struct output *out);
 
 /* limits.c: rules N1 (killed), N7 and their like of REPLACE. price_ticks 0: the value is not checked. */
 u64 limits_killed(struct core *core, const struct account *account, u64 session); /* REASON_NONE, KILLED, STOPPED */
-u64 limits_new_reason(struct core *core, const struct symbol *s, struct account *account, const struct command *c,
+u64 limits_new_reason(const struct core *core, const struct symbol *s, struct account *account, const struct command *c,
                       u64 price_ticks);
-u64 limits_replace_reason(struct core *core, const struct symbol *s, struct account *account, const struct command *c,
-                          u64 price_ticks, u64 leaves);
+u64 limits_replace_reason(const struct core *core, const struct symbol *s, struct account *account,
+                          const struct command *c, u64 price_ticks, u64 leaves);
 /* An accepted NEW (remembered for duplicates) or REPLACE counts as a message of its member. */
-u64 limits_count(struct core *core, struct account *account, const struct command *c, u64 remember);
+void limits_count(const struct core *core, struct account *account, const struct command *c, u64 remember);
 u64 account_guards(const struct account *account); /* what `guarded` is to be */
 void account_derive(struct account *account); /* and sets it: after any change of flags, member or limits */
 u64 account_broken(const struct core *core, const struct account *account); /* 0, or INVARIANT_* of its own words */
@@ -409,7 +409,7 @@ u64 account_position(struct core *core, const struct command *c, struct account 
 u64 trigger_run(struct core *core, struct symbol *s, u64 low_ticks, u64 high_ticks, struct output *out);
 /* P6.3 for the book, then for the dormant with `dormant`: uncross_ticks 0 when nothing traded. */
 u64 expire_auction_orders(struct core *core, struct symbol *s, u64 uncross_ticks, u64 dormant, struct output *out);
-u64 dormant_enter(struct core *core, struct symbol *s); /* P6.4 */
+void dormant_enter(const struct core *core, struct symbol *s); /* P6.4 */
 
 /* The one event of a refused command; returns the number of events, or CORE_FATAL for REASON_STOPPED. */
 u64 refuse(const struct command *command, struct event *events, u64 reason);

@@ -292,8 +292,8 @@ static u64 apply_the_rules(struct core *core, struct symbol *s, struct account *
         return reason;
     const struct order *order = order_write(core, s, account, c, slot, price);
     emit_accepted(c, slot, order_price(order), out);
-    if (account->guarded && limits_count(core, account, c, 1) == REASON_STOPPED)
-        return REASON_STOPPED;
+    if (account->guarded)
+        limits_count(core, account, c, 1);
     if (new_goes(core, s, account, c, slot, &trades, out) == REASON_STOPPED)
         return REASON_STOPPED;
     return after_trades(core, s, &trades, out);

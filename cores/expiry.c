@@ -135,7 +135,7 @@ u64 expire_auction_orders(struct core *core, struct symbol *s, u64 uncross_ticks
     return REASON_NONE;
 }
 
-u64 dormant_enter(struct core *core, struct symbol *s) {
+void dormant_enter(const struct core *core, struct symbol *s) {
     struct order *orders = orders_of(core, s);
     u64 slot = s->dormant_head;
     s->dormant_head = SLOT_NONE;
@@ -146,5 +146,4 @@ u64 dormant_enter(struct core *core, struct symbol *s) {
         book_append(core, s, order_side(&orders[slot]), slot);
         slot = next;
     }
-    return REASON_NONE;
 }

@@ -25,9 +25,12 @@ static u64 session_is_killed(const struct core *core, u64 session) {
     return place < core->killed_count && core->killed[place] == session;
 }
 
-/* The account that carries the member's limits, or null when this partial core does not have it. */
-static struct account *member_of(struct core *core, struct account *account) {
-    return account->member == account->number ? account : account_touch(core, account->member);
+/* The account that carries the member's limits; where it is another one, limits_killed has found it before. */
+static struct account *member_of(const struct core *core, struct account *account) {
+    struct account *member = account->member == account->number ? account : account_peek(core, account->member);
+    if (member == 0)
+        __builtin_unreachable();
+    return member;
 }
 
 u64 limits_killed(struct core *core, const struct account *account, u64 session) {
@@ -60,10 +63,8 @@ static u64 second_is_over(const struct account *member, u64 time_ns) {
     return time_ns - member->messages_start_ns >= MESSAGES_SECOND_NS;
 }
 
-static u64 throttle_reason(struct core *core, struct account *account, u64 time_ns) {
+static u64 throttle_reason(const struct core *core, struct account *account, u64 time_ns) {
     const struct account *member = member_of(core, account);
-    if (member == 0)
-        return REASON_STOPPED;
     if (member->messages_max == 0 || second_is_over(member, time_ns) || member->messages < member->messages_max)
         return REASON_NONE;
     return REJECT_THROTTLED;
@@ -79,7 +80,7 @@ static u64 is_duplicate(const struct account *account, const struct command *c) 
            c->time_ns - account->last_time_ns < account->duplicate_ns;
 }
 
-u64 limits_new_reason(struct core *core, const struct symbol *s, struct account *account, const struct command *c,
+u64 limits_new_reason(const struct core *core, const struct symbol *s, struct account *account, const struct command *c,
                       u64 price_ticks) {
     u64 reason = size_reason(s, c->qty_lots, price_ticks, c->qty_lots);
     if (reason != REASON_NONE)
@@ -94,18 +95,16 @@ u64 limits_new_reason(struct core *core, const struct symbol *s, struct account 
     return is_duplicate(account, c) ? REJECT_DUPLICATE : REASON_NONE;
 }
 
-u64 limits_replace_reason(struct core *core, const struct symbol *s, struct account *account, const struct command *c,
-                          u64 price_ticks, u64 leaves) {
+u64 limits_replace_reason(const struct core *core, const struct symbol *s, struct account *account,
+                          const struct command *c, u64 price_ticks, u64 leaves) {
     u64 reason = size_reason(s, c->qty_lots, price_ticks, leaves);
     if (reason != REASON_NONE)
         return reason;
     return is_restricted(s, account) ? REJECT_RESTRICTED : throttle_reason(core, account, c->time_ns);
 }
 
-u64 limits_count(struct core *core, struct account *account, const struct command *c, u64 remember) {
+void limits_count(const struct core *core, struct account *account, const struct command *c, u64 remember) {
     struct account *member = member_of(core, account);
-    if (member == 0)
-        return REASON_STOPPED;
     if (member->messages_max != 0) {
         if (second_is_over(member, c->time_ns)) {
             member->messages_start_ns = c->time_ns;
@@ -119,7 +118,6 @@ u64 limits_count(struct core *core, struct account *account, const struct comman
         account->last_qty = c->qty_lots;
         account->last_symbol_side = symbol_and_side(c);
     }
-    return REASON_NONE;
 }
 
 /* ---- LIMIT ---- */

@@ -59,6 +59,12 @@ def find(words: Words, pattern: list[int]) -> int:
     return int(found)
 
 
+def memory(core: CompiledCore) -> Words:
+    """All words of its arena, to be read and written."""
+    count = core.arena_bytes // 8
+    return np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(core.address))
+
+
 class Broken:
     """A core with two bids at 120 (slots 0, 1), one at 119 (2) and an ask at 130 (3), an iceberg bid at 110 (4), a stop
     buy at 150 (5) and an ask at 131 for the closing auction (6), good till a date (7: 109), and its memory."""
@@ -73,8 +79,7 @@ class Broken:
         self.core.apply_one(**new(1, Side.BUY, 109, 7, tif=Tif.GTD, aux=1000))
         self.core.apply_one(**deposit(3, 2, 12_345))
         self.core.check()
-        count = self.core.arena_bytes // 8
-        words: Words = np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(self.core.address))
+        words = memory(self.core)
         self.words = words
         self.symbol = words[find(words, TERMS) - 2 :]
         self.position = words[find(words, [AMOUNT + 12_345, 0, 0]) :]  # of account 3 in asset 2
@@ -104,8 +109,7 @@ class BrokenFuture:
         self.core.apply_one(**order(1, Side.BUY, 121, 4))
         self.core.apply_one(**order(1, Side.SELL, 140, 3))
         self.core.check()
-        count = self.core.arena_bytes // 8
-        words: Words = np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(self.core.address))
+        words = memory(self.core)
         self.symbol = words[find(words, [CONTRACT, QUOTE, 1, TICK, LOW, HIGH]) - 2 :]
         supply = find(words, [500_000, 0, AssetUse.CASH, 0])  # of BASE
         self.use = words[supply + 4 * (CONTRACT - BASE) :]
