@@ -41,6 +41,7 @@ MEMBER = [account(2, qty_lots=3), limit(Limit.MESSAGES, 9, account=3)]
 GTD = [new(1, BUY, 118, 2, tif=Tif.GTD, aux=1_000), new(2, BUY, 117, 2, tif=Tif.GTD, aux=1_000)]
 ICEBERG = [new(1, BUY, 118, 9, order_id=3)]
 FOURTH = [account(4), deposit(4, 0, 10**6), deposit(4, 1, 10**6)]
+BEFORE = [new(2, BUY, 0, 20, ord_type=OrdType.MARKET)]  # takes all that is offered
 BEHIND = [new(4, BUY, 0, 3, ord_type=OrdType.MARKET_TO_LIMIT)]
 REPLACE: Fields = {"kind": CommandKind.REPLACE, "pick": 0, "price_ticks": 130}
 
@@ -55,7 +56,7 @@ CASES: dict[str, tuple[list[Fields], list[Fields]]] = {
         [*FOURTH, new(4, SELL, 131, 4), *LAST_PRICE, new(1, BUY, 131, 9, ord_type=OrdType.STOP_LIMIT, order_id=130)],
         [new(2, BUY, 130, 5)],
     ),
-    "a market-to-limit order behind the uncross": ([*FOURTH, *CALL, *BEHIND], [phase(Phase.CONTINUOUS)]),
+    "a market-to-limit order behind the uncross": ([*FOURTH, *CALL, *BEFORE, *BEHIND], [phase(Phase.CONTINUOUS)]),
     "a count of a market order at any price": (GROUP, [market(1, SELL, 3, aux=2)]),
     "stops after an uncross": ([*STOPS, *CALL], [phase(Phase.CONTINUOUS)]),
     "an uncross": (CALL, [phase(Phase.CONTINUOUS)]),
