@@ -139,6 +139,11 @@ PEOPLE_FIELDS = (
     _field("margin_needed", QTY),
     _field("margin_stage", CODE),
 )
+PEOPLE_TYPES = {field.name: field.type for field in PEOPLE_FIELDS}
+FUTURE_COLUMNS = (
+    *("mark_price", "position_qty", "position_cost", "collateral", "result", "equity", "margin_needed"),
+    "margin_stage",
+)
 # Taken from the commands that entered or last replaced the order, which may lie in an earlier batch.
 CARRIED_COLUMNS = (
     *("dea", "client_id", "investment_decision", "execution_decision", "non_executing_broker", "capacity"),
@@ -555,6 +560,8 @@ def _money_columns(batch: _Batch) -> dict[str, pa.Array]:
 
 def _future_columns(batch: _Batch) -> dict[str, pa.Array]:
     """Marks, positions after each trade, and the steps of the margin ladder (matching rules F7 to F11)."""
+    if not np.any(batch.kind >= MARKED):  # most batches: nothing of a future in them
+        return {name: pa.nulls(batch.count, PEOPLE_TYPES[name]) for name in FUTURE_COLUMNS}
     sizes, version = _instrument_versions(batch)
     price_units = Units.of([tick for tick, _, _ in sizes], PRICE_SCALE)
     qty_units = Units.of([lot for _, lot, _ in sizes], QTY_SCALE)

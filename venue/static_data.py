@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,7 +103,7 @@ class StaticData:
 
     def to_json(self) -> str:
         """Canonical text: the same data gives the same bytes."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return _json_of(self)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> StaticData:
@@ -146,6 +147,11 @@ class StaticData:
             _require(isinstance(member.lei, str) and isinstance(member.member, str), "member names must be text")
             _require(all(type(n) is int and 0 <= n < 2**32 for n in member.accounts), f"accounts of {member.member}")
             _require(all(type(n) is int and 0 <= n < 2**16 for n in member.sessions), f"sessions of {member.member}")
+
+
+@lru_cache(maxsize=4)  # the same from batch to batch, and slow to write down
+def _json_of(static: StaticData) -> str:
+    return json.dumps(asdict(static), sort_keys=True, separators=(",", ":"))
 
 
 def _is_multiplier(text: object) -> bool:
