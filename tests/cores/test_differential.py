@@ -27,8 +27,8 @@ from tests.cores.fix_cores import (
     setup_fields,
 )
 
-# 400 examples of 50 commands; CORE_EXAMPLES asks for more, and test_replay.py plays longer ones.
-EXAMPLES = int(os.environ.get("CORE_EXAMPLES", "400"))
+# 1,000 examples of 50 commands; CORE_EXAMPLES asks for more, and test_replay.py plays longer ones.
+EXAMPLES = int(os.environ.get("CORE_EXAMPLES", "1000"))
 RUNS_TO_REACH = 1000
 PLENTY = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=False
