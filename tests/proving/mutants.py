@@ -171,7 +171,7 @@ MUTANTS = [
     mutant("the same phase is no way", PHASE, (" || target == s->phase)", ")")),
     mutant("a crossed book does not go on", PHASE, ("&& is_crossed(s))", "&& 0)")),
     mutant("closing without an uncross", PHASE, ("|| command_flags(c) || (target", "|| (target")),
-    mutant("the dormant wait for the closing call", PHASE, ("if (target == PHASE_CLOSE_CALL &&", "if (0 &&")),
+    mutant("the dormant wait for the closing call", PHASE, ("if (target == PHASE_CLOSE_CALL)", "if (0)")),
     mutant(
         "auction orders end with it",
         PHASE,
@@ -202,7 +202,10 @@ MUTANTS = [
     mutant(
         "messages count for the member",
         LIMITS,
-        ("return account->member == account->number ? account :", "return 1 ? account :"),
+        (
+            "struct account *member = account->member == account->number ? account :",
+            "struct account *member = 1 ? account :",
+        ),
     ),
     mutant("no order twice", LIMITS, ("return account->duplicate_ns != 0 &&", "return 0 &&")),
     mutant(
