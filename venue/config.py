@@ -21,12 +21,28 @@ from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX
+from venue.config_sections import (
+    ArchiveSection,
+    ClockSection,
+    DropCopySection,
+    FixSection,
+    JournalSection,
+    LimitsSection,
+    MarginSection,
+    MarketDataSection,
+    MetricsSection,
+    ProvingSection,
+    SettlementSection,
+    TimetableSection,
+    VenueSection,
+)
 
 T = TypeVar("T")
 
 SESSION_ID_MAX = 65_535
 SCALE_MAX = 12
 SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
+SESSION_KINDS = ("order_entry", "market_data", "drop_copy")
 TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 
 
@@ -114,13 +130,17 @@ class Account:
 
 @dataclass(frozen=True)
 class Session:
-    """A FIX session of a member: TargetCompID is the venue's name, SenderCompID is `comp_id`."""
+    """A FIX session of a member: TargetCompID is the venue's name, SenderCompID is `comp_id`. `kind` says which gateway
+    serves it: order_entry, market_data or drop_copy. A drop copy is of the member's own sessions, or of those of the
+    members that `copies` names (a clearing firm's)."""
 
     id: int
     comp_id: str
     username: str
     password_hash: str
     cancel_on_disconnect: bool = True
+    kind: str = "order_entry"
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,126 +157,22 @@ class Member:
 
 
 @dataclass(frozen=True)
-class VenueSection:
-    name: str = "VENUE"
-    mic: str = "XXXX"
-    data_dir: Path = Path("data")
-
-
-@dataclass(frozen=True)
-class LimitsSection:
-    """Sizes of the core's arena; part of the state, so fixed once the venue has traded."""
-
-    symbols: int = 16
-    accounts: int = 256
-    assets: int = 16
-    orders: int = 16_384
-    levels: int = 16_384
-
-
-@dataclass(frozen=True)
-class JournalSection:
-    sync: str = "commit"
-    interval_ms: int = 5
-    segment_bytes: int = 64 << 20
-    snapshot_commands: int = 1_000_000
-
-
-@dataclass(frozen=True)
-class FixSection:
-    host: str = "127.0.0.1"
-    port: int = 5001
-    application: str = "native"
-    heartbeat_seconds_min: int = 1
-    heartbeat_seconds_max: int = 120
-    queue_bytes_max: int = 8 << 20
-
-
-@dataclass(frozen=True)
-class ArchiveSection:
-    commands_per_batch: int = 1_000
-    seconds_per_batch: int = 30
-    uri: str = ""
-
-
-@dataclass(frozen=True)
-class ProvingSection:
-    backend: str = "replay"
-
-
-@dataclass(frozen=True)
-class SettlementSection:
-    """`chain`: `eth-tester://` (embedded) or a JSON-RPC URL. `simulated_finality_blocks` must be set on a chain that
-    has no finality of its own, else batches stop at `mined`. `ledger_url` empty: the embedded PostgreSQL."""
-
-    enabled: bool = True
-    chain: str = "eth-tester://"
-    simulated_finality_blocks: int = 0
-    ledger_url: str = ""
-    range_batches: int = 8
-    range_seconds: int = 10
-    poll_seconds: float = 1.0
-
-
-@dataclass(frozen=True)
-class ClockSection:
-    """What the engine's process does by the clock. 0 or an empty time: nothing, an operator does it."""
-
-    volatility_seconds: int = 30
-    indicative_seconds: int = 1
-    day_end: str = ""
-
-
-@dataclass(frozen=True)
-class MarginSection:
-    """The margin service. `mark_seconds`: how often a future is marked at its last price (0: an operator marks);
-    `call_seconds`: how long after a margin call the position may wait for money before it is liquidated."""
-
-    check_seconds: float = 1.0
-    mark_seconds: float = 0.0
-    call_seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class TimetableSection:
-    """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
-
-    time_zone: str = "UTC"
-    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5)
-    pre_open: str = ""
-    open: str = ""
-    close_call: str = ""
-    close: str = ""
-
-    def times(self) -> list[tuple[str, str]]:
-        """(what, time of day) of those that are set, in their order."""
-        names = ("pre_open", "open", "close_call", "close")
-        return [(name, getattr(self, name)) for name in names if getattr(self, name)]
-
-
-@dataclass(frozen=True)
-class MetricsSection:
-    """`/metrics` of the engine process; the archive and settlement processes take the next two ports. 0: off."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-
-
-@dataclass(frozen=True)
 class Config:
     """The whole file. `path` is where it was read from; `data_dir` is absolute."""
 
-    venue: VenueSection = VenueSection()
-    limits: LimitsSection = LimitsSection()
-    journal: JournalSection = JournalSection()
-    fix: FixSection = FixSection()
-    archive: ArchiveSection = ArchiveSection()
-    proving: ProvingSection = ProvingSection()
-    settlement: SettlementSection = SettlementSection()
-    metrics: MetricsSection = MetricsSection()
-    clock: ClockSection = ClockSection()
-    timetable: TimetableSection = TimetableSection()
-    margin: MarginSection = MarginSection()
+    venue: VenueSection = field(default_factory=VenueSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    journal: JournalSection = field(default_factory=JournalSection)
+    fix: FixSection = field(default_factory=FixSection)
+    archive: ArchiveSection = field(default_factory=ArchiveSection)
+    proving: ProvingSection = field(default_factory=ProvingSection)
+    settlement: SettlementSection = field(default_factory=SettlementSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    clock: ClockSection = field(default_factory=ClockSection)
+    timetable: TimetableSection = field(default_factory=TimetableSection)
+    margin: MarginSection = field(default_factory=MarginSection)
+    market_data: MarketDataSection = field(default_factory=MarketDataSection)
+    drop_copy: DropCopySection = field(default_factory=DropCopySection)
     assets: tuple[Asset, ...] = ()
     instruments: tuple[Instrument, ...] = ()
     accounts: tuple[Account, ...] = ()
@@ -309,7 +225,11 @@ class Config:
         """The group of the member's accounts in self-match prevention, 0 for none."""
         return 0 if member.self_match == "none" or not member.accounts else min(member.accounts)
 
-    def sessions(self) -> list[tuple[Member, Session]]:
+    def sessions(self, kind: str = "order_entry") -> list[tuple[Member, Session]]:
+        """The sessions that one gateway serves."""
+        return [(member, session) for member, session in self.all_sessions() if session.kind == kind]
+
+    def all_sessions(self) -> list[tuple[Member, Session]]:
         return [(member, session) for member in self.members for session in member.sessions]
 
     def check(self) -> None:
@@ -584,10 +504,20 @@ def _check_times(config: Config, file: str) -> None:
 
 def _check_members(config: Config, file: str) -> None:
     accounts = {account.id for account in config.accounts}
-    sessions = [session for _, session in config.sessions()]
+    sessions = [session for _, session in config.all_sessions()]
+    member_ids = {member.id for member in config.members}
     _check_unique("members.sessions.id", [s.id for s in sessions], file)
     _check_unique("members.sessions.comp_id", [s.comp_id for s in sessions], file)
     for session in sessions:
+        if session.kind not in SESSION_KINDS:
+            one_of = ", ".join(SESSION_KINDS)
+            raise ConfigError(f"{file}: session {session.comp_id}: kind must be one of {one_of}, is {session.kind!r}")
+        for copied in session.copies:
+            if session.kind != "drop_copy" or copied not in member_ids:
+                raise ConfigError(
+                    f"{file}: session {session.comp_id}: copies is for a drop_copy session and names members of "
+                    f"[[members]]; {copied!r} is not one, or kind is {session.kind!r}"
+                )
         if not 1 <= session.id <= SESSION_ID_MAX:
             raise ConfigError(f"{file}: session {session.comp_id}: id must be from 1 to {SESSION_ID_MAX}")
         if session.comp_id == config.venue.name:
@@ -608,8 +538,9 @@ def _check_members(config: Config, file: str) -> None:
         for account_id in member.accounts:
             if account_id not in accounts or account_id == 0:
                 raise ConfigError(f"{file}: member {member.id}: account {account_id} is not in [[accounts]] from 1 on")
-        if member.sessions and not member.accounts:
-            raise ConfigError(f"{file}: member {member.id}: a member with sessions needs at least one account")
+        trades = any(session.kind == "order_entry" for session in member.sessions)
+        if trades and not member.accounts:
+            raise ConfigError(f"{file}: member {member.id}: a member with order entry sessions needs an account")
     for asset in config.assets:
         if not 0 <= asset.scale <= SCALE_MAX:
             raise ConfigError(f"{file}: asset {asset.code}: scale must be from 0 to {SCALE_MAX}")

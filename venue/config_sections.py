@@ -1,0 +1,131 @@
+"""The tables of the configuration that stand alone: one class a table, one field a key, each with its default.
+
+What belongs to assets, instruments, accounts and members, and all checks, is in `venue.config`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class VenueSection:
+    name: str = "VENUE"
+    mic: str = "XXXX"
+    data_dir: Path = Path("data")
+
+
+@dataclass(frozen=True)
+class LimitsSection:
+    """Sizes of the core's arena; part of the state, so fixed once the venue has traded."""
+
+    symbols: int = 16
+    accounts: int = 256
+    assets: int = 16
+    orders: int = 16_384
+    levels: int = 16_384
+
+
+@dataclass(frozen=True)
+class JournalSection:
+    sync: str = "commit"
+    interval_ms: int = 5
+    segment_bytes: int = 64 << 20
+    snapshot_commands: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class FixSection:
+    host: str = "127.0.0.1"
+    port: int = 5001
+    application: str = "native"
+    heartbeat_seconds_min: int = 1
+    heartbeat_seconds_max: int = 120
+    queue_bytes_max: int = 8 << 20
+
+
+@dataclass(frozen=True)
+class ArchiveSection:
+    commands_per_batch: int = 1_000
+    seconds_per_batch: int = 30
+    uri: str = ""
+
+
+@dataclass(frozen=True)
+class ProvingSection:
+    backend: str = "replay"
+
+
+@dataclass(frozen=True)
+class SettlementSection:
+    """`chain`: `eth-tester://` (embedded) or a JSON-RPC URL. `simulated_finality_blocks` must be set on a chain that
+    has no finality of its own, else batches stop at `mined`. `ledger_url` empty: the embedded PostgreSQL."""
+
+    enabled: bool = True
+    chain: str = "eth-tester://"
+    simulated_finality_blocks: int = 0
+    ledger_url: str = ""
+    range_batches: int = 8
+    range_seconds: int = 10
+    poll_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class ClockSection:
+    """What the engine's process does by the clock. 0 or an empty time: nothing, an operator does it."""
+
+    volatility_seconds: int = 30
+    indicative_seconds: int = 1
+    day_end: str = ""
+
+
+@dataclass(frozen=True)
+class MarginSection:
+    """The margin service. `mark_seconds`: how often a future is marked at its last price (0: an operator marks);
+    `call_seconds`: how long after a margin call the position may wait for money before it is liquidated."""
+
+    check_seconds: float = 1.0
+    mark_seconds: float = 0.0
+    call_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class TimetableSection:
+    """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
+
+    time_zone: str = "UTC"
+    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5)
+    pre_open: str = ""
+    open: str = ""
+    close_call: str = ""
+    close: str = ""
+
+    def times(self) -> list[tuple[str, str]]:
+        """(what, time of day) of those that are set, in their order."""
+        names = ("pre_open", "open", "close_call", "close")
+        return [(name, getattr(self, name)) for name in names if getattr(self, name)]
+
+
+@dataclass(frozen=True)
+class MetricsSection:
+    """`/metrics` of the engine process; the archive and settlement processes take the next two ports. 0: off."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class MarketDataSection:
+    """The market data gateway, a follower with a FIX port of its own. Port 0: not run."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class DropCopySection:
+    """The drop-copy gateway, a follower with a FIX port of its own. Port 0: not run."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
