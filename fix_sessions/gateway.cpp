@@ -240,13 +240,13 @@ void Gateway::report_one(const struct report &report, bool poss_resend) {
         return;
     char type = m_settings.native ? write_report(report, m_terms, &m_body) : '\0';
     if (type != 0)
-        send_body(party, type, report.event.exec_id, poss_resend);
+        send_body(party, {&type, 1}, report.event.exec_id, poss_resend);
     else
         m_callbacks.on_reports(m_callbacks.context, &report, 1, poss_resend ? 1 : 0);
 }
 
 // What Session::send does with a message, without building one: a number, the store, the connection.
-void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_resend) {
+void Gateway::send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend) {
     Store *store = party->store;
     uint64_t number = store->getNextSenderMsgSeqNum();
     write_message({type, number, m_settings.comp_id, party->member.comp_id, poss_resend}, m_body, &m_message);
@@ -259,6 +259,11 @@ void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_res
         store->carries(0);
         return party->session->disconnect();
     }
+    deliver(party);
+}
+
+// The message in hand, to whoever is there.
+void Gateway::deliver(Party *party) {
     if (!party->logged_on || party->connection == nullptr)
         return;
     party->connection->send(m_message);
@@ -510,14 +515,17 @@ void Gateway::sent(Connection *connection) {
     if (connection->party == nullptr)
         return;
     connection->party->store->delivered();
+    connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
     if (connection->unsent() > m_settings.queue_bytes_max)
         m_slow.push_back(connection->id);
 }
 
 void Gateway::disconnected(Connection *connection) {
     connection->hold(false);
-    if (connection->party != nullptr)
+    if (connection->party != nullptr) {
         connection->party->connection = nullptr;
+        connection->party->unsent = 0;
+    }
     connection->party = nullptr;
     connection->state = Connection::Closing;
     connection->deadline_ms = now_ms() + CLOSING_MS_MAX;
@@ -539,6 +547,8 @@ void Gateway::flush_all() {
             close(connection);
             continue;
         }
+        if (connection->party != nullptr)
+            connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
         bool all = connection->unsent() == 0;
         if (all && connection->state == Connection::Closing)
             shutdown(connection->fd, SHUT_WR);
