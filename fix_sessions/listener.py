@@ -8,8 +8,9 @@ sessions; it never waits for a client. Must never serve a session of another kin
         def on_message(self, session: int, number: int, body: bytes, poss_dup: bool) -> int: ...
         def on_session(self, session: int, logged_on: bool, text: str) -> None: ...
         def on_turn(self) -> None: ...
+        def on_tick(self) -> None: ...
 
-    listener = Listener(config, "market_data", host, port, store_dir, Desk())
+    listener = Listener(config, "market_data", host, port, store_dir, Desk(), "V, x and e")
     listener.start(); listener.port
     listener.send_body([21, 22], b"W", b"262=r1\x0155=ACME\x01...")      # any thread
     listener.stop()
@@ -19,6 +20,8 @@ sessions; it never waits for a client. Must never serve a session of another kin
   value is then refused with a session Reject(3). Administrative messages never come here.
 - `on_session`: logged on (`text` is the peer's address) or out (`text` is the reason). Subscriptions end there.
 - `on_turn`: after each turn of the gateway's thread, at least every millisecond, while `want_turns(True)` asks for it.
+- `on_tick`: every 200 ms, while `want_ticks(True)` asks for it.
+- The last argument names the types that are served, for the refusal of any other that FIX knows.
 - `send` and `send_body` may be called from any thread. From the gateway's own thread (inside the calls above) they take
   effect at once; from another they are queued in the order of the calls, so mix the two for one session only when their
   order does not matter. What is queued is bounded by `settle()`: call it after every few hundred messages.
@@ -56,6 +59,8 @@ class Desk(Protocol):
 
     def on_turn(self) -> None: ...
 
+    def on_tick(self) -> None: ...
+
 
 class Listener:
     """All FIX sessions of one kind at one TCP port."""
@@ -63,12 +68,15 @@ class Listener:
     logon_ms_max = 10_000
     """A connection that is not logged on by then is closed."""
 
-    def __init__(self, config: Config, kind: str, host: str, port: int, store_dir: Path, application: Desk) -> None:
-        """`kind` is a session's of the configuration; port 0 takes a free one."""
+    def __init__(
+        self, config: Config, kind: str, host: str, port: int, store_dir: Path, application: Desk, served: str
+    ) -> None:
+        """`kind` is a session's of the configuration; port 0 takes a free one; `served`: see above."""
         self.config = config
         self.kind = kind
         self.host = host
         self.store_dir = store_dir
+        self.served = served
         self._wanted_port = port
         self._calls = _Calls(application, {session.id: session.comp_id for _, session in config.sessions(kind)})
         self._gateway: Any = None
@@ -139,8 +147,12 @@ class Listener:
         return int(self._gateway.unsent(session))
 
     def want_turns(self, wanted: bool) -> None:
-        """Whether `on_turn` is called; on the gateway's thread, or before `start`."""
+        """Whether `on_turn` is called; on the gateway's thread, or between `open` and `start`."""
         self._gateway.want_turns(wanted)
+
+    def want_ticks(self, wanted: bool) -> None:
+        """Whether `on_tick` is called; on the gateway's thread, or between `open` and `start`."""
+        self._gateway.want_ticks(wanted)
 
     # ---- operators ----
 
@@ -177,6 +189,7 @@ class Listener:
             host=self.host,
             port=self._wanted_port,
             dictionary_path=dictionary_path(),
+            served=self.served.encode(),
             native=False,
             hot_lane=False,
             queue_bytes_max=config.fix.queue_bytes_max,
@@ -202,7 +215,7 @@ class _Calls:
     def on_message(self, session: int, number: int, body: bytes, poss_dup: bool) -> int:
         return self.desk.on_message(session, number, body, poss_dup)
 
-    def on_reports(self, reports: Any, poss_resend: bool) -> None:
+    def on_reports(self, reports: Any, poss_resend: bool, sent: bool) -> None:
         raise AssertionError("reports come from an engine, and there is none")
 
     def on_logon_request(self, connection: int, message: bytes, peer: str) -> None:
@@ -216,3 +229,6 @@ class _Calls:
 
     def on_turn(self) -> None:
         self.desk.on_turn()
+
+    def on_tick(self) -> None:
+        self.desk.on_tick()

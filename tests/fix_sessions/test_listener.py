@@ -19,6 +19,7 @@ from fix_sessions.messages import first_fields
 from tests.fix_sessions.rig import PASSWORD, PASSWORD_HASH, make_config, settle, tags, until
 from venue.config import Config, Session
 
+SERVED = "V and x"
 FEEDS = {"FEED1": 21, "FEED2": 22}
 NEWS = b"148=%d\x0133=1\x0158=line\x01"
 
@@ -36,7 +37,7 @@ class Recorder:
     def __init__(self) -> None:
         self.messages: list[tuple[int, int, bytes, bool]] = []
         self.sessions: list[tuple[int, bool]] = []
-        self.turns = 0
+        self.turns = self.ticks = 0
         self.refused = 0
 
     def on_message(self, session: int, number: int, body: bytes, poss_dup: bool) -> int:
@@ -49,13 +50,18 @@ class Recorder:
     def on_turn(self) -> None:
         self.turns += 1
 
+    def on_tick(self) -> None:
+        self.ticks += 1
+
 
 class Feed:
     """A listener and its clients."""
 
     def __init__(self, folder: Path, **limits: int) -> None:
         self.desk = Recorder()
-        self.listener = Listener(make(folder, **limits), "market_data", "127.0.0.1", 0, folder / "feed", self.desk)
+        self.listener = Listener(
+            make(folder, **limits), "market_data", "127.0.0.1", 0, folder / "feed", self.desk, SERVED
+        )
         self.clients: list[Broker] = []
         self.listener.start()
 
@@ -158,7 +164,7 @@ def test_a_client_that_does_not_read_is_logged_out_and_the_other_is_not(tmp_path
                 feed.listener.send_body([21, 22], b"B", b"148=%d\x01" % sent + line, kept=False)
                 sent += 1
             feed.listener.settle()
-            quick.wait_for(lambda: len(numbers(quick)) == sent)
+            quick.wait_for(lambda want=sent: len(numbers(quick)) == want)  # type: ignore[misc]
         assert feed.listener.unsent(22) == 0
         with pytest.raises(SessionLost, match="slow consumer"):
             while True:
@@ -189,14 +195,16 @@ def test_any_thread_may_send_and_each_ones_order_stays(feed: Feed) -> None:
         assert [n for n in found if n // 1000 == i] == list(range(1000 * i, 1000 * i + 500))
 
 
-def test_turns_come_while_they_are_wanted(feed: Feed) -> None:
+def test_turns_and_ticks_come_while_they_are_wanted(feed: Feed) -> None:
     assert feed.desk.turns == 0
     feed.listener.stop()
-    feed.listener = Listener(feed.listener.config, "market_data", "127.0.0.1", 0, feed.listener.store_dir, feed.desk)
+    config, folder = feed.listener.config, feed.listener.store_dir
+    feed.listener = Listener(config, "market_data", "127.0.0.1", 0, folder, feed.desk, SERVED)
     feed.listener.open()
     feed.listener.want_turns(True)
+    feed.listener.want_ticks(True)
     feed.listener.start()
-    until(lambda: feed.desk.turns > 3)
+    until(lambda: feed.desk.turns > 3 and feed.desk.ticks > 1)
 
 
 def test_sequence_numbers_and_kept_messages_survive_a_restart(tmp_path: Path) -> None:
