@@ -81,12 +81,13 @@ cdef extern from "gateway.h":
     cdef struct Callbacks "venue::Callbacks":
         void *context
         int (*on_message)(void *, uint16_t, uint64_t, const char *, size_t, int) noexcept nogil
-        void (*on_reports)(void *, const report_s *, uint64_t, int) noexcept nogil
+        void (*on_reports)(void *, const report_s *, uint64_t, int, int) noexcept nogil
         void (*on_logon_request)(void *, uint64_t, const char *, size_t, const char *) noexcept nogil
         void (*on_turn)(void *) noexcept nogil
+        void (*on_tick)(void *) noexcept nogil
         void (*on_session)(void *, uint16_t, int, const char *) noexcept nogil
     cdef cppclass Settings "venue::Settings":
-        string comp_id, host, dictionary_path
+        string comp_id, host, dictionary_path, served
         int port
         cbool native, hot_lane
         uint64_t queue_bytes_max, logon_ms_max
@@ -129,6 +130,8 @@ cdef extern from "gateway.h":
         Party *party(uint16_t)
         Status status(uint16_t) nogil
         void want_turns(cbool)
+        void want_ticks(cbool)
+        void watch_reports(uint16_t, cbool)
         int submit(const submission_s &, uint64_t *) nogil
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
 
@@ -143,11 +146,12 @@ cdef int call_message(void *context, uint16_t session, uint64_t number, const ch
         return 0
 
 
-cdef void call_reports(void *context, const report_s *reports, uint64_t count, int poss_resend) noexcept with gil:
+cdef void call_reports(void *context, const report_s *reports, uint64_t count, int poss_resend,
+                       int sent) noexcept with gil:
     cdef Gateway gateway = <Gateway>context
     try:
         array = np.frombuffer((<const char *>reports)[: count * sizeof(report_s)], REPORT)
-        gateway.application.on_reports(array, bool(poss_resend))
+        gateway.application.on_reports(array, bool(poss_resend), bool(sent))
     except BaseException:
         sys.excepthook(*sys.exc_info())
 
@@ -165,6 +169,14 @@ cdef void call_turn(void *context) noexcept with gil:
     cdef Gateway gateway = <Gateway>context
     try:
         gateway.application.on_turn()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+
+
+cdef void call_tick(void *context) noexcept with gil:
+    cdef Gateway gateway = <Gateway>context
+    try:
+        gateway.application.on_tick()
     except BaseException:
         sys.excepthook(*sys.exc_info())
 
@@ -204,7 +216,7 @@ cdef class Gateway:
     cdef object engine
     cdef readonly object application
 
-    def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, native, hot_lane,
+    def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, served, native, hot_lane,
                   queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes):
         """`engine` has `capsule`; `instruments` is [(symbol, tick_units, price_scale, lot_units, qty_scale, texts)]."""
         cdef Settings settings
@@ -217,13 +229,14 @@ cdef class Gateway:
             raise ImportError(f"engine interface {self.api.version}, expected {ENGINE_API_VERSION}: rebuild")
         settings.comp_id, settings.host = comp_id.encode(), host.encode()
         settings.dictionary_path, settings.port = str(dictionary_path).encode(), port
-        settings.native, settings.hot_lane = native, hot_lane
+        settings.native, settings.hot_lane, settings.served = native, hot_lane, served
         settings.queue_bytes_max, settings.logon_ms_max = queue_bytes_max, logon_ms_max
         callbacks.context = <void *>self
         callbacks.on_message = call_message
         callbacks.on_reports = call_reports
         callbacks.on_logon_request = call_logon_request
         callbacks.on_turn = call_turn
+        callbacks.on_tick = call_tick
         callbacks.on_session = call_session
         self.gateway = new NativeGateway(
             settings, make_terms(instruments, texts, order_codes, cancel_codes), self.api, callbacks)
@@ -290,7 +303,7 @@ cdef class Gateway:
         return self.gateway.port()
 
     def send(self, session, msg_type, fields, exec_id=0, poss_resend=False):
-        """Sends a message on a session; `fields` is [(tag, bytes)]."""
+        """Sends a message on a session; `fields` is [(tag, bytes)], which leave in this order."""
         cdef vector[pair[int, string]] values
         cdef string kind = msg_type
         cdef uint16_t number = session
@@ -323,6 +336,14 @@ cdef class Gateway:
     def want_turns(self, wanted):
         """Whether `application.on_turn` is called after each round of reports; on the gateway's thread."""
         self.gateway.want_turns(wanted)
+
+    def want_ticks(self, wanted):
+        """Whether `application.on_tick` is called every 200 ms; before `start` or on the gateway's thread."""
+        self.gateway.want_ticks(wanted)
+
+    def watch(self, session, wanted):
+        """Whether a session's reports come to `application.on_reports` although they are sent natively; likewise."""
+        self.gateway.watch_reports(session, wanted)
 
     def find_order(self, session, clordid):
         """What has become of an order, as a dict; None when the ClOrdID names none of this session's."""

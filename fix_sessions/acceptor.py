@@ -16,7 +16,7 @@ import numpy as np
 
 from cores import Core
 from fix_sessions import library
-from fix_sessions.application import Application
+from fix_sessions.application import Application, served_text
 from fix_sessions.logon import Doorkeeper, LogonPolicy
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from venue.config import Config
@@ -62,7 +62,7 @@ class Acceptor:
         self.engine = engine
         self.store_dir = store_dir
         self._recovered_seq = engine.last_seq
-        self._application = Application(config)
+        self._application = Application(config, engine)
         self._gateway: Any = None
         self._doorkeeper: Doorkeeper | None = None
 
@@ -83,6 +83,7 @@ class Acceptor:
             self._gateway.add_session(session.id, session.comp_id, member.accounts, cancels, path, group)
         self._gateway.open()
         self._catch_up()
+        self._application.start()
         self._doorkeeper.start()
         self._gateway.start()
 
@@ -117,6 +118,7 @@ class Acceptor:
     def check(self) -> None:
         """Asserts that every session store is consistent; only while nothing is sent."""
         assert self._gateway.check_stores(), "a session store is not consistent"
+        self._application.check()
 
     def _make_gateway(self) -> Any:
         native = library.load()
@@ -139,6 +141,7 @@ class Acceptor:
             host=config.fix.host,
             port=config.fix.port,
             dictionary_path=dictionary_path(),
+            served=served_text(),
             native=self.application_name == "native",
             hot_lane=os.environ.get("VENUE_FIX_HOT_LANE") != "off",
             queue_bytes_max=config.fix.queue_bytes_max,

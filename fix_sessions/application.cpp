@@ -172,7 +172,7 @@ void Gateway::refuse_type(FIX::Message &message, const std::string &type) {
     message.getHeader().setField(FIX::FieldBase(35, "j"));
     message.removeField(371);
     message.removeField(373);
-    message.setField(FIX::FieldBase(58, "MsgType(35) " + type + " is not served here; D, F, G, H and q are"));
+    message.setField(FIX::FieldBase(58, "MsgType(35) " + type + " is not served here; " + m_settings.served + " are"));
     message.setField(FIX::FieldBase(380, "3"));
 }
 

@@ -357,6 +357,12 @@ def report_message(report: np.void, terms: Terms) -> tuple[bytes, list[Field]] |
     return b"8", _execution(report, terms, kind)
 
 
+def is_order_event(report: np.void) -> bool:
+    """Whether a report is told with an 8 or a 9."""
+    kind = int(report["event"]["kind"])
+    return kind == EventKind.CANCEL_REJECTED or kind in EXEC_TYPES
+
+
 def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     event, book = report["event"], terms.book(int(report["symbol"]))
     reason, exec_id = int(event["reason"]), int(event["exec_id"])

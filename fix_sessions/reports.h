@@ -8,6 +8,8 @@
 
 #include "terms.h"
 
+#include <string_view>
+
 namespace venue {
 
 // Replaces `body` with the message's fields and returns its MsgType; 0 when the event is none of 8 or 9 (the Python
@@ -16,7 +18,7 @@ char write_report(const struct report &report, const Terms &terms, std::string *
 
 // A whole message around a body.
 struct Envelope {
-    char type;
+    std::string_view type;
     uint64_t number; // MsgSeqNum(34)
     const std::string &sender, &target;
     bool poss_resend;

@@ -47,7 +47,7 @@ def official() -> ET.Element:
 def test_messages_are_those_of_the_code(tree: ET.Element, tmp_path: Path):
     kinds = {message.get("msgtype") for message in tree.findall("messages/message")}
     assert kinds == SERVED | SENT | SESSION
-    served = Application(make_config(tmp_path))._served
+    served = Application(make_config(tmp_path)).served
     assert {kind.decode() for kind in served} == SERVED
 
 
