@@ -1,8 +1,8 @@
 """Market-maker protection: what a maker's quotes traded in one instrument within a rolling window of time.
 
-Why: whoever quotes many prices cannot move them as fast as a taker can hit them. Past a limit that was agreed all quotes
-of the scope leave the book and no new one is taken until the maker asks for it. Pure: time comes with the trades (the
-command's, in nanoseconds), so live and in a test it decides alike. It must never trip by itself, only by a trade.
+Why: whoever quotes many prices cannot move them as fast as a taker can hit them. Past a limit that was agreed all
+quotes of the scope leave the book and no new one is taken until the maker asks for it. Pure: time comes with the trades
+(the command's, in nanoseconds), so live and in a test it decides alike. It must never trip by itself, only by a trade.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Limits:
     @classmethod
     def of(cls, section: ProtectionSection, lot: Decimal) -> Limits:
         """What the configuration says, for an instrument with this lot; part of a lot counts as a whole one."""
-        lots = [int((amount / lot).to_integral_value(ROUND_CEILING)) for amount in (section.quantity, section.delta)]
-        return cls(section.window_ms * MS_NS, *lots, section.trades)
+        quantity, delta = (amount / lot for amount in (section.quantity, section.delta))
+        lots = int(quantity.to_integral_value(ROUND_CEILING)), int(delta.to_integral_value(ROUND_CEILING))
+        return cls(section.window_ms * MS_NS, lots[0], lots[1], section.trades)
 
     @property
     def any(self) -> bool:

@@ -1,8 +1,8 @@
 """Which orders are the live quotes of one session: an index by entry and side over what the engine knows.
 
-The engine is the truth: an order is a live quote when it is open and its present ClOrdID is a quote's (quote_names). The
-index only remembers which name to ask for, it is asked each time, and after a restart it is made anew from the open
-orders. It must never hold two orders for one side of an entry.
+The engine is the truth: an order is a live quote when it is open and its present ClOrdID is a quote's (quote_names).
+The index only remembers which name to ask for; after a restart it is made anew from the open orders. It must never hold
+two orders for one side of an entry.
 """
 
 from __future__ import annotations

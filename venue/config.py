@@ -508,9 +508,10 @@ def _check_protection(member: Member, file: str) -> None:
     place, mmp = f"{file}: member {member.id}: mmp", member.mmp
     if not 0 <= mmp.window_ms <= 3_600_000:
         raise ConfigError(f"{place}.window_ms must be from 1 to 3600000, or 0 for none, is {mmp.window_ms}")
-    if min(mmp.quantity, mmp.delta, mmp.trades) < 0:
+    limits = mmp.quantity, mmp.delta, Decimal(mmp.trades)
+    if min(limits) < 0:
         raise ConfigError(f"{place}: quantity, delta and trades must not be negative; 0 for no such limit")
-    if (mmp.window_ms > 0) != (max(mmp.quantity, mmp.delta, mmp.trades) > 0):
+    if (mmp.window_ms > 0) != (max(limits) > 0):
         raise ConfigError(f"{place}: window_ms and at least one of quantity, delta and trades are set together")
 
 
