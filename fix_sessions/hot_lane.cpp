@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "hot_lane.h"
+#include "terms.h"
 
 #include <cstdlib>
 #include <cstring>

@@ -13,7 +13,7 @@ from cores import Reason, Side
 from fix_sessions import messages
 from fix_sessions.messages import SOH, Field
 
-ENTRIES_MAX = 200
+ENTRIES_MAX = 100
 ENTRY_TAGS = (55, 132, 133, 134, 135)
 PARTY_TAGS = (453, 448, 447, 452, 2376)
 SIDE_TAGS = {int(Side.BUY): (132, 134), int(Side.SELL): (133, 135)}

@@ -209,7 +209,8 @@ class Quotes(Area):
             entry.refuse(mass_quote.CLOSED, STOPPED_TEXT)
             return False
         order = self.gateway.find_order(session, name)
-        if order is None or order["status"] == b"8":
+        done = status == SubmitStatus.KNOWN or (order is not None and order["last_exec_id"] >> SEQ_BITS >= seq)
+        if order is None or order["status"] == b"8" or not done:
             if status == SubmitStatus.KNOWN:
                 entry.refuse(mass_quote.DUPLICATE, KNOWN_TEXT)
             entry.refused = True  # why, its report says
