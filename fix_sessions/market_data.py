@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-
 from cores import Core, CoreConfig, StateError
 from cores.roots import snapshot_root, state_root
 from fix_sessions.listener import Listener

@@ -56,12 +56,13 @@ class Refused(Exception):
 
 @dataclass
 class Client:
-    """What one session that is logged on has asked for. `slow_since`: when its queue went above the mark; 0: it did not."""
+    """What a session that is logged on has asked for. `slow_since`: when its queue of `unsent` bytes became long."""
 
     session: int
     requests: dict[bytes, list[tuple[Stream, Subscriber]]] = field(default_factory=dict)
     statuses: dict[bytes, set[int]] = field(default_factory=dict)
     sessions: set[bytes] = field(default_factory=set)
+    unsent: int = 0
     slow_since: float = 0.0
     told_to_go: bool = False
 
@@ -86,6 +87,8 @@ class Desk:
         self.changed: dict[Stream, None] = {}
         self.updates = 0
         self.catch_ups = 0
+        self.slow_log_outs = 0
+        self.subscriptions = 0
         self._waiting: deque[tuple[str, int, int, bytes]] = deque()
         self._waiting_by_session: defaultdict[int, int] = defaultdict(int)
         self._count = threading.Lock()
@@ -155,12 +158,15 @@ class Desk:
     def publish(self) -> None:
         """Sends what is due to those who keep up; looks after those who do not."""
         now = self.clock()
-        for client in list(self.clients.values()):
+        for client in self.clients.values():
             self._watch(client, now)
         due = [stream for stream in self.changed if stream.due <= now]
         for stream in due:
             del self.changed[stream]
             self._publish(stream, now)
+        for client in self.clients.values():
+            if client.slow_since and client.unsent <= self.settings.slow_bytes // 2:
+                self._catch_up(client)
         for symbol in {stream.terms.symbol for stream in due}:
             self._trim(symbol)
         self._settle(0)
@@ -169,14 +175,11 @@ class Desk:
         """When the next update is to be made; None: nothing waits."""
         return min((stream.due for stream in self.changed), default=None)
 
-    @property
-    def subscriptions(self) -> int:
-        return sum(client.stream_count for client in self.clients.values())
-
     def check(self) -> None:
         """Asserts that streams and clients know of one another."""
         held = [subscriber for stream in self.streams.values() for subscriber in stream.subscribers]
         asked = [s for client in self.clients.values() for parts in client.requests.values() for _, s in parts]
+        assert self.subscriptions == len(held)
         assert {id(s) for s in held} == {id(s) for s in asked} and len(held) == len(asked)
         for stream in self.streams.values():
             assert stream.subscribers and stream in self.by_symbol[stream.terms.symbol]
@@ -209,22 +212,31 @@ class Desk:
         return b"262=%s\x0155=%s\x0183=%d\x01" % (subscriber.request, stream.book.symbol, subscriber.rpt_seq)
 
     def _watch(self, client: Client, now: float) -> None:
-        """Whether a session reads; what it missed, once it does again."""
+        """Whether a session reads; when it does not for too long, it has to go."""
         assert self.sender is not None
-        unsent = self.sender.unsent(client.session)
+        client.unsent = self.sender.unsent(client.session)
         if not client.slow_since:
-            client.slow_since = now if unsent > self.settings.slow_bytes else 0.0
-        elif unsent <= self.settings.slow_bytes // 2:
-            client.slow_since = 0.0
-            self.catch_ups += 1
-            for stream, subscriber in (part for parts in client.requests.values() for part in parts):
-                if subscriber.own is not None and (body := stream.catch_up(subscriber)) is not None:
-                    self._update(stream, subscriber, body)
-        elif now - client.slow_since > self.settings.slow_seconds and not client.told_to_go:
-            client.told_to_go = True
-            seconds = f"{self.settings.slow_seconds:g}"
-            text = f"slow consumer: {unsent} bytes were waiting unread, more than allowed for over {seconds} seconds"
-            self.sender.log_out(client.session, f"{text}; log on again and ask for fewer updates (5265) or less depth")
+            client.slow_since = now if client.unsent > self.settings.slow_bytes else 0.0
+        elif client.unsent > self.settings.slow_bytes // 2 and now - client.slow_since > self.settings.slow_seconds:
+            self._show_out(client)
+
+    def _catch_up(self, client: Client) -> None:
+        """It reads again: one update for each of its streams leads to what the others hold."""
+        client.slow_since = 0.0
+        self.catch_ups += 1
+        for stream, subscriber in (part for parts in client.requests.values() for part in parts):
+            if subscriber.own is not None and (body := stream.catch_up(subscriber)) is not None:
+                self._update(stream, subscriber, body)
+
+    def _show_out(self, client: Client) -> None:
+        if client.told_to_go:
+            return
+        client.told_to_go = True
+        self.slow_log_outs += 1
+        allowed = f"more than is allowed for over {self.settings.slow_seconds:g} seconds"
+        text = f"slow consumer: {client.unsent} bytes were waiting unread, {allowed}"
+        assert self.sender is not None
+        self.sender.log_out(client.session, f"{text}; log on again and ask for fewer updates (5265) or less depth")
 
     def _trim(self, symbol: int) -> None:
         streams, book = self.by_symbol[symbol], self.feed.books[symbol]
@@ -293,6 +305,7 @@ class Desk:
                 stream.subscribers.append(subscriber)
         if kind == SUBSCRIBE:
             client.requests[request] = parts
+            self.subscriptions += len(parts)
         for stream, _ in parts:
             self._release(stream)
 
@@ -351,6 +364,7 @@ class Desk:
     def _unsubscribe(self, client: Client, request: bytes) -> None:
         for stream, subscriber in client.requests.pop(request):
             stream.subscribers.remove(subscriber)
+            self.subscriptions -= 1
             self._release(stream)
 
     def _drop(self, session: int) -> None:
@@ -376,7 +390,8 @@ class Desk:
         else:
             text = b"SecurityListRequestType(559) must be 0 (one Symbol(55)) or 4 (all)"
             body = reference.security_list_refused(request, self._response(), 1, text)
-            return self._send(client.session, b"y", body)
+            self._send(client.session, b"y", body)
+            return
         for body in reference.security_lists(self.config, request, self._response(), list(books)):
             self._send(client.session, b"y", body)
 
@@ -397,9 +412,11 @@ class Desk:
             return
         book = self.feed.by_symbol.get(values[55])
         if book is None or kind not in (SNAPSHOT, SUBSCRIBE):
-            text = b"Symbol(55) is not traded here" if book is None else b"SubscriptionRequestType(263) must be 0, 1 or 2"
+            code, text = (2, b"Symbol(55) is not traded here")
+            if book is not None:
+                code, text = (0, b"SubscriptionRequestType(263) must be 0, 1 or 2")
             assert self.sender is not None
-            self.sender.business_reject(client.session, number, b"e", 2 if book is None else 0, text, request)
+            self.sender.business_reject(client.session, number, b"e", code, text, request)
             return
         if kind == SUBSCRIBE:
             client.statuses.setdefault(request, set()).add(book.number)
@@ -422,7 +439,8 @@ class Desk:
         if values.get(336, reference.SESSION_ID) != reference.SESSION_ID or kind not in (SNAPSHOT, SUBSCRIBE):
             text = b"TradingSessionID(336) is DAY, SubscriptionRequestType(263) 0, 1 or 2"
             body = reference.session_status(request, reference.SESSION_REFUSED, 0, text)
-            return self._send(client.session, b"h", body)
+            self._send(client.session, b"h", body)
+            return
         if kind == SUBSCRIBE:
             client.sessions.add(request)
         self._send(client.session, b"h", reference.session_status(request, self._state, self.feed.last_time_ns))

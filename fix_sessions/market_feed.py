@@ -31,7 +31,7 @@ Statistics = dict[bytes, tuple[int, int | None]]
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """`trade_id` is the ExecID of the resting side, in 527 of both reports; `aggressor` is its side, 0 in an auction."""
+    """`trade_id` is the ExecID of the resting side, in 527 of both reports; `aggressor` is a side, 0 in an auction."""
 
     trade_id: int
     price_ticks: int
@@ -155,7 +155,10 @@ class Feed:
             if number < len(self.books):
                 book = self.books[number]
                 book.seq, book.time_ns = self.last_seq, self.last_time_ns
-                book.phase = int(self.core.phase(number))
+                phase = int(self.core.phase(number))
+                if phase != book.phase:  # it was created
+                    book.phase = phase
+                    changes.append(PhaseChange(number, phase, book.seq, book.time_ns))
                 touched.append(book)
         return touched, changes
 

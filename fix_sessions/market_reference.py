@@ -120,6 +120,5 @@ def session_state(books: Iterable[Book]) -> int:
     return SESSION_HALTED if Phase.HALT in phases else SESSION_CLOSED
 
 
-
 def _status(phase: int) -> tuple[bytes, bytes]:
     return SUB_SESSION[Phase(phase)], TRADING_STATUS[Phase(phase)]
