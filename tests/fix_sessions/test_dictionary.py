@@ -32,9 +32,11 @@ BACK_PORTED = {
     "MaintenanceMarginRatio",
     "MaxTradeVol",
     "MinPriceIncrement",
+    "MMProtectionReset",
+    "UnsolicitedCancelType",
 }
-SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3"}
+SERVED = {"D", "F", "G", "H", "q", "i", "Z"}
+SENT = {"8", "9", "r", "b", "j", "3"}
 MARKET_DATA = {"V", "W", "X", "Y", "c", "d", "e", "f", "g", "h", "x", "y"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
