@@ -230,7 +230,7 @@ static u64 ladder_broken(const struct core *core, const struct symbol *s, u64 si
 
 static u64 check_ladders(const struct core *core, const struct symbol *s, struct seen *seen) {
     u64 broken = 0;
-    for (u64 side = BID; side < LADDERS; side++) {
+    for (u64 side = BID; side < LADDERS && broken == 0; side++) {
         u64 key = s->best[side];
         broken = s->is_wide ? pages_broken(core, s, side) : ladder_broken(core, s, side);
         for (; key != LEVEL_NONE && broken == 0; key = ladder_next(core, s, side, key)) {

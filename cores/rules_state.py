@@ -335,7 +335,9 @@ class Symbol:
             for place, queue in places.items()
             if any(order is not without for order in queue.values())
         }
-        return not self.wide or self.range_of(side, waiting, price) in used or len(used) < self.levels_max // PAGE_LEVELS
+        return (
+            not self.wide or self.range_of(side, waiting, price) in used or len(used) < self.levels_max // PAGE_LEVELS
+        )
 
     # ---- questions ----
 
