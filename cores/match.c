@@ -171,7 +171,9 @@ HOT u64 match_in(struct core *core, struct symbol *s, struct aggressor *a, struc
             reason = CANCEL_FUNDS;
             break;
         }
-        if (order_facts(maker))
+        if (wide)
+            hidden = order_hidden(core, s, slot);
+        else if (order_facts(maker)) /* in the book of spot, in CONTINUOUS: it is cold */
             hidden = colds_of(core, s)[slot].hidden;
         last = maker->price;
         if (first == 0)
