@@ -6,7 +6,7 @@ Callbacks run on the gateway's thread with the interpreter's lock; an exception 
 because QuickFIX ends the process on an exception that it does not know.
 """
 
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
@@ -60,11 +60,16 @@ cdef extern from "terms.h":
         string texts[256]
         int order_codes[256]
         int cancel_codes[256]
+        int quote_codes[256]
+    cdef cppclass ProtectionLimits "venue::ProtectionLimits":
+        uint64_t window_ns, quantity_lots, delta_lots, trades
     cdef cppclass Member "venue::Member":
         uint16_t session
         string comp_id
         vector[uint32_t] accounts
         uint64_t smp_group
+        vector[ProtectionLimits] protections
+        string protection_texts[3]
 
 
 cdef extern from *:
@@ -77,16 +82,47 @@ cdef extern from *:
     void index_symbols(Terms &terms)
 
 
+cdef extern from *:
+    """
+    // What stands for an engine in a process that has none: nothing is taken, nothing is known, nothing is reported.
+    static enum submit_status nothing_submit(struct engine *, const struct submission *, u64 *) {
+        return SUBMIT_STOPPED;
+    }
+    static int nothing_find(struct engine *, uint16_t, const char *, struct order_status *) {
+        return 0;
+    }
+    static void nothing_sink(struct engine *, engine_sink, void *) {
+    }
+    static u64 nothing_durable(const struct engine *) {
+        return 0;
+    }
+    static void nothing_commit(struct engine *) {
+    }
+    static struct engine_api NO_ENGINE = {ENGINE_API_VERSION, nothing_submit, nothing_find, nothing_sink,
+                                          nothing_durable, nothing_commit, nullptr};
+    """
+    engine_api NO_ENGINE
+
+
+class NoEngine:
+    """Stands for the engine in a gateway that only follows the journal: takes nothing, knows nothing."""
+
+    @property
+    def capsule(self):
+        return PyCapsule_New(&NO_ENGINE, b"venue._engine.engine_api", NULL)
+
+
 cdef extern from "gateway.h":
     cdef struct Callbacks "venue::Callbacks":
         void *context
         int (*on_message)(void *, uint16_t, uint64_t, const char *, size_t, int) noexcept nogil
-        void (*on_reports)(void *, const report_s *, uint64_t, int) noexcept nogil
+        void (*on_reports)(void *, const report_s *, uint64_t, int, int) noexcept nogil
         void (*on_logon_request)(void *, uint64_t, const char *, size_t, const char *) noexcept nogil
         void (*on_turn)(void *) noexcept nogil
+        void (*on_tick)(void *) noexcept nogil
         void (*on_session)(void *, uint16_t, int, const char *) noexcept nogil
     cdef cppclass Settings "venue::Settings":
-        string comp_id, host, dictionary_path
+        string comp_id, host, dictionary_path, served
         int port
         cbool native, hot_lane
         uint64_t queue_bytes_max, logon_ms_max
@@ -120,6 +156,7 @@ cdef extern from "gateway.h":
         void open() except + nogil
         void resend(const report_s *, uint64_t) except + nogil
         void add_book(uint16_t, uint16_t, uint32_t)
+        void add_quote(uint16_t, const string &) except +
         void start() except + nogil
         void stop(const string &, uint64_t) nogil
         void answer_logon(uint64_t, const string &) nogil
@@ -129,7 +166,12 @@ cdef extern from "gateway.h":
         Party *party(uint16_t)
         Status status(uint16_t) nogil
         void want_turns(cbool)
+        void want_ticks(cbool)
+        void watch_reports(uint16_t, cbool)
         int submit(const submission_s &, uint64_t *) nogil
+        void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
+        uint64_t unsent(uint16_t)
+        void settle() nogil
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
 
 
@@ -143,11 +185,12 @@ cdef int call_message(void *context, uint16_t session, uint64_t number, const ch
         return 0
 
 
-cdef void call_reports(void *context, const report_s *reports, uint64_t count, int poss_resend) noexcept with gil:
+cdef void call_reports(void *context, const report_s *reports, uint64_t count, int poss_resend,
+                       int sent) noexcept with gil:
     cdef Gateway gateway = <Gateway>context
     try:
         array = np.frombuffer((<const char *>reports)[: count * sizeof(report_s)], REPORT)
-        gateway.application.on_reports(array, bool(poss_resend))
+        gateway.application.on_reports(array, bool(poss_resend), bool(sent))
     except BaseException:
         sys.excepthook(*sys.exc_info())
 
@@ -169,6 +212,14 @@ cdef void call_turn(void *context) noexcept with gil:
         sys.excepthook(*sys.exc_info())
 
 
+cdef void call_tick(void *context) noexcept with gil:
+    cdef Gateway gateway = <Gateway>context
+    try:
+        gateway.application.on_tick()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+
+
 cdef void call_session(void *context, uint16_t session, int logged_on, const char *text) noexcept with gil:
     cdef Gateway gateway = <Gateway>context
     try:
@@ -177,13 +228,14 @@ cdef void call_session(void *context, uint16_t session, int logged_on, const cha
         sys.excepthook(*sys.exc_info())
 
 
-cdef Terms make_terms(instruments, texts, order_codes, cancel_codes):
+cdef Terms make_terms(instruments, texts, order_codes, cancel_codes, quote_codes):
     cdef Terms terms
     cdef Instrument instrument
     for reason in range(256):
         terms.texts[reason] = texts[reason].encode()
         terms.order_codes[reason] = order_codes[reason]
         terms.cancel_codes[reason] = cancel_codes[reason]
+        terms.quote_codes[reason] = quote_codes[reason]
     for symbol, tick_units, price_scale, lot_units, qty_scale, own_texts in instruments:
         instrument.symbol = symbol.encode()
         instrument.tick_units, instrument.price_scale = tick_units, price_scale
@@ -203,43 +255,54 @@ cdef class Gateway:
     cdef const engine_api *api
     cdef object engine
     cdef readonly object application
+    cdef readonly bint native
 
-    def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, native, hot_lane,
-                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes):
+    def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, served, native, hot_lane,
+                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes, quote_codes):
         """`engine` has `capsule`; `instruments` is [(symbol, tick_units, price_scale, lot_units, qty_scale, texts)]."""
         cdef Settings settings
         cdef Callbacks callbacks
         if sizeof(report_s) != REPORT.itemsize:
             raise ImportError(f"struct report has {sizeof(report_s)} bytes here and {REPORT.itemsize} in venue.records: rebuild")
-        self.engine, self.application = engine, application
+        self.engine, self.application, self.native = engine, application, native
         self.api = <const engine_api *>PyCapsule_GetPointer(engine.capsule, b"venue._engine.engine_api")
         if self.api.version != ENGINE_API_VERSION:
             raise ImportError(f"engine interface {self.api.version}, expected {ENGINE_API_VERSION}: rebuild")
         settings.comp_id, settings.host = comp_id.encode(), host.encode()
         settings.dictionary_path, settings.port = str(dictionary_path).encode(), port
-        settings.native, settings.hot_lane = native, hot_lane
+        settings.native, settings.hot_lane, settings.served = native, hot_lane, served
         settings.queue_bytes_max, settings.logon_ms_max = queue_bytes_max, logon_ms_max
         callbacks.context = <void *>self
         callbacks.on_message = call_message
         callbacks.on_reports = call_reports
         callbacks.on_logon_request = call_logon_request
         callbacks.on_turn = call_turn
+        callbacks.on_tick = call_tick
         callbacks.on_session = call_session
         self.gateway = new NativeGateway(
-            settings, make_terms(instruments, texts, order_codes, cancel_codes), self.api, callbacks)
+            settings, make_terms(instruments, texts, order_codes, cancel_codes, quote_codes), self.api, callbacks)
 
     def __dealloc__(self):
         if self.gateway is not NULL:
             with nogil:
                 del self.gateway
 
-    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0):
-        """A session of a member; before `open`."""
+    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0, protections=(),
+                    protection_texts=("", "", "")):
+        """A session of a member; before `open`. `protections`: (window_ns, quantity_lots, delta_lots, trades) for each
+        instrument; `protection_texts`: the three limits as they were agreed."""
+        cdef ProtectionLimits limits
         cdef Member member
         member.session = number
         member.comp_id = comp_id.encode()
         member.accounts = accounts
         member.smp_group = smp_group
+        for window_ns, quantity_lots, delta_lots, trades in protections:
+            limits.window_ns, limits.quantity_lots = window_ns, quantity_lots
+            limits.delta_lots, limits.trades = delta_lots, trades
+            member.protections.push_back(limits)
+        for index in range(3):
+            member.protection_texts[index] = protection_texts[index].encode()
         self.gateway.add_session(member, cancel_on_disconnect, str(store_path).encode())
 
     def open(self):
@@ -259,6 +322,10 @@ cdef class Gateway:
     def add_book(self, session, symbol, account):
         """A book where the session has, or may have, open orders; before `start` or on the gateway's thread."""
         self.gateway.add_book(session, symbol, account)
+
+    def add_quote(self, session, clordid):
+        """A quote's order that rests already; before `start`, of a native gateway."""
+        self.gateway.add_quote(session, clordid)
 
     def books(self, session):
         """[(symbol, account)] where the session may have open orders; on the gateway's thread."""
@@ -290,7 +357,7 @@ cdef class Gateway:
         return self.gateway.port()
 
     def send(self, session, msg_type, fields, exec_id=0, poss_resend=False):
-        """Sends a message on a session; `fields` is [(tag, bytes)]."""
+        """Sends a message on a session; `fields` is [(tag, bytes)], which leave in this order."""
         cdef vector[pair[int, string]] values
         cdef string kind = msg_type
         cdef uint16_t number = session
@@ -300,6 +367,24 @@ cdef class Gateway:
             values.push_back(pair[int, string](<int>tag, <string>value))
         with nogil:
             self.gateway.send(number, kind, values, carried, again)
+
+    def publish(self, sessions, msg_type, body, kept=True):
+        """One message to many sessions, from any thread; `body` is its fields, each `tag=value` and SOH."""
+        cdef vector[uint16_t] numbers = sessions
+        cdef string kind = msg_type
+        cdef string text = body
+        cdef cbool keep = kept
+        with nogil:
+            self.gateway.publish(numbers, kind, text, keep)
+
+    def unsent(self, session):
+        """Bytes that a session has not read; from any thread, without waiting."""
+        return self.gateway.unsent(session)
+
+    def settle(self):
+        """Waits until all that was asked of the gateway before is done."""
+        with nogil:
+            self.gateway.settle()
 
     def submit(self, command, clordid, orig_clordid, body, poss_dup):
         """Submits one command (eight words); returns (status, seq)."""
@@ -323,6 +408,14 @@ cdef class Gateway:
     def want_turns(self, wanted):
         """Whether `application.on_turn` is called after each round of reports; on the gateway's thread."""
         self.gateway.want_turns(wanted)
+
+    def want_ticks(self, wanted):
+        """Whether `application.on_tick` is called every 200 ms; before `start` or on the gateway's thread."""
+        self.gateway.want_ticks(wanted)
+
+    def watch(self, session, wanted):
+        """Whether a session's reports come to `application.on_reports` although they are sent natively; likewise."""
+        self.gateway.watch_reports(session, wanted)
 
     def find_order(self, session, clordid):
         """What has become of an order, as a dict; None when the ClOrdID names none of this session's."""

@@ -16,8 +16,10 @@ import numpy as np
 
 from cores import Core
 from fix_sessions import library
-from fix_sessions.application import Application
+from fix_sessions.application import Application, served_text
 from fix_sessions.logon import Doorkeeper, LogonPolicy
+from fix_sessions.mass_quote import quote_codes
+from fix_sessions.protection import protections
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from venue.config import Config
 from venue.log import event
@@ -62,7 +64,7 @@ class Acceptor:
         self.engine = engine
         self.store_dir = store_dir
         self._recovered_seq = engine.last_seq
-        self._application = Application(config)
+        self._application = Application(config, engine)
         self._gateway: Any = None
         self._doorkeeper: Doorkeeper | None = None
 
@@ -80,9 +82,12 @@ class Acceptor:
         for member, session in self.config.sessions():
             path = self.store_dir / f"session-{session.id}.store"
             cancels, group = session.cancel_on_disconnect, self.config.smp_group(member)
-            self._gateway.add_session(session.id, session.comp_id, member.accounts, cancels, path, group)
+            self._gateway.add_session(
+                session.id, session.comp_id, member.accounts, cancels, path, group, *protections(self.config, member)
+            )
         self._gateway.open()
         self._catch_up()
+        self._application.start()
         self._doorkeeper.start()
         self._gateway.start()
 
@@ -117,21 +122,11 @@ class Acceptor:
     def check(self) -> None:
         """Asserts that every session store is consistent; only while nothing is sent."""
         assert self._gateway.check_stores(), "a session store is not consistent"
+        self._application.check()
 
     def _make_gateway(self) -> Any:
         native = library.load()
         config = self.config
-        instruments = [
-            (
-                i.symbol,
-                int(i.tick.scaleb(i.price_scale)),
-                i.price_scale,
-                int(i.lot.scaleb(i.qty_scale)),
-                i.qty_scale,
-                texts(config, i),
-            )
-            for i in config.instruments
-        ]
         return native.Gateway(
             self.engine,
             self._application,
@@ -139,14 +134,16 @@ class Acceptor:
             host=config.fix.host,
             port=config.fix.port,
             dictionary_path=dictionary_path(),
+            served=served_text(),
             native=self.application_name == "native",
             hot_lane=os.environ.get("VENUE_FIX_HOT_LANE") != "off",
             queue_bytes_max=config.fix.queue_bytes_max,
             logon_ms_max=self.logon_ms_max,
-            instruments=instruments,
+            instruments=instrument_terms(config),
             texts=texts(config, None),
             order_codes=order_codes(),
             cancel_codes=cancel_codes(),
+            quote_codes=quote_codes(),
         )
 
     def _catch_up(self) -> None:
@@ -169,6 +166,21 @@ def open_books(state: bytes) -> set[tuple[int, int, int]]:
     core = Core.restore(state)
     owners = [(core.walk_symbol(symbol)[1:, OWNER], symbol) for symbol in range(core.symbol_count)]
     return {(int(o) >> 32 & 0xFFFF, symbol, int(o) & 0xFFFFFFFF) for words, symbol in owners for o in np.unique(words)}
+
+
+def instrument_terms(config: Config) -> list[tuple[Any, ...]]:
+    """What the native gateway is told of every instrument."""
+    return [
+        (
+            i.symbol,
+            int(i.tick.scaleb(i.price_scale)),
+            i.price_scale,
+            int(i.lot.scaleb(i.qty_scale)),
+            i.qty_scale,
+            texts(config, i),
+        )
+        for i in config.instruments
+    ]
 
 
 def dictionary_path() -> Path:

@@ -47,8 +47,8 @@ std::string peer_of(const sockaddr_storage &address, socklen_t bytes) {
 } // namespace
 
 Gateway::Gateway(Settings settings, Terms terms, const struct engine_api *engine, Callbacks callbacks)
-    : m_settings(std::move(settings)), m_terms(std::move(terms)), m_engine(engine), m_callbacks(callbacks),
-      m_by_number(65536, nullptr) {
+    : m_settings(std::move(settings)), m_terms(std::move(terms)), m_engine(engine), m_quotes(this, m_terms, engine),
+      m_callbacks(callbacks), m_by_number(65536, nullptr) {
 }
 
 Gateway::~Gateway() {
@@ -120,6 +120,10 @@ void Gateway::listen() {
         epoll_event event{EPOLLIN, {.u64 = id}};
         epoll_ctl(m_epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
+}
+
+void Gateway::add_quote(uint16_t session, const std::string &clordid) {
+    m_quotes.add(session, clordid);
 }
 
 void Gateway::start() {
@@ -227,26 +231,49 @@ void Gateway::take_reports() {
 
 void Gateway::dispatch(const struct report *reports, uint64_t count) {
     if (!m_settings.native && count > 0) {
-        m_callbacks.on_reports(m_callbacks.context, reports, count, 0);
+        m_callbacks.on_reports(m_callbacks.context, reports, count, 0, 0);
         return;
     }
     for (uint64_t i = 0; i < count; i++)
         report_one(reports[i], false);
+    if (!m_watched.empty())
+        show_watched(false);
+    m_quotes.on_round();
 }
 
 void Gateway::report_one(const struct report &report, bool poss_resend) {
     Party *party = m_by_number[report.session];
     if (party == nullptr)
         return;
+    if (m_settings.native && is_quiet(report)) {
+        m_quotes.on_report(report, poss_resend);
+        if (party->watched)
+            m_watched.push_back(report);
+        return;
+    }
     char type = m_settings.native ? write_report(report, m_terms, &m_body) : '\0';
-    if (type != 0)
-        send_body(party, type, report.event.exec_id, poss_resend);
-    else
-        m_callbacks.on_reports(m_callbacks.context, &report, 1, poss_resend ? 1 : 0);
+    if (type == 0) {
+        if (!m_watched.empty()) // in order
+            show_watched(poss_resend);
+        m_quotes.on_round();
+        m_callbacks.on_reports(m_callbacks.context, &report, 1, poss_resend ? 1 : 0, 0);
+        return;
+    }
+    send_body(party, {&type, 1}, report.event.exec_id, poss_resend);
+    if (Quotes::is_about_one(report))
+        m_quotes.on_report(report, poss_resend);
+    if (party->watched)
+        m_watched.push_back(report);
+}
+
+void Gateway::show_watched(bool poss_resend) {
+    std::vector<struct report> watched;
+    watched.swap(m_watched);
+    m_callbacks.on_reports(m_callbacks.context, watched.data(), watched.size(), poss_resend ? 1 : 0, 1);
 }
 
 // What Session::send does with a message, without building one: a number, the store, the connection.
-void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_resend) {
+void Gateway::send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend) {
     Store *store = party->store;
     uint64_t number = store->getNextSenderMsgSeqNum();
     write_message({type, number, m_settings.comp_id, party->member.comp_id, poss_resend}, m_body, &m_message);
@@ -259,6 +286,11 @@ void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_res
         store->carries(0);
         return party->session->disconnect();
     }
+    deliver(party);
+}
+
+// The message in hand, to whoever is there.
+void Gateway::deliver(Party *party) {
     if (!party->logged_on || party->connection == nullptr)
         return;
     party->connection->send(m_message);
@@ -268,6 +300,8 @@ void Gateway::send_body(Party *party, char type, uint64_t exec_id, bool poss_res
 void Gateway::resend(const struct report *reports, uint64_t count) {
     for (uint64_t i = 0; i < count; i++)
         report_one(reports[i], true);
+    if (!m_watched.empty())
+        show_watched(true);
 }
 
 void Gateway::send(uint16_t session, const std::string &type, const std::vector<std::pair<int, std::string>> &fields,
@@ -279,18 +313,14 @@ void Gateway::send(uint16_t session, const std::string &type, const std::vector<
     Party *party = m_by_number[session];
     if (party == nullptr)
         return;
-    FIX::Message &message = party->message;
-    message.clear();
-    message.getHeader().setField(FIX::FieldBase(35, type));
-    if (poss_resend)
-        message.getHeader().setField(FIX::FieldBase(97, "Y"));
-    for (const auto &[tag, value] : fields)
-        message.setField(FIX::FieldBase(tag, value));
-    party->store->carries(exec_id);
-    bool kept = party->session->send(message);
-    party->store->carries(0);
-    if (!kept)
-        party->session->disconnect();
+    m_body.clear();
+    for (const auto &[tag, value] : fields) {
+        print_number(m_body, static_cast<uint64_t>(tag));
+        m_body += '=';
+        m_body += value;
+        m_body += '\001';
+    }
+    send_body(party, type, exec_id, poss_resend);
 }
 
 enum submit_status Gateway::submit(const struct submission &submission, uint64_t *seq) {
@@ -433,6 +463,8 @@ void Gateway::tick() {
     for (auto &[id, connection] : m_connections)
         if (connection->state != Connection::Open && now >= connection->deadline_ms)
             close(connection.get());
+    if (m_ticks_wanted)
+        m_callbacks.on_tick(m_callbacks.context);
 }
 
 void Gateway::accept_all() {
@@ -510,14 +542,17 @@ void Gateway::sent(Connection *connection) {
     if (connection->party == nullptr)
         return;
     connection->party->store->delivered();
+    connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
     if (connection->unsent() > m_settings.queue_bytes_max)
         m_slow.push_back(connection->id);
 }
 
 void Gateway::disconnected(Connection *connection) {
     connection->hold(false);
-    if (connection->party != nullptr)
+    if (connection->party != nullptr) {
         connection->party->connection = nullptr;
+        connection->party->unsent = 0;
+    }
     connection->party = nullptr;
     connection->state = Connection::Closing;
     connection->deadline_ms = now_ms() + CLOSING_MS_MAX;
@@ -539,6 +574,8 @@ void Gateway::flush_all() {
             close(connection);
             continue;
         }
+        if (connection->party != nullptr)
+            connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
         bool all = connection->unsent() == 0;
         if (all && connection->state == Connection::Closing)
             shutdown(connection->fd, SHUT_WR);

@@ -16,6 +16,7 @@
 #include "connection.h"
 #include "frame.h"
 #include "hot_lane.h"
+#include "quotes.h"
 #include "store.h"
 #include "terms.h"
 
@@ -34,14 +35,17 @@ struct Callbacks { // into Python; each takes the interpreter's lock
     void *context;
     // A message for the Python application: `body` is 35=... and the body's fields. 0, or the tag whose value is refused.
     int (*on_message)(void *context, uint16_t session, uint64_t number, const char *body, size_t bytes, int poss_dup);
-    void (*on_reports)(void *context, const struct report *reports, uint64_t count, int poss_resend);
+    // `sent`: their 8 and 9 were sent already; the reports of sessions that are watched come so.
+    void (*on_reports)(void *context, const struct report *reports, uint64_t count, int poss_resend, int sent);
     void (*on_logon_request)(void *context, uint64_t connection, const char *message, size_t bytes, const char *peer);
     void (*on_turn)(void *context); // while it was asked for by want_turns
+    void (*on_tick)(void *context); // every TICK_MS, while it was asked for by want_ticks
     void (*on_session)(void *context, uint16_t session, int logged_on, const char *text);
 };
 
 struct Settings {
     std::string comp_id, host, dictionary_path;
+    std::string served; // the message types that are served, for the refusal of any other
     int port = 0;
     bool native = true; // D, F and G and their reports are served without Python
     bool hot_lane = true; // and the ordinary ones of them without QuickFIX
@@ -63,11 +67,13 @@ struct Party { // one session
     FIX::SessionState *state = nullptr; // the session's own: its clocks, what it waits for
     Store *store = nullptr;
     Connection *connection = nullptr;
-    FIX::Message message; // reused for what Python sends
     uint64_t early = 0; // the highest MsgSeqNum that came before its turn: QuickFIX may keep that message
     std::set<uint64_t> books; // symbol << 32 | account: where it may have open orders
     std::string text; // why it was logged out last
     std::atomic<bool> logged_on{false};
+    std::atomic<uint64_t> unsent{0}; // bytes that it has not read, as of the last message or flush
+    bool incomplete = false; // a published message that had to be kept could not be
+    bool watched = false; // Python is told of its reports too
 };
 
 struct Status { // of a session, for operators
@@ -85,6 +91,7 @@ class Gateway : public FIX::Application {
     void open(); // makes the sessions and their stores, listens; throws std::runtime_error, FIX::IOException, ...
     void resend(const struct report *reports, uint64_t count); // kept for their sessions with PossResend(97)=Y
     void add_book(uint16_t session, uint16_t symbol, uint32_t account); // where a session has open orders already
+    void add_quote(uint16_t session, const std::string &clordid); // a quote's order that rests already
     void start();
 
     // Any thread:
@@ -113,7 +120,20 @@ class Gateway : public FIX::Application {
     void want_turns(bool wanted) { // on the gateway's thread: on_turn after each round of reports
         m_turns_wanted = wanted;
     }
+    void want_ticks(bool wanted) { // on the gateway's thread, or before start: on_tick now and then
+        m_ticks_wanted = wanted;
+    }
+    void watch_reports(uint16_t session, bool wanted) { // likewise: on_reports with `sent` for this session's 8 and 9
+        m_by_number[session]->watched = wanted;
+    }
     enum submit_status submit(const struct submission &submission, uint64_t *seq);
+
+    // Of gateways that follow the journal; any thread. Copies of one message, written once.
+    void publish(std::vector<uint16_t> sessions, const std::string &type, const std::string &body, bool kept);
+    uint64_t unsent(uint16_t session) const {
+        return m_by_number[session] != nullptr ? m_by_number[session]->unsent.load(std::memory_order_relaxed) : 0;
+    }
+    void settle(); // waits until all that was asked of the gateway before is done
 
     // FIX::Application
     void onCreate(const FIX::SessionID &) override {
@@ -162,8 +182,11 @@ class Gateway : public FIX::Application {
     void take_tasks();
     void take_reports();
     void dispatch(const struct report *reports, uint64_t count);
-    void send_body(Party *party, char type, uint64_t exec_id, bool poss_resend);
+    void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend);
+    void deliver(Party *party);
+    void publish_one(Party *party, std::string_view type, const std::string &body, bool kept);
     void report_one(const struct report &report, bool poss_resend);
+    void show_watched(bool poss_resend);
     void depart_all();
     void cancel_orders(Party *party);
     void commit();
@@ -184,6 +207,7 @@ class Gateway : public FIX::Application {
     Settings m_settings;
     Terms m_terms;
     const struct engine_api *m_engine;
+    Quotes m_quotes; // what is not handed on to Python
     Callbacks m_callbacks;
     Counters m_counters;
     std::map<std::string, std::string> m_store_paths;
@@ -213,6 +237,7 @@ class Gateway : public FIX::Application {
     std::vector<Party *> m_departed; // logged out in this turn
     std::vector<struct report> m_own_reports; // made while this thread submitted
     std::vector<struct report> m_spare; // room for the next ones
+    std::vector<struct report> m_watched; // sent in this round, for Python to see
     std::set<uint64_t> m_resends; // connections with an unfinished resend
     uint64_t m_submitted_seq = 0;
     bool m_submitted = false; // in this turn
@@ -226,7 +251,7 @@ class Gateway : public FIX::Application {
 
     std::string m_body, m_message; // of the report in hand
     std::atomic<bool> m_running{false};
-    bool m_turns_wanted = false;
+    bool m_turns_wanted = false, m_ticks_wanted = false;
     bool m_stopping = false;
     uint64_t m_stop_deadline_ms = 0;
 };

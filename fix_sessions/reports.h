@@ -8,18 +8,24 @@
 
 #include "terms.h"
 
+#include <string_view>
+
 namespace venue {
 
 // Replaces `body` with the message's fields and returns its MsgType; 0 when the event is none of 8 or 9 (the Python
 // application answers those).
 char write_report(const struct report &report, const Terms &terms, std::string *body);
 
+// Whether a report answers a command of a quote: a MassQuoteAcknowledgement tells of those, no 8 or 9.
+bool is_quiet(const struct report &report);
+
 // A whole message around a body.
 struct Envelope {
-    char type;
+    std::string_view type;
     uint64_t number; // MsgSeqNum(34)
     const std::string &sender, &target;
     bool poss_resend;
+    std::string_view header = {}; // further fields of the header, `tag=value` each with its SOH
 };
 void write_message(const Envelope &envelope, const std::string &body, std::string *message);
 

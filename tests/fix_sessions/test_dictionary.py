@@ -24,9 +24,11 @@ BACK_PORTED = {
     "SelfMatchPreventionInstruction",
     "DisplayIndicator",
     "DisplayQty",
+    "MMProtectionReset",
+    "UnsolicitedCancelType",
 }
-SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3"}
+SERVED = {"D", "F", "G", "H", "q", "i", "Z"}
+SENT = {"8", "9", "r", "b", "j", "3"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
@@ -47,7 +49,7 @@ def official() -> ET.Element:
 def test_messages_are_those_of_the_code(tree: ET.Element, tmp_path: Path):
     kinds = {message.get("msgtype") for message in tree.findall("messages/message")}
     assert kinds == SERVED | SENT | SESSION
-    served = Application(make_config(tmp_path))._served
+    served = Application(make_config(tmp_path)).served
     assert {kind.decode() for kind in served} == SERVED
 
 
