@@ -61,7 +61,7 @@ def widened(fields: dict[str, Any], stride: int) -> dict[str, Any]:
         if fields.get(name):
             changed[name] = wide(fields[name], stride)
     money = kind == CommandKind.LIMIT and fields.get("ord_type") in (Limit.CREDIT, Limit.GROSS, Limit.ORDER_VALUE)
-    if (kind == CommandKind.DEPOSIT or money) and fields["qty_lots"] < 1 << 40:
+    if (kind == CommandKind.DEPOSIT or money) and 0 < fields.get("qty_lots", 0) < 1 << 40:
         changed["qty_lots"] = 16 * fields["qty_lots"]
     return changed
 

@@ -11,7 +11,7 @@ MUTANTS_OF_PAGES = [
     mutant(
         "a waiting stop needs a page",
         ENTRY,
-        ("stop_is_due_now(s, side, c->order_id) || pages_have_room(", "1 || pages_have_room("),
+        ("        return stop_is_due_now(s, side, c->order_id) ||\n", "        return 1 ||\n"),
     ),
     mutant("a moved order needs a page", CHANGE, ("s->is_wide && !change_has_room(core, s, order, &change)", "0")),
     mutant("a moved order leaves its page", CHANGE, (" || pages_is_alone(core, s, ladder, from);", ";")),
