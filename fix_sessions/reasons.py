@@ -131,6 +131,9 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_NO_POSITION: Words(OTHER, OTHER, "the account has no position in {symbol}"),
     Reason.REJECT_MARGIN_KEPT: Words(OTHER, OTHER, "the position in {symbol} has its margin"),
     Reason.REJECT_NO_MARK: Words(OTHER, OTHER, "{symbol} has no mark price yet"),
+    Reason.REJECT_PAGES_FULL: Words(
+        BROKER, OTHER, "the book of {symbol} has orders at too many distant prices; send a price nearer to the others"
+    ),
     Reason.CANCEL_IOC: Words(OTHER, OTHER, "cancelled by the venue: the rest of an order that may not rest"),
     Reason.CANCEL_FOK: Words(OTHER, OTHER, "cancelled by the venue: fill-or-kill, could not be filled at once in full"),
     Reason.CANCEL_MIN_QTY: Words(OTHER, OTHER, "cancelled by the venue: less than MinQty(110) could be filled at once"),
@@ -139,6 +142,9 @@ WORDS: dict[Reason, Words] = {
     ),
     Reason.CANCEL_MARGIN: Words(
         OTHER, OTHER, "cancelled by the venue: the account's position in {symbol} is being liquidated or settled"
+    ),
+    Reason.CANCEL_PAGES_FULL: Words(
+        OTHER, OTHER, "cancelled by the venue: the book of {symbol} has orders at too many distant prices for one more"
     ),
     Reason.CANCEL_SELF_MATCH: Words(OTHER, OTHER, "self-match prevention: the order met another one of its own group"),
     Reason.CANCEL_ALL_OR_NONE: Words(

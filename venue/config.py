@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX
+from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX, PRICE_TICKS_MAX
 from venue.config_sections import (
     ArchiveSection,
     ClockSection,
@@ -410,10 +410,11 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
     for name, price in (("price_min", instrument.price_min), ("price_max", instrument.price_max)):
         if price <= 0 or price % instrument.tick:
             raise ConfigError(f"{place}: {name} must be a positive multiple of tick {instrument.tick}")
-    levels = instrument.max_ticks - instrument.min_ticks + 1
-    if not 1 <= levels <= config.limits.levels:
-        limit = config.limits.levels
-        raise ConfigError(f"{place}: {levels} ticks from price_min to price_max, limits.levels is {limit}")
+    if instrument.price_min > instrument.price_max:
+        raise ConfigError(f"{place}: price_min {instrument.price_min} is above price_max {instrument.price_max}")
+    if instrument.max_ticks > PRICE_TICKS_MAX:
+        most = PRICE_TICKS_MAX * instrument.tick
+        raise ConfigError(f"{place}: price_max must be at most {most}, {PRICE_TICKS_MAX} ticks; or take a larger tick")
     lot_units = instrument.lot.scaleb(config.asset(instrument.base).scale)
     tick_units = config.tick_units(instrument)
     if lot_units != int(lot_units):
