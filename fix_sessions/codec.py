@@ -232,7 +232,7 @@ class Request:
             self.flags |= SMP_MODES[mode] << FLAG_SMP_SHIFT
 
     def _read_instructions(self) -> None:
-        """ExecInst(18): 6 post-only, G all-or-none, each once or more; of a pegged order what it follows instead of G."""
+        """ExecInst(18): 6 post-only, G all-or-none, each once or more; a pegged order's M, R, P instead of G."""
         instructions = self.values.get(18)
         if instructions is None:
             return

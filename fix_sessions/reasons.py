@@ -179,16 +179,16 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K P, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G,"
-        " one of M R P of a pegged one, Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
-        " TimeInForce nor OrdType, ExecInst, MaxFloor",
+        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K P, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G, one of M R P"
+        " with 40=P, Price(44) with a limit, StopPx(99) with a stop, (2362) the member's own; a replace changes none of"
+        " 59 40 18 111",
     ),
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,
         OTHER,
-        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), which go with nothing else,"
-        " and takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 4 only, MaxFloor(111) with neither; a pegged order"
-        " takes TimeInForce 0 1 6 and no MaxFloor, MinQty or all-or-none, PegOffsetValue(211) goes with it only",
+        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), they nothing else, and takes"
+        " no MinQty(110); StopPx(99) goes with 40=3 4, PegOffsetValue(211) with 40=P only; 40=P takes 59=0 1 6 and no"
+        " 99 110 111, a stop no 111",
     ),
     Reason.REJECT_SESSION_NO_REFERENCE: Words(
         OTHER,
