@@ -24,9 +24,11 @@ BACK_PORTED = {
     "SelfMatchPreventionInstruction",
     "DisplayIndicator",
     "DisplayQty",
+    "MMProtectionReset",
+    "UnsolicitedCancelType",
 }
-SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3"}
+SERVED = {"D", "F", "G", "H", "q", "i", "Z"}
+SENT = {"8", "9", "r", "b", "j", "3"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
