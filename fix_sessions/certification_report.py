@@ -61,7 +61,7 @@ class Report:
         return {
             **head,
             "began": self.began.isoformat(timespec="seconds"),
-            "passed": self.passed,
+            "green": self.passed,
             **counts,
             "cases": cases,
         }
