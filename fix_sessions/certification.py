@@ -23,6 +23,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 ANSWER_SECONDS_MAX = 10.0
 SECRET = 554
 EVIDENCE_MAX = 400
+ENTER_ATTEMPTS = 10
 
 
 class Failed(Exception):
@@ -315,12 +316,17 @@ def tell(message: Message, wanted: dict[int, str]) -> None:
 
 def enter(broker: Recorder) -> None:
     """The first logon, from numbers that we do not know: a reset, or, where reports wait, all of them first."""
-    try:
-        broker.log_on(reset=True)
-        return
-    except SessionLost as lost:
-        if "would lose" not in str(lost):
-            raise
+    for attempt in range(ENTER_ATTEMPTS):
+        try:
+            broker.log_on(reset=True)
+            return
+        except SessionLost as lost:
+            if "would lose" in str(lost):
+                break
+            if "already logged on" not in str(lost) or attempt == ENTER_ATTEMPTS - 1:
+                raise
+        broker.close()
+        time.sleep(0.2)
     broker.next_out = 1
     broker.early.clear()
     try:

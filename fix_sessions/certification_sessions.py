@@ -264,8 +264,8 @@ def resumption(stage: Stage) -> None:
     stage.leave(broker)
     numbers = broker.next_out, broker.next_in
     stage.back(broker)
-    expect(broker.next_out > numbers[0] and broker.next_in > numbers[1], "the numbers do not go on")
-    stage.order(broker, "buy", 1, stage.terms.bid)
+    order = stage.order(broker, "buy", 1, stage.terms.bid)
+    expect(broker.next_out > numbers[0] and int(order[34]) > numbers[1], "the numbers do not go on")
     expect(broker.duplicates == 0, "an execution was reported twice")
 
 

@@ -17,8 +17,8 @@ from fix_sessions.certification_sessions import SESSION_CASES
 MAGIC = 0x3145524F54535646
 HEAD_BYTES = 4096
 TAKEN_BYTES = 65536 * 16
-RECORD = struct.Struct("<IIQQ")
-"""Bytes of the whole record, check, MsgSeqNum, ExecID: store.h."""
+RECORD = struct.Struct("<IIQQII")
+"""Bytes of the whole record, check, MsgSeqNum, ExecID, bytes of the message, reserved: store.cpp."""
 EVIDENCE_MAX = 5
 CASES = SESSION_CASES + ORDER_CASES
 
@@ -28,14 +28,13 @@ def stored(path: Path) -> list[bytes]:
     data = path.read_bytes()
     if len(data) < HEAD_BYTES + TAKEN_BYTES or int.from_bytes(data[:8], "little") != MAGIC:
         raise ValueError(f"{path} is no session store; it is fix/session-N.store in the venue's data folder")
+    used = min(int.from_bytes(data[8:16], "little"), len(data))
     found, at = [], HEAD_BYTES + TAKEN_BYTES
-    while at + RECORD.size <= len(data):
-        size, _, number, _ = RECORD.unpack_from(data, at)
-        if size <= RECORD.size or at + size > len(data) or number == 0:
-            break
-        message = data[at + RECORD.size : at + size].rstrip(b"\0")
-        if not message.startswith(b"8=FIX.4.4\x01") or not message.endswith(b"\x01"):
-            break
+    while at + RECORD.size <= used:
+        size, _, _, _, message_bytes, _ = RECORD.unpack_from(data, at)
+        message = data[at + RECORD.size : at + RECORD.size + message_bytes]
+        if size < RECORD.size + message_bytes or at + size > used or not message.startswith(b"8=FIX.4.4\x01"):
+            break  # what follows is being written
         found.append(message)
         at += size
     return found

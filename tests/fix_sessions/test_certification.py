@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -136,6 +137,8 @@ class Spoiler:
     def close(self) -> None:
         self.listener.close()
         for end in self.sockets:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
             end.close()
 
 
@@ -186,9 +189,10 @@ BROKEN: list[tuple[str, Spoil, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def native_venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    found = Venue(tmp_path_factory.mktemp("venue"), "native")
+@pytest.fixture
+def native_venue(tmp_path: Path) -> Iterator[Venue]:
+    (tmp_path / "venue").mkdir()
+    found = Venue(tmp_path / "venue", "native")
     yield found
     found.close()
 
