@@ -97,6 +97,14 @@ def test_reports_that_wait_are_fetched_before_the_numbers_are_reset(venue: Venue
 Spoil = Callable[[bytes], bytes]
 
 
+def cut(*ends: socket.socket) -> None:
+    """Ends connections even while another thread reads from them."""
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
+
+
 class Spoiler:
     """Stands between broker and venue, and changes the venue's messages."""
 
@@ -131,15 +139,11 @@ class Spoiler:
                     target.sendall(again(spoil(message)))
         except OSError:
             pass
-        for end in (source, target):
-            end.close()
+        cut(source, target)
 
     def close(self) -> None:
         self.listener.close()
-        for end in self.sockets:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+        cut(*self.sockets)
 
 
 def again(message: bytes) -> bytes:
