@@ -100,9 +100,13 @@ class Broker:
             self.sent[number] = (msg_type, body, now)
         for tag, value in header + body:
             message.append_pair(tag, value)
-        assert self.socket is not None, "log on first"
-        self.socket.sendall(message.encode())
+        self.transmit(message.encode())
         return next((value for tag, value in body if tag == 11), "")
+
+    def transmit(self, data: bytes) -> None:
+        """Bytes to the venue, as they are."""
+        assert self.socket is not None, "log on first"
+        self.socket.sendall(data)
 
     # ---- requests ----
 

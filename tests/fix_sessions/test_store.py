@@ -15,6 +15,7 @@ from tests.fix_sessions.rig import PASSWORD, USERS, Venue, ask, settle, spawn, t
 
 
 def test_numbers_and_messages_survive_a_restart(make_venue: Callable[..., Venue], application: str):
+    """ROE-7"""
     first = make_venue(application)
     broker = first.logged_on("ALPHA2")
     ask(broker, lambda: broker.order("ACME", "buy", 5, "99"))
@@ -37,6 +38,7 @@ def test_numbers_and_messages_survive_a_restart(make_venue: Callable[..., Venue]
 
 
 def test_unreported_executions_come_once(make_venue: Callable[..., Venue], application: str):
+    """ROE-16"""
     first = make_venue(application)
     numbers: dict[str, Broker] = {}
     for name in ("ALPHA2", "BRAVO1"):
@@ -136,6 +138,7 @@ def reconcile(venue: Venue, brokers: dict[str, Broker]) -> None:
 
 
 def test_a_slow_consumer_is_shown_out_and_delays_nobody(make_venue: Callable[..., Venue], application: str):
+    """ROE-19"""
     venue = make_venue(application, queue_bytes_max=1 << 17)
     slow, quick = venue.broker("ALPHA2"), venue.logged_on("BRAVO1")
     slow.log_on()
