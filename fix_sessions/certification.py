@@ -244,18 +244,36 @@ class Stage:
                 continue
         raise Failed("no TestRequest(35=1) was answered")
 
-    def answers(self, broker: Recorder, send: Callable[[], object]) -> list[Message]:
-        """Sends; the application messages that came of it."""
-        before = len(broker.inbox)
-        send()
-        self.settle(broker)
-        return [message_of(m) for m in broker.inbox[before:]]
+    def answers(self, broker: Recorder, send: Callable[[], object], *, awaited: bool = True) -> list[Message]:
+        """Sends; the application messages that came of it.
+
+        A report waits until it is durable and a Heartbeat(0) does not, so each request's own answer is awaited by its
+        ClOrdID(11), which `send` returns, one or a list of them.
+        """
+        return self._asked(broker, send, awaited)[0]
 
     def answer(self, broker: Recorder, send: Callable[[], object]) -> Message:
-        """Sends; the last of the application messages that came of it."""
-        found = self.answers(broker, send)
-        expect(bool(found), "nothing came in answer")
-        return found[-1]
+        """Sends one request; the last message that came in answer to it."""
+        found, names = self._asked(broker, send, True)
+        own = [message for message in found if not names or message.get(11, names[0]) == names[0]]
+        expect(bool(own), "nothing came in answer")
+        return own[-1]
+
+    def _asked(self, broker: Recorder, send: Callable[[], object], awaited: bool) -> tuple[list[Message], list[str]]:
+        before, before_admin = len(broker.inbox), len(broker.admin)
+        returned = send()
+        sent = returned if isinstance(returned, list) else [returned]
+        names = [str(name) for name in sent if name]
+        waiting = {name.encode() for name in names} if awaited else set()
+
+        def there() -> bool:
+            waiting.difference_update(m.get(11) for m in broker.inbox[before:])
+            return not waiting or any(m.get(35) == b"3" for m in broker.admin[before_admin:])
+
+        if awaited:
+            self.wait(broker, there, f"the answer to {', '.join(sorted(name.decode() for name in waiting))}")
+        self.settle(broker)
+        return [message_of(m) for m in broker.inbox[before:]], names
 
     def rejected(self, broker: Recorder, send: Callable[[], object]) -> Message:
         """Sends; the Reject(3) that came of it."""
@@ -270,9 +288,9 @@ class Stage:
         self, broker: Recorder, side: str, lots: int, price: Decimal | None, *, status: str = "0", **fields: Any
     ) -> Message:
         """A new order, whose first report must have this OrdStatus(39)."""
-        names: list[str] = []
-        send = lambda: names.append(broker.order(self.terms.symbol, side, self.terms.lots(lots), price, **fields))  # noqa: E731
-        found = [message for message in self.answers(broker, send) if message.get(11) == names[0]]
+        send = lambda: broker.order(self.terms.symbol, side, self.terms.lots(lots), price, **fields)  # noqa: E731
+        came, names = self._asked(broker, send, True)
+        found = [message for message in came if message.get(11) == names[0]]
         expect(bool(found), "no report of the order came")
         tell(found[0], {39: status, 150: status})
         return found[0]

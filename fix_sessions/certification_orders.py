@@ -147,10 +147,9 @@ def cancel_race(stage: Stage) -> None:
     for _ in range(RACES):
         order = stage.order(broker, "buy", 2, terms.price)
         other.order(terms.symbol, "sell", terms.lots(2), terms.price, t59="3")
-        answers = stage.answers(broker, lambda order=order: broker.cancel(order[11], terms.symbol, "buy"))  # type: ignore[misc]
+        of_cancel = stage.answer(broker, lambda order=order: broker.cancel(order[11], terms.symbol, "buy"))  # type: ignore[misc]
         stage.settle(other)
-        stage.settle(broker)
-        last, of_cancel = stage.reports(broker, order[37])[-1], answers[-1]
+        last = stage.reports(broker, order[37])[-1]
         if last[39] == "2":
             tell(of_cancel, {35: "9", 102: "0", 39: "2"})
         else:

@@ -181,7 +181,7 @@ def repeated_order(stage: Stage) -> None:
     body = body_of_an_order(stage, name(stage, "once"))
     tell(stage.answer(broker, lambda: broker.send("D", list(body))), {35: "8", 150: "0"})
     number, broker.next_out = broker.next_out, broker.next_out + 1
-    found = stage.answers(broker, lambda: broker.send("D", list(body), number, OLD))
+    found = stage.answers(broker, lambda: broker.send("D", list(body), number, OLD), awaited=False)
     expect(not found, "an order that was done was done again on its repetition with PossDupFlag(43)=Y")
     tell(stage.answer(broker, lambda: broker.send("D", list(body))), {35: "8", 150: "8", 103: "6"})
 
