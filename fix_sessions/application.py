@@ -17,7 +17,9 @@ from fix_sessions import messages
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
 from fix_sessions.codec import TagRefused, Terms
 from fix_sessions.mass_cancels import MassCancels
+from fix_sessions.mass_status import MassStatus
 from fix_sessions.order_desk import OrderDesk
+from fix_sessions.order_lists import OrderLists
 from venue.config import Config
 from venue.log import event
 
@@ -29,6 +31,8 @@ log = logging.getLogger("fix")
 AREAS: tuple[type[Area], ...] = (
     OrderDesk,
     MassCancels,
+    MassStatus,
+    OrderLists,
 )
 """What the order entry gateway serves; a further area is one more line."""
 
@@ -67,6 +71,12 @@ class Application:
         """The stores are up to date; nobody is let in yet."""
         for area in self.areas:
             area.on_start()
+
+    def stop(self) -> None:
+        """The gateway has stopped."""
+        self.floor.close()
+        for area in self.areas:
+            area.on_stop()
 
     def session_numbers(self) -> list[int]:
         return list(self.terms.members)
@@ -112,12 +122,13 @@ class Application:
             event(log, "session logged on", session=comp_id, peer=text)
         else:
             event(log, "session logged out", session=comp_id, reason=text)
+        self.floor.on_session(session, logged_on)
         for area in self.areas:
             area.on_session(session, logged_on)
 
     def on_turn(self) -> None:
         """After each round of reports, while something waits for them."""
-        self.floor.answer_waiting()
+        self.floor.on_turn()
 
     def on_tick(self) -> None:
         """Several times a second, while somebody wants it."""

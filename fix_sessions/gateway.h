@@ -122,6 +122,10 @@ class Gateway : public FIX::Application {
     void watch_reports(uint16_t session, bool wanted) { // likewise: on_reports with `sent` for this session's 8 and 9
         m_by_number[session]->watched = wanted;
     }
+    uint64_t unsent(uint16_t session) const { // on the gateway's thread: bytes that wait for a broker to read
+        const Party *party = m_by_number[session];
+        return party->connection == nullptr ? 0 : party->connection->unsent();
+    }
     enum submit_status submit(const struct submission &submission, uint64_t *seq);
 
     // FIX::Application

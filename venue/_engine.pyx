@@ -101,6 +101,20 @@ cdef position_of(const position_view *view):
     )
 
 
+cdef u64 ORDERS_PORTION = 8192
+
+
+cdef order_dict(const order_status *found):
+    return {
+        "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
+        "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
+        "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
+        "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
+        "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
+        "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+    }
+
+
 cdef class Engine:
     """The one writer of a data directory. See `venue.engine.Engine` for the face with logging and roots."""
 
@@ -278,16 +292,37 @@ cdef class Engine:
         cdef int there
         with nogil:
             there = engine_find_order(self.engine, session, name, &found)
-        if not there:
-            return None
-        return {
-            "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
-            "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
-            "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
-            "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
-            "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
-            "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
-        }
+        return order_dict(&found) if there else None
+
+    def open_orders_of(self, uint16_t session):
+        """(seq, dicts like `find_order`'s of every open order of the session, in order of entry); seq: the last command
+        that any of them may know of. The lock is taken for a portion at a time, so each is as it was at its own moment.
+        """
+        self._alive()
+        cdef u64 at = 0, day, end, seq, count, i
+        cdef order_status *portion = <order_status *>malloc(ORDERS_PORTION * sizeof(order_status))
+        if portion is NULL:
+            raise MemoryError("no memory for open orders")
+        found = {}
+        try:
+            with nogil:
+                engine_lock(self.engine)
+                day = self.engine.orders.day
+                engine_unlock(self.engine)
+            while True:
+                with nogil:
+                    engine_lock(self.engine)
+                    if day != self.engine.orders.day:  # what is forgotten at midnight moves the others
+                        day, at = self.engine.orders.day, 0
+                    count = orders_open(&self.engine.orders, session, &at, ORDERS_PORTION, portion)
+                    end, seq = self.engine.orders.tracked_count, self.engine.last_seq
+                    engine_unlock(self.engine)
+                for i in range(count):
+                    found[portion[i].order_id] = order_dict(&portion[i])
+                if at >= end:
+                    return int(seq), list(found.values())
+        finally:
+            free(portion)
 
     def depth(self, u64 symbol, int book_side, u64 levels_max=10):
         """[(price_ticks, qty_lots)], best first."""

@@ -459,10 +459,10 @@ void orders_apply(struct orders *orders, const struct command *command, const st
         report_liquidation(event, report);
     if (kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED)
         report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
-    int answers =
-        kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED || kind == EVENT_REPLACED ||
-        kind == EVENT_MASS_CANCELLED || kind == EVENT_COMMAND_REJECTED ||
-        (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && !report->command_session_differs);
+    int answers = kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED || kind == EVENT_REPLACED ||
+                  kind == EVENT_MASS_CANCELLED || kind == EVENT_COMMAND_REJECTED ||
+                  (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && names->clordid[0] != 0 &&
+                   !report->command_session_differs); /* the venue cancels for a session without naming a request */
     if (answers) { /* to the request itself: its names */
         memcpy(report->clordid, names->clordid, CLORDID_BYTES);
         memcpy(report->orig_clordid, names->orig_clordid, CLORDID_BYTES);
@@ -471,12 +471,8 @@ void orders_apply(struct orders *orders, const struct command *command, const st
 
 /* ---- questions ----------------------------------------------------------------------------------------------- */
 
-int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status) {
-    const struct known *known = orders_known(orders, session, clordid);
+static void status_write(const struct orders *orders, const struct tracked *order, struct order_status *status) {
     memset(status, 0, sizeof *status);
-    if (known == 0 || !known->names_order || known->order == NO_ORDER)
-        return 0;
-    const struct tracked *order = &orders->tracked[known->order];
     status->order_id = order->order_id;
     status->order_qty_lots = order->order_qty_lots;
     status->leaves_lots = order->leaves_lots;
@@ -496,7 +492,26 @@ int orders_find(const struct orders *orders, uint16_t session, const char *clord
     status->status = order->status;
     if (order->known != NO_ORDER)
         memcpy(status->clordid, orders->known[order->known].clordid, CLORDID_BYTES);
+}
+
+int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status) {
+    const struct known *known = orders_known(orders, session, clordid);
+    if (known == 0 || !known->names_order || known->order == NO_ORDER) {
+        memset(status, 0, sizeof *status);
+        return 0;
+    }
+    status_write(orders, &orders->tracked[known->order], status);
     return 1;
+}
+
+u64 orders_open(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found) {
+    u64 count = 0, end = orders->tracked_count - *next < limit ? orders->tracked_count : *next + limit;
+    for (; *next < end; ++*next) {
+        const struct tracked *order = &orders->tracked[*next];
+        if (order->session == session && is_open(order))
+            status_write(orders, order, &found[count++]);
+    }
+    return count;
 }
 
 u64 orders_check(const struct orders *orders, const struct core *core) {

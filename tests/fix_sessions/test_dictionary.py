@@ -25,8 +25,8 @@ BACK_PORTED = {
     "DisplayIndicator",
     "DisplayQty",
 }
-SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3"}
+SERVED = {"D", "E", "F", "G", "H", "K", "M", "q", "AF"}
+SENT = {"8", "9", "N", "r", "j", "3"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
