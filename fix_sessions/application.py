@@ -20,6 +20,8 @@ from fix_sessions.mass_cancels import MassCancels
 from fix_sessions.mass_status import MassStatus
 from fix_sessions.order_desk import OrderDesk
 from fix_sessions.order_lists import OrderLists
+from fix_sessions.positions import Positions
+from fix_sessions.trade_captures import TradeCaptures
 from venue.config import Config
 from venue.log import event
 
@@ -33,6 +35,8 @@ AREAS: tuple[type[Area], ...] = (
     MassCancels,
     MassStatus,
     OrderLists,
+    Positions,
+    TradeCaptures,
 )
 """What the order entry gateway serves; a further area is one more line."""
 

@@ -70,7 +70,7 @@ class Floor:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._pouring: list[tuple[int, Iterator[Outbound]]] = []
         self._watchers: dict[int, int] = {}
-        self._clerk = Clerk()
+        self._clerks: dict[str, Clerk] = {}
 
     def send(
         self, session: int, msg_type: bytes, fields: list[Field], exec_id: int = 0, poss_resend: bool = False
@@ -97,11 +97,11 @@ class Floor:
         self._pouring.append((session, iter(messages)))
         self._want_turns()
 
-    def aside(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Does work that takes long on another thread, and `then` what is to be done with its result on this one. What
-        `work` raises is given to `then`.
+    def aside(self, work: Callable[[], Any], then: Callable[[Any], None], clerk: str = "clerk") -> None:
+        """Does work that takes long on the clerk's thread, and `then` what is to be done with its result on this one.
+        What `work` raises is given to `then`.
         """
-        self._clerk.ask(work, then)
+        self._clerks.setdefault(clerk, Clerk(clerk)).ask(work, then)
         self._want_turns()
 
     def soon(self, call: Callable[[], Any]) -> None:
@@ -139,7 +139,8 @@ class Floor:
         """What waited and can go on now."""
         while self._waiting and self._waiting[0][0] <= self.gateway.durable_seq():
             self._waiting.popleft()[1]()
-        self._clerk.answer()
+        for clerk in tuple(self._clerks.values()):
+            clerk.answer()
         self._pouring = [flow for flow in self._pouring if self._pour_portion(*flow)]
         self._want_turns()
 
@@ -148,11 +149,13 @@ class Floor:
         (self.logged_on.add if logged_on else self.logged_on.discard)(session)
 
     def close(self) -> None:
-        """Ends the thread that works aside. Idempotent."""
-        self._clerk.close()
+        """Ends the threads that work aside. Idempotent."""
+        for clerk in self._clerks.values():
+            clerk.close()
 
     def _want_turns(self) -> None:
-        self.gateway.want_turns(bool(self._waiting or self._pouring or self._clerk.busy))
+        busy = any(clerk.busy for clerk in self._clerks.values())
+        self.gateway.want_turns(bool(self._waiting or self._pouring or busy))
 
     def _pour_portion(self, session: int, messages: Iterator[Outbound]) -> bool:
         """Whether there is more."""
@@ -171,7 +174,8 @@ class Floor:
 class Clerk:
     """One thread that does long work, one piece after the other; it starts with the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[Callable[[Any], None], Any]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -184,7 +188,7 @@ class Clerk:
 
     def ask(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="clerk", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
             self._thread.start()
         self._count += 1
         self._asked.put((work, then))

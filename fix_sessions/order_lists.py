@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,12 +20,11 @@ from fix_sessions import messages
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, REASON_UNKNOWN_ID, STOPPED_TEXT, Area, Floor, Inbound
 from fix_sessions.codec import Request, is_order_event, quantity
 from fix_sessions.messages import SEQ_BITS, SOH, Field
-from venue.follower import Follower
-from venue.records import CLORDID_BYTES, SALT_BYTES, SubmitStatus
+from venue.records import CLORDID_BYTES, SubmitStatus
+from venue.trades import bodies
 
 LEGS_MAX = 10
 FINISHED_MAX = 4096
-SCAN_GAP = 200_000  # so many entries are read rather than a segment opened anew
 ONE_CANCELS_OTHER = b"1"
 OPEN = (b"0", b"1")
 OF_LIST = frozenset((35, 58, 66, 68, 73, 394, 1385))
@@ -310,9 +308,9 @@ class OrderLists(Area):
                 sessions[order["order_id"]] = session, order["clordid"].encode()
         if not sessions:
             return
-        entries = entries_of_lists(self.floor.engine.data_dir / "journal", {order >> SEQ_BITS for order in sessions})
+        entries = bodies(self.floor.engine.data_dir / "journal", {order >> SEQ_BITS for order in sessions})
         for order_id, (session, clordid) in sorted(sessions.items()):
-            if order_id >> SEQ_BITS in entries:
+            if entries.get(order_id >> SEQ_BITS, b"").startswith(MARK):
                 self._restore(order_id, session, clordid, entries[order_id >> SEQ_BITS])
         if self._lists:
             self.floor.soon(self._settle_all)
@@ -357,34 +355,3 @@ def leg_body(body: bytes, legs: list[list[Field]], index: int) -> bytes:
         if at != index:
             fields += [field for field in leg if field[0] in (11, 67)]
     return b"".join(b"%d=%s\x01" % field for field in fields)
-
-
-def entries_of_lists(journal_dir: Path, wanted: set[int]) -> dict[int, bytes]:
-    """The bodies of those of these journal entries that entered an order of a list."""
-    found: dict[int, bytes] = {}
-    seqs = sorted(wanted)
-    while seqs:
-        follower = Follower(journal_dir, seqs[0])
-        try:
-            seqs = _scan(follower, seqs, found)
-        finally:
-            follower.close()
-    return found
-
-
-def _scan(follower: Follower, seqs: list[int], found: dict[int, bytes]) -> list[int]:
-    """Reads on until a gap that is not worth reading; returns what is left."""
-    while seqs and seqs[0] - follower.next_seq < SCAN_GAP:
-        first = follower.next_seq
-        piece = follower.poll()
-        if not len(piece):
-            return []
-        here = [seq for seq in seqs if seq < follower.next_seq]
-        seqs = seqs[len(here) :]
-        for seq in here if MARK in piece.annex else ():
-            at = seq - first
-            start = int(piece.annex_ends[at - 1]) if at else 0
-            body = piece.annex[start + SALT_BYTES : int(piece.annex_ends[at])]
-            if body.startswith(MARK):
-                found[seq] = body
-    return seqs
