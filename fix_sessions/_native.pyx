@@ -161,7 +161,6 @@ cdef extern from "gateway.h":
         Status status(uint16_t) nogil
         void want_turns(cbool)
         void want_ticks(cbool)
-        uint64_t unsent(uint16_t)
         void watch_reports(uint16_t, cbool)
         int submit(const submission_s &, uint64_t *) nogil
         void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
@@ -396,10 +395,6 @@ cdef class Gateway:
     def watch(self, session, wanted):
         """Whether a session's reports come to `application.on_reports` although they are sent natively; likewise."""
         self.gateway.watch_reports(session, wanted)
-
-    def unsent(self, session):
-        """Bytes that wait for the session's broker to read them; on the gateway's thread."""
-        return self.gateway.unsent(session)
 
     def find_order(self, session, clordid):
         """What has become of an order, as a dict; None when the ClOrdID names none of this session's."""

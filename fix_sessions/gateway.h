@@ -124,10 +124,6 @@ class Gateway : public FIX::Application {
     void watch_reports(uint16_t session, bool wanted) { // likewise: on_reports with `sent` for this session's 8 and 9
         m_by_number[session]->watched = wanted;
     }
-    uint64_t unsent(uint16_t session) const { // on the gateway's thread: bytes that wait for a broker to read
-        const Party *party = m_by_number[session];
-        return party->connection == nullptr ? 0 : party->connection->unsent();
-    }
     enum submit_status submit(const struct submission &submission, uint64_t *seq);
 
     // Of gateways that follow the journal; any thread. Copies of one message, written once.
@@ -199,6 +195,8 @@ class Gateway : public FIX::Application {
     std::string reject_text(const FIX::Message &reject, int code) const;
     void serve_order(const FIX::Message &message, Party *party, char type);
     enum submit_status submit_order(struct submission *submission, Party *party, const std::string &body);
+    void reject_business(Party *party, const std::string &number, std::string_view clordid, char type,
+                         const std::string &code, const std::string &text);
     void refuse_order(Party *party, enum submit_status status, const std::string &number, std::string_view clordid,
                       char type);
     std::string body_of(const FIX::Message &message) const;

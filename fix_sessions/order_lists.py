@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cores import CommandKind
-from fix_sessions import messages
+from fix_sessions import messages, parties
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, REASON_UNKNOWN_ID, STOPPED_TEXT, Area, Floor, Inbound
 from fix_sessions.codec import Request, is_order_event, quantity
 from fix_sessions.messages import SEQ_BITS, SOH, Field
@@ -156,6 +156,10 @@ class OrderLists(Area):
             return b"ListSeqNo(67) must be 1, 2, ... in this order"
         if len(set(names)) != len(names):
             return b"ClOrdID(11) is used twice in the list; use each once"
+        faults = (parties.fault(leg_body(message.body, legs, at)) for at in range(len(legs)))
+        fault = next(filter(None, faults), b"")
+        if fault:
+            return fault
         if known is not None and not (message.poss_dup and names == known.names):
             return b"ListID(66) is that of a list which is not done; use each once"
         return b""
