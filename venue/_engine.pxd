@@ -148,6 +148,7 @@ cdef extern from "engine_internal.h" nogil:
     int engine_submit(engine_s *engine, const submission *s, u64 *seq)
     int engine_call(engine_s *engine, const submission *s, u64 *seq, event **events, u64 *count)
     int engine_find_order(engine_s *engine, uint16_t session, const char *clordid, order_status *status)
+    u64 engine_session_orders(engine_s *engine, uint16_t session, order_status **found)
     void engine_set_sink(engine_s *engine, engine_sink sink, void *context)
     u64 engine_durable_seq(const engine_s *engine)
     u64 engine_expiries_due(engine_s *engine, u64 now_ns, u64 *symbols)
@@ -158,7 +159,7 @@ cdef extern from "engine_internal.h" nogil:
     void engine_lock(engine_s *engine)
     void engine_unlock(engine_s *engine)
     u64 reports_take_pending(reports_s *reports, uint16_t session, u64 after_exec_id, report **taken)
-    u64 orders_open(const orders_s *orders, uint16_t session, u64 *next, u64 limit, order_status *found)
+    u64 orders_open_part(const orders_s *orders, uint16_t session, u64 *next, u64 limit, order_status *found)
     void snapshot_take(engine_s *engine)
     int snapshot_wait(engine_s *engine)
 

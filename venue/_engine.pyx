@@ -88,6 +88,18 @@ cdef int set_name(char *target, object text, str what) except -1:
 MESSAGE_TYPES = {1: b"D", 2: b"F", 3: b"G"}
 
 
+cdef status_of(const order_status *found):
+    """An order as a dict of `struct order_status`."""
+    return {
+        "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
+        "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
+        "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
+        "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
+        "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
+        "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+    }
+
+
 cdef position_of(const position_view *view):
     return PositionView(
         lots=<int64_t>view.lots,
@@ -102,17 +114,6 @@ cdef position_of(const position_view *view):
 
 
 cdef u64 ORDERS_PORTION = 8192
-
-
-cdef order_dict(const order_status *found):
-    return {
-        "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
-        "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
-        "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
-        "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
-        "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
-        "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
-    }
 
 
 cdef class Engine:
@@ -292,7 +293,7 @@ cdef class Engine:
         cdef int there
         with nogil:
             there = engine_find_order(self.engine, session, name, &found)
-        return order_dict(&found) if there else None
+        return status_of(&found) if there else None
 
     def open_orders_of(self, uint16_t session):
         """(seq, dicts like `find_order`'s of every open order of the session, in order of entry); seq: the last command
@@ -314,15 +315,29 @@ cdef class Engine:
                     engine_lock(self.engine)
                     if day != self.engine.orders.day:  # what is forgotten at midnight moves the others
                         day, at = self.engine.orders.day, 0
-                    count = orders_open(&self.engine.orders, session, &at, ORDERS_PORTION, portion)
+                    count = orders_open_part(&self.engine.orders, session, &at, ORDERS_PORTION, portion)
                     end, seq = self.engine.orders.tracked_count, self.engine.last_seq
                     engine_unlock(self.engine)
                 for i in range(count):
-                    found[portion[i].order_id] = order_dict(&portion[i])
+                    found[portion[i].order_id] = status_of(&portion[i])
                 if at >= end:
                     return int(seq), list(found.values())
         finally:
             free(portion)
+
+    def session_orders(self, uint16_t session):
+        """All open orders that a session entered, as `find_order` gives them, in the order in which they came."""
+        self._alive()
+        cdef order_status *found = NULL
+        cdef u64 count, i
+        with nogil:
+            count = engine_session_orders(self.engine, session, &found)
+        if found is NULL:
+            raise MemoryError()
+        try:
+            return [status_of(&found[i]) for i in range(count)]
+        finally:
+            free(found)
 
     def depth(self, u64 symbol, int book_side, u64 levels_max=10):
         """[(price_ticks, qty_lots)], best first."""

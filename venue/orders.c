@@ -461,7 +461,8 @@ void orders_apply(struct orders *orders, const struct command *command, const st
         report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
     int answers = kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED || kind == EVENT_REPLACED ||
                   kind == EVENT_MASS_CANCELLED || kind == EVENT_COMMAND_REJECTED ||
-                  (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && names->clordid[0] != 0 &&
+                  (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL &&
+                   (names->clordid[0] != 0 || names->orig_clordid[0] != 0) &&
                    !report->command_session_differs); /* the venue cancels for a session without naming a request */
     if (answers) { /* to the request itself: its names */
         memcpy(report->clordid, names->clordid, CLORDID_BYTES);
@@ -504,12 +505,25 @@ int orders_find(const struct orders *orders, uint16_t session, const char *clord
     return 1;
 }
 
-u64 orders_open(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found) {
+u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found) {
     u64 count = 0, end = orders->tracked_count - *next < limit ? orders->tracked_count : *next + limit;
     for (; *next < end; ++*next) {
         const struct tracked *order = &orders->tracked[*next];
         if (order->session == session && is_open(order))
             status_write(orders, order, &found[count++]);
+    }
+    return count;
+}
+
+u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found) {
+    u64 count = 0;
+    for (u64 i = 0; i < orders->tracked_count; i++) {
+        const struct tracked *order = &orders->tracked[i];
+        if (order->session != session || !is_open(order))
+            continue;
+        if (found != 0)
+            status_write(orders, order, &found[count]);
+        count++;
     }
     return count;
 }

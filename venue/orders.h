@@ -79,7 +79,10 @@ void orders_apply(struct orders *orders, const struct command *command, const st
 int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status);
 
 /* The session's open orders among the `limit` orders of the table from `*next` on, which moves; `found` has room. */
-u64 orders_open(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found);
+u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found);
+
+/* Open orders that a session entered, in the order in which they came; writes them when `found` is not null. */
+u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found);
 
 /* Takes over arrays of a snapshot (copied); 0 when an index in them is out of range. */
 int orders_load(struct orders *orders, const struct tracked *tracked, u64 tracked_count, const struct known *known,

@@ -26,9 +26,11 @@ BACK_PORTED = {
     "DisplayQty",
     "ContingencyType",
     "TradeID",
+    "MMProtectionReset",
+    "UnsolicitedCancelType",
 }
-SERVED = {"D", "E", "F", "G", "H", "K", "M", "q", "AD", "AF", "AN"}
-SENT = {"8", "9", "N", "r", "j", "3", "AE", "AO", "AP", "AQ"}
+SERVED = {"D", "E", "F", "G", "H", "K", "M", "Z", "i", "q", "AD", "AF", "AN"}
+SENT = {"8", "9", "N", "b", "r", "j", "3", "AE", "AO", "AP", "AQ"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
