@@ -72,9 +72,11 @@ def test_a_good_block_is_kept_as_it_came(venue: Venue):
     bravo.send("D", [*order, (38, "1"), (40, "2"), (44, "100.00")])
     settle(bravo)
     assert tags(bravo.inbox[-1])[39] == "0"
-    venue.engine.drain()
+    body = b""
     with Follower(venue.data_dir / "journal", venue.engine.last_seq) as follower:
-        assert body_of(order) in b"35=D\x01" + follower.poll().annex[SALT_BYTES + 5 :]
+        while not body:  # what is reported is in the journal; the watermark follows at once
+            body = follower.poll().annex[SALT_BYTES:]
+    assert body.startswith(body_of(order))
 
 
 @pytest.mark.parametrize("tag", [528, 1724, 529])
