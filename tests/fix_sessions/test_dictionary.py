@@ -125,6 +125,10 @@ def spied_session(venue: Venue) -> list[str]:
     for number in ("1", "2"):
         legs += [(11, f"leg{number}"), (67, number), (55, "ACME"), (54, "1"), (38, "1"), (40, "2"), (44, f"6{number}")]
     broker.send("E", [(66, "list"), (1385, "1"), (68, "2"), (73, "2"), *legs])
+    settle(broker)
+    other = next(b for b in venue.brokers if b.comp_id == "BRAVO1")
+    other.order("ACME", "sell", 1, "61.00")
+    settle(other)
     broker.send("AF", [(584, "s"), (585, "7")])
     broker.send("AN", [(710, "p"), (724, "0"), (60, "20260101-00:00:00")])
     broker.send("AD", [(568, "t"), (569, "0")])
