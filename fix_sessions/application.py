@@ -79,7 +79,7 @@ class Application:
             area.on_start()
 
     def stop(self) -> None:
-        """The gateway has stopped."""
+        """The gateway has ended; the engine still runs. Idempotent."""
         self.floor.close()
         for area in self.areas:
             area.on_stop()

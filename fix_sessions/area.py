@@ -21,6 +21,7 @@ from fix_sessions.codec import Terms
 from fix_sessions.messages import Field
 from venue.config import Config
 from venue.log import event
+from venue.pegs import PegService
 
 log = logging.getLogger("fix")
 
@@ -65,6 +66,7 @@ class Floor:
         self.engine = engine
         self.terms = Terms(config)
         self.gateway: Any = None
+        self.pegs = PegService(engine, config)
         self.each_tick: list[Callable[[], None]] = []
         self.logged_on: set[int] = set()
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
@@ -254,7 +256,7 @@ class Area:
         """The stores are up to date; nobody is let in yet."""
 
     def on_stop(self) -> None:
-        """The gateway has stopped; the engine is still there."""
+        """The gateway has ended; the engine still runs. Idempotent."""
 
     def check(self) -> None:
         """Asserts the area's invariants."""

@@ -131,6 +131,9 @@ class OrderLists(Area):
         bodies = [leg_body(message.body, legs, index) for index in range(len(legs))]
         read = self.gateway.find_order
         requests = [Request.read(self.terms, message.session, body, message.poss_dup, read) for body in bodies]
+        if any(request.peg is not None for request in requests):
+            self._report(entered, ACK, REJECTED, b"a list takes no pegged order; send that one as a NewOrderSingle")
+            return
         self._lists[message.session, entered.list_id] = entered
         self.floor.watch(message.session, True)
         stopped = not all(self._submit(entered, at, request) for at, request in enumerate(requests))
