@@ -17,8 +17,12 @@ from fix_sessions import messages
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
 from fix_sessions.codec import TagRefused, Terms, is_order_event
 from fix_sessions.mass_cancels import MassCancels
+from fix_sessions.mass_status import MassStatus
 from fix_sessions.order_desk import OrderDesk
+from fix_sessions.order_lists import OrderLists
+from fix_sessions.positions import Positions
 from fix_sessions.quotes import Quotes
+from fix_sessions.trade_captures import TradeCaptures
 from venue.config import Config
 from venue.log import event
 
@@ -30,6 +34,10 @@ log = logging.getLogger("fix")
 AREAS: tuple[type[Area], ...] = (
     OrderDesk,
     MassCancels,
+    MassStatus,
+    OrderLists,
+    Positions,
+    TradeCaptures,
     Quotes,
 )
 """What the order entry gateway serves; a further area is one more line."""
@@ -72,6 +80,7 @@ class Application:
 
     def stop(self) -> None:
         """The gateway has ended; the engine still runs. Idempotent."""
+        self.floor.close()
         for area in self.areas:
             area.on_stop()
 
@@ -126,12 +135,13 @@ class Application:
             event(log, "session logged on", session=comp_id, peer=text)
         else:
             event(log, "session logged out", session=comp_id, reason=text)
+        self.floor.on_session(session, logged_on)
         for area in self.areas:
             area.on_session(session, logged_on)
 
     def on_turn(self) -> None:
         """After each round of reports, while something waits for them."""
-        self.floor.answer_waiting()
+        self.floor.on_turn()
 
     def on_tick(self) -> None:
         """Several times a second, while somebody wants it."""

@@ -23,7 +23,7 @@ from venue.records import CLORDID_BYTES
 
 UNKNOWN_SYMBOL = b"[N/A]"
 SIDE_UNDISCLOSED = b"7"
-KINDS = {b"D": CommandKind.NEW, b"F": CommandKind.CANCEL, b"G": CommandKind.REPLACE}
+KINDS = {b"D": CommandKind.NEW, b"E": CommandKind.NEW, b"F": CommandKind.CANCEL, b"G": CommandKind.REPLACE}
 EXEC_TYPES = {
     EventKind.ACCEPTED: b"0",
     EventKind.REJECTED: b"8",
@@ -135,7 +135,7 @@ class Request:
 
     @classmethod
     def read(cls, terms: Terms, session: int, body: bytes, poss_dup: bool, find_order: Any) -> Request:
-        """Reads a body of MsgType D, F or G. Raises TagRefused for a ClOrdID that no record can hold."""
+        """Reads a D, F or G, or one order of an E. Raises TagRefused for a ClOrdID that no record can hold."""
         request = cls(session, terms.members[session][0].accounts, terms, body, poss_dup)
         request.values = messages.first_fields(body)
         request.kind = KINDS[request.values[35]]

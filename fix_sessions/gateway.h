@@ -197,6 +197,8 @@ class Gateway : public FIX::Application {
     std::string reject_text(const FIX::Message &reject, int code) const;
     void serve_order(const FIX::Message &message, Party *party, char type);
     enum submit_status submit_order(struct submission *submission, Party *party, const std::string &body);
+    void reject_business(Party *party, const std::string &number, std::string_view clordid, char type,
+                         const std::string &code, const std::string &text);
     void refuse_order(Party *party, enum submit_status status, const std::string &number, std::string_view clordid,
                       char type);
     std::string body_of(const FIX::Message &message) const;

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cores import CommandKind, Reason, Tif
-from fix_sessions import messages, quote_names
+from fix_sessions import messages, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Inbound
 from fix_sessions.codec import STOPS, Request, instructions, ord_type, order_terms, price, quantity, report_message
 from fix_sessions.messages import SEQ_BITS, Field
@@ -50,6 +50,10 @@ class OrderDesk(Area):
     def _order(self, message: Inbound) -> None:
         session, body, poss_dup = message.session, message.body, message.poss_dup
         request = Request.read(self.terms, session, body, poss_dup, self.gateway.find_order)
+        fault = parties.fault(body)
+        if fault:
+            self.floor.business_reject(message, REASON_OTHER, fault)
+            return
         if request.peg is not None:
             with self.floor.pegs.lock:
                 self._find_price(request)

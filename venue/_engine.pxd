@@ -161,6 +161,7 @@ cdef extern from "engine_internal.h" nogil:
     void engine_lock(engine_s *engine)
     void engine_unlock(engine_s *engine)
     u64 reports_take_pending(reports_s *reports, uint16_t session, u64 after_exec_id, report **taken)
+    u64 orders_open_part(const orders_s *orders, uint16_t session, u64 *next, u64 limit, order_status *found)
     struct peg_view:
         u64 order_id, price_ticks, qty_lots, leaves_lots
         uint32_t account

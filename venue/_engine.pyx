@@ -123,6 +123,9 @@ cdef peg_of(const peg_view *view):
     }
 
 
+cdef u64 ORDERS_PORTION = 8192
+
+
 cdef class Engine:
     """The one writer of a data directory. See `venue.engine.Engine` for the face with logging and roots."""
 
@@ -315,9 +318,37 @@ cdef class Engine:
         cdef int there
         with nogil:
             there = engine_find_order(self.engine, session, name, &found)
-        if not there:
-            return None
-        return status_of(&found)
+        return status_of(&found) if there else None
+
+    def open_orders_of(self, uint16_t session):
+        """(seq, dicts like `find_order`'s of every open order of the session, in order of entry); seq: the last command
+        that any of them may know of. The lock is taken for a portion at a time, so each is as it was at its own moment.
+        """
+        self._alive()
+        cdef u64 at = 0, day, end, seq, count, i
+        cdef order_status *portion = <order_status *>malloc(ORDERS_PORTION * sizeof(order_status))
+        if portion is NULL:
+            raise MemoryError("no memory for open orders")
+        found = {}
+        try:
+            with nogil:
+                engine_lock(self.engine)
+                day = self.engine.orders.day
+                engine_unlock(self.engine)
+            while True:
+                with nogil:
+                    engine_lock(self.engine)
+                    if day != self.engine.orders.day:  # what is forgotten at midnight moves the others
+                        day, at = self.engine.orders.day, 0
+                    count = orders_open_part(&self.engine.orders, session, &at, ORDERS_PORTION, portion)
+                    end, seq = self.engine.orders.tracked_count, self.engine.last_seq
+                    engine_unlock(self.engine)
+                for i in range(count):
+                    found[portion[i].order_id] = status_of(&portion[i])
+                if at >= end:
+                    return int(seq), list(found.values())
+        finally:
+            free(portion)
 
     def session_orders(self, uint16_t session):
         """All open orders that a session entered, as `find_order` gives them, in the order in which they came."""

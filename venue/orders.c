@@ -486,10 +486,12 @@ void orders_apply(struct orders *orders, const struct command *command, const st
         report_liquidation(event, report);
     if (kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED)
         report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
-    int answers =
-        kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED || (kind == EVENT_REPLACED && names->clordid[0] != 0) ||
-        kind == EVENT_MASS_CANCELLED || kind == EVENT_COMMAND_REJECTED ||
-        (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && !report->command_session_differs);
+    int named = names->clordid[0] != 0 || names->orig_clordid[0] != 0; /* 0: the venue acts by itself for a session */
+    int answers = kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED ||
+                  (kind == EVENT_REPLACED && names->clordid[0] != 0) || kind == EVENT_MASS_CANCELLED ||
+                  kind == EVENT_COMMAND_REJECTED ||
+                  (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && named &&
+                   !report->command_session_differs);
     if (answers) { /* to the request itself: its names */
         memcpy(report->clordid, names->clordid, CLORDID_BYTES);
         memcpy(report->orig_clordid, names->orig_clordid, CLORDID_BYTES);
@@ -535,6 +537,16 @@ int orders_find(const struct orders *orders, uint16_t session, const char *clord
     }
     status_write(orders, &orders->tracked[known->order], status);
     return 1;
+}
+
+u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found) {
+    u64 count = 0, end = orders->tracked_count - *next < limit ? orders->tracked_count : *next + limit;
+    for (; *next < end; ++*next) {
+        const struct tracked *order = &orders->tracked[*next];
+        if (order->session == session && is_open(order))
+            status_write(orders, order, &found[count++]);
+    }
+    return count;
 }
 
 u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found) {

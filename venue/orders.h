@@ -85,6 +85,9 @@ const struct tracked *orders_of_id(const struct orders *orders, u64 order_id);
 
 int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status);
 
+/* The session's open orders among the `limit` orders of the table from `*next` on, which moves; `found` has room. */
+u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found);
+
 /* Open orders that a session entered, in the order in which they came; writes them when `found` is not null. */
 u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found);
 

@@ -247,7 +247,7 @@ def test_old_sending_time(venue: Venue):
 
 @pytest.mark.parametrize(
     ("msg_type", "answer", "code"),
-    [("V", "j", "3"), ("6", "j", "3"), ("AE", "j", "3"), ("8", "j", "3"), ("zz", "3", "11")],
+    [("V", "j", "3"), ("6", "j", "3"), ("Q", "j", "3"), ("8", "j", "3"), ("zz", "3", "11")],
 )
 def test_types_that_are_not_served(shared_venue: Venue, msg_type: str, answer: str, code: str):
     """ROE-26"""
