@@ -582,3 +582,4 @@ cdef extern from *:
 
 
 include "_journal.pxi"
+include "_replica.pxi"

@@ -367,10 +367,16 @@ def _check_bounds(config: Config, file: str) -> None:
         ("fix.heartbeat_seconds_max", config.fix.heartbeat_seconds_max, config.fix.heartbeat_seconds_min),
         ("fix.queue_bytes_max", config.fix.queue_bytes_max, 1 << 16),
         ("settlement.range_batches", config.settlement.range_batches, 1),
+        ("drop_copy.reports_kept", config.drop_copy.reports_kept, 1_000),
+        ("drop_copy.replay_reports_max", config.drop_copy.replay_reports_max, 1),
     ):
         if value < low:
             raise ConfigError(f"{file}: {place} must be at least {low}, is {value}")
-    for place, port in (("fix.port", config.fix.port), ("metrics.port", config.metrics.port)):
+    for place, port in (
+        ("fix.port", config.fix.port),
+        ("metrics.port", config.metrics.port),
+        ("drop_copy.port", config.drop_copy.port),
+    ):
         if not 0 <= port <= 65_535:
             raise ConfigError(f"{file}: {place} must be a TCP port, is {port}")
 
