@@ -172,6 +172,22 @@ cdef extern from "gateway.h":
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
 
 
+cdef extern from "reports.h":
+    cbool is_copied "venue::is_copied"(const report_s &)
+
+
+def copied(reports):
+    """Which reports (an array of REPORT) have a drop copy: those that leave as an 8 or 9."""
+    cdef bytes raw = reports.tobytes()
+    cdef const report_s *at = <const report_s *><const char *>raw
+    cdef uint64_t i, count = len(reports)
+    found = np.zeros(count, np.uint8)
+    cdef uint8_t[::1] view = found
+    for i in range(count):
+        view[i] = is_copied(at[i])
+    return found.astype(bool)
+
+
 cdef int call_message(void *context, uint16_t session, uint64_t number, const char *body, size_t count,
                       int poss_dup) noexcept with gil:
     cdef Gateway gateway = <Gateway>context

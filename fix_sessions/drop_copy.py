@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cores import CoreConfig, EventKind
-from fix_sessions.codec import EXEC_TYPES
+from cores import CoreConfig
+from fix_sessions import library
 from fix_sessions.listener import Listener
 from fix_sessions.messages import SEQ_BITS, Field, first_fields, identifier
 from venue.config import Config, Member, Session
@@ -38,7 +38,6 @@ PORTION_REPORTS = 4_096
 REPLAY_TURN_REPORTS = 256
 INDEX_MASK = (1 << SEQ_BITS) - 1
 DAY_NS = 86_400 * 10**9
-COPIED = np.array([*EXEC_TYPES, EventKind.CANCEL_REJECTED], np.uint8)
 SERVED = "BW"
 EXEC_ID = re.compile(rb"([0-9]{1,13})-([0-9]{1,8})\Z")
 DONE, MALFORMED, NOT_AVAILABLE = b"0", b"1", b"2"  # ApplResponseType(1348)
@@ -74,6 +73,7 @@ class DropCopy:
         self.listener = Listener(config, "drop_copy", section.host, section.port, self.folder / "fix", self, SERVED)
         self.reports: ReportLog
         self.copies = 0
+        self._copied = library.load().copied
         self._replays: dict[int, Replay] = {}
         self._oldest_ns = 0
         self._snapshot_seq = 0
@@ -125,6 +125,8 @@ class DropCopy:
         while not stop.is_set():
             if not self.step():
                 stop.wait(POLL_SECONDS)
+        while self.step():  # the engine has stopped before: what it said last is copied too
+            pass
 
     def step(self) -> int:
         """Takes the next durable entries; returns how many."""
@@ -136,7 +138,7 @@ class DropCopy:
         reports = self._replica.apply(entries.commands, entries.annex, entries.annex_ends)
         seq = self._replica.last_seq
         if seq > self.reports.seq:
-            kept = reports[np.isin(reports["event"]["kind"], COPIED)]
+            kept = reports[self._copied(reports)]
             kept = kept[kept["event"]["exec_id"] > self.reports.seq << SEQ_BITS | INDEX_MASK]
             self.reports.append(kept, seq, self._replica.last_time_ns)
             for session in self.sources:

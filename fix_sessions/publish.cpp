@@ -74,7 +74,7 @@ void Gateway::copy_all(Party *party, const std::vector<struct report> &reports, 
         return;
     for (const struct report &report : reports) {
         auto source = m_sources.find(report.session);
-        char type = source == m_sources.end() ? '\0' : write_report(report, m_terms, &m_body);
+        char type = source == m_sources.end() || !is_copied(report) ? '\0' : write_report(report, m_terms, &m_body);
         if (type == 0)
             continue;
         if (party->incomplete) // the order of executions is its position: nothing may come after what is missing

@@ -41,6 +41,9 @@ CATALOGUE: dict[str, Definition] = {
     "venue_book_orders": Definition("gauge", "Open orders", ("instrument",)),
     "venue_batches": Definition("gauge", "Batches by state", ("state",)),
     "venue_archive_lag_commands": Definition("gauge", "Durable commands not yet in a sealed batch"),
+    "venue_drop_copy_lag_seconds": Definition("gauge", "Age of the oldest durable command without its drop copies"),
+    "venue_drop_copy_lag_commands": Definition("gauge", "Durable commands without their drop copies"),
+    "venue_drop_copies_total": Definition("counter", "Reports copied to drop-copy sessions by this process"),
     "venue_anchor_gas_total": Definition("counter", "Gas spent on anchoring"),
     "venue_settlement_halted": Definition("gauge", "1 while the settlement waits for an operator"),
 }

@@ -75,6 +75,7 @@ id = 3
 [[members]]
 id = "ALPHA"
 accounts = [1, 3]
+{alpha}
 sessions = [
   {{ id = 1, comp_id = "ALPHA1", username = "alpha", password_hash = "{hash}", cancel_on_disconnect = true }},
   {{ id = 4, comp_id = "ALPHA2", username = "alpha2", password_hash = "{hash}", cancel_on_disconnect = false }},
@@ -90,15 +91,16 @@ USERS = {"ALPHA1": "alpha", "ALPHA2": "alpha2", "BRAVO1": "bravo"}
 FUNDS = {(1, 0): 10**12, (1, 1): 10**6, (1, 2): 10**6, (2, 0): 10**12, (2, 1): 10**6, (2, 2): 10**6, (3, 0): 10**6}
 
 
-def make_config(folder: Path, application: str = "native", queue_bytes_max: int = 8 << 20) -> Config:
-    text = CONFIG.format(application=application, queue_bytes_max=queue_bytes_max, hash=PASSWORD_HASH)
+def make_config(folder: Path, application: str = "native", queue_bytes_max: int = 8 << 20, alpha: str = "") -> Config:
+    """`alpha`: further lines of the member ALPHA."""
+    text = CONFIG.format(application=application, queue_bytes_max=queue_bytes_max, hash=PASSWORD_HASH, alpha=alpha)
     return loads(text, folder / "venue.toml")
 
 
 class Venue:
     """Engine and acceptor on one folder; `close` as at a clean stop."""
 
-    def __init__(self, folder: Path, application: str = "native", sync: str = "none", **limits: int) -> None:
+    def __init__(self, folder: Path, application: str = "native", sync: str = "none", **limits: Any) -> None:
         self.data_dir = folder
         self.config = make_config(folder, application, **limits)
         sizes = self.config.limits

@@ -24,9 +24,19 @@ BACK_PORTED = {
     "SelfMatchPreventionInstruction",
     "DisplayIndicator",
     "DisplayQty",
+    "ApplReportID",
+    "ApplReportType",
+    "ApplReqID",
+    "ApplReqType",
+    "ApplResendFlag",
+    "ApplResponseType",
+    "ApplTotalMessageCount",
+    "MMProtectionReset",
+    "UnsolicitedCancelType",
 }
-SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3"}
+SERVED = {"D", "F", "G", "H", "q", "i", "Z"}
+SENT = {"8", "9", "r", "b", "j", "3"}
+DROP_COPY = {"BW", "BX", "BY"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
@@ -46,7 +56,7 @@ def official() -> ET.Element:
 
 def test_messages_are_those_of_the_code(tree: ET.Element, tmp_path: Path):
     kinds = {message.get("msgtype") for message in tree.findall("messages/message")}
-    assert kinds == SERVED | SENT | SESSION
+    assert kinds == SERVED | SENT | SESSION | DROP_COPY
     served = Application(make_config(tmp_path)).served
     assert {kind.decode() for kind in served} == SERVED
 
