@@ -18,6 +18,8 @@ from cores import Core
 from fix_sessions import library
 from fix_sessions.application import Application, served_text
 from fix_sessions.logon import Doorkeeper, LogonPolicy
+from fix_sessions.mass_quote import quote_codes
+from fix_sessions.protection import protections
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from venue.config import Config
 from venue.log import event
@@ -80,7 +82,9 @@ class Acceptor:
         for member, session in self.config.sessions():
             path = self.store_dir / f"session-{session.id}.store"
             cancels, group = session.cancel_on_disconnect, self.config.smp_group(member)
-            self._gateway.add_session(session.id, session.comp_id, member.accounts, cancels, path, group)
+            self._gateway.add_session(
+                session.id, session.comp_id, member.accounts, cancels, path, group, *protections(self.config, member)
+            )
         self._gateway.open()
         self._catch_up()
         self._application.start()
@@ -139,6 +143,7 @@ class Acceptor:
             texts=texts(config, None),
             order_codes=order_codes(),
             cancel_codes=cancel_codes(),
+            quote_codes=quote_codes(),
         )
 
     def _catch_up(self) -> None:
