@@ -371,13 +371,18 @@ def _check_bounds(config: Config, file: str) -> None:
         ("settlement.range_batches", config.settlement.range_batches, 1),
         ("drop_copy.reports_kept", config.drop_copy.reports_kept, 1_000),
         ("drop_copy.replay_reports_max", config.drop_copy.replay_reports_max, 1),
+        ("market_data.conflation_ms_min", config.market_data.conflation_ms_min, 1),
+        ("market_data.conflation_ms", config.market_data.conflation_ms, config.market_data.conflation_ms_min),
+        ("market_data.slow_bytes", config.market_data.slow_bytes, 1 << 12),
+        ("market_data.slow_seconds", config.market_data.slow_seconds, 0),
     ):
         if value < low:
             raise ConfigError(f"{file}: {place} must be at least {low}, is {value}")
     for place, port in (
         ("fix.port", config.fix.port),
-        ("metrics.port", config.metrics.port),
+        ("market_data.port", config.market_data.port),
         ("drop_copy.port", config.drop_copy.port),
+        ("metrics.port", config.metrics.port),
     ):
         if not 0 <= port <= 65_535:
             raise ConfigError(f"{file}: {place} must be a TCP port, is {port}")

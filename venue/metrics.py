@@ -44,6 +44,12 @@ CATALOGUE: dict[str, Definition] = {
     "venue_drop_copy_lag_seconds": Definition("gauge", "Age of the oldest durable command without its drop copies"),
     "venue_drop_copy_lag_commands": Definition("gauge", "Durable commands without their drop copies"),
     "venue_drop_copies_total": Definition("counter", "Reports copied to drop-copy sessions by this process"),
+    "venue_market_data_lag_commands": Definition("gauge", "Durable commands that market data does not show yet"),
+    "venue_market_data_lag_seconds": Definition("gauge", "Age of the last commands when market data took them in"),
+    "venue_market_data_subscriptions": Definition("gauge", "Instruments subscribed to, over all sessions"),
+    "venue_market_data_updates_total": Definition("counter", "Updates sent"),
+    "venue_market_data_trades_total": Definition("counter", "Trades taken from the journal"),
+    "venue_market_data_catch_ups_total": Definition("counter", "Sessions that were conflated further and read again"),
     "venue_anchor_gas_total": Definition("counter", "Gas spent on anchoring"),
     "venue_settlement_halted": Definition("gauge", "1 while the settlement waits for an operator"),
 }

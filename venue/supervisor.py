@@ -158,6 +158,8 @@ def _names(config: Config) -> list[str]:
     if config.drop_copy.port:
         names.append("drop_copy")
     names.append("archive")
+    if config.market_data.port:
+        names.append("market_data")
     if config.settlement.enabled:
         names.append("settlement")
         if config.settlement.chain.startswith("eth-tester"):
