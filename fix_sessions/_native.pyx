@@ -172,7 +172,26 @@ cdef extern from "gateway.h":
         void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
         uint64_t unsent(uint16_t)
         void settle() nogil
+        void add_source(uint16_t, const string &)
+        void copy(uint16_t, const vector[report_s] &, uint64_t, cbool, cbool) except + nogil
+        cbool incomplete()
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
+
+
+cdef extern from "reports.h":
+    cbool is_copied "venue::is_copied"(const report_s &)
+
+
+def copied(reports):
+    """Which reports (an array of REPORT) have a drop copy: those that leave as an 8 or 9."""
+    cdef bytes raw = reports.tobytes()
+    cdef const report_s *at = <const report_s *><const char *>raw
+    cdef uint64_t i, count = len(reports)
+    found = np.zeros(count, np.uint8)
+    cdef uint8_t[::1] view = found
+    for i in range(count):
+        view[i] = is_copied(at[i])
+    return found.astype(bool)
 
 
 cdef int call_message(void *context, uint16_t session, uint64_t number, const char *body, size_t count,
@@ -380,6 +399,29 @@ cdef class Gateway:
     def unsent(self, session):
         """Bytes that a session has not read; from any thread, without waiting."""
         return self.gateway.unsent(session)
+
+    def add_source(self, session, header):
+        """A session whose reports are copied, and what their header says of it: `tag=value` and SOH each; before `start`."""
+        self.gateway.add_source(session, header)
+
+    def copy(self, session, reports, uint64_t reached=0, poss_resend=False, replay=False):
+        """The 8 and 9 of these reports (an array of REPORT) for a session that gets copies; from any thread.
+
+        `reached`: its store has everything up to this execution now. A replay is neither kept nor progress.
+        """
+        cdef bytes raw = reports.tobytes()
+        cdef const report_s *at = <const report_s *><const char *>raw
+        cdef uint16_t number = session
+        cdef cbool again = poss_resend, old = replay
+        cdef vector[report_s] copies
+        copies.assign(at, at + <size_t>len(reports))
+        with nogil:
+            self.gateway.copy(number, copies, reached, again, old)
+
+    @property
+    def incomplete(self):
+        """Whether a store could not take a copy: the process must end and begin again from what the stores have."""
+        return self.gateway.incomplete()
 
     def settle(self):
         """Waits until all that was asked of the gateway before is done."""

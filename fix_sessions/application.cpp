@@ -58,6 +58,9 @@ void Gateway::onLogout(const FIX::SessionID &id) {
 void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     Party *party = m_current;
     const std::string &type = message.getHeader().getField(35);
+    for (int tag : {115, 116}) // the venue's copies have them; from a member they would change who asks
+        if (message.getHeader().isSetField(tag))
+            throw FIX::TagNotDefinedForMessage(tag);
     if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G') &&
         is_native(message))
         return serve_order(message, party, type[0]);

@@ -16,6 +16,7 @@
 #include "connection.h"
 #include "frame.h"
 #include "hot_lane.h"
+#include "reports.h"
 #include "quotes.h"
 #include "store.h"
 #include "terms.h"
@@ -72,7 +73,7 @@ struct Party { // one session
     std::string text; // why it was logged out last
     std::atomic<bool> logged_on{false};
     std::atomic<uint64_t> unsent{0}; // bytes that it has not read, as of the last message or flush
-    bool incomplete = false; // a published message that had to be kept could not be
+    bool incomplete = false; // a message that it must get could not be kept: it gets no more copies
     bool watched = false; // Python is told of its reports too
 };
 
@@ -133,6 +134,12 @@ class Gateway : public FIX::Application {
     uint64_t unsent(uint16_t session) const {
         return m_by_number[session] != nullptr ? m_by_number[session]->unsent.load(std::memory_order_relaxed) : 0;
     }
+    // The 8 and 9 of these reports to a session that gets copies, each with CopyMsgIndicator(797)=Y and the header's
+    // fields that `add_source` gave their session. `reached`: nothing up to this execution is missing any more, 0: not
+    // said. A replay is not kept, and is no progress.
+    void add_source(uint16_t session, const std::string &header); // before `start`
+    void copy(uint16_t to, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend, bool replay);
+    bool incomplete(); // some session's store could not take what it must: end, and begin again from what it has
     void settle(); // waits until all that was asked of the gateway before is done
 
     // FIX::Application
@@ -185,6 +192,9 @@ class Gateway : public FIX::Application {
     void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend);
     void deliver(Party *party);
     void publish_one(Party *party, std::string_view type, const std::string &body, bool kept);
+    void copy_all(Party *party, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend,
+                  bool replay);
+    bool put(Party *party, const Envelope &envelope, const std::string &body, uint64_t exec_id, bool kept);
     void report_one(const struct report &report, bool poss_resend);
     void show_watched(bool poss_resend);
     void depart_all();
@@ -220,6 +230,8 @@ class Gateway : public FIX::Application {
     std::vector<std::unique_ptr<Party>> m_parties;
     std::vector<Party *> m_by_number;
     std::unordered_map<std::string, Party *> m_by_comp_id;
+    std::unordered_map<uint16_t, std::string> m_sources; // of copies: further fields of the header
+    std::atomic<bool> m_incomplete{false};
 
     int m_port = 0, m_listen_fd = -1, m_epoll_fd = -1, m_event_fd = -1;
     std::thread m_thread;

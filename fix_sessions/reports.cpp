@@ -275,6 +275,11 @@ bool is_quiet(const struct report &report) {
                     : kind == EVENT_CANCELLED;
 }
 
+bool is_copied(const struct report &report) {
+    unsigned kind = event_kind(report);
+    return (exec_type(kind) != 0 || kind == EVENT_CANCEL_REJECTED) && !is_quiet(report);
+}
+
 char write_report(const struct report &report, const Terms &terms, std::string *body) {
     unsigned kind = event_kind(report);
     char type = exec_type(kind);

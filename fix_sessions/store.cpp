@@ -49,6 +49,7 @@ struct Store::Head {
     uint64_t created_ns;
     uint64_t delivered; // sequence number up to which messages went to a live connection
     uint64_t forgotten_exec_id; // the last execution among the records that were dropped
+    uint64_t reached_exec_id;
 };
 
 struct Store::Taken {
@@ -262,9 +263,14 @@ uint64_t Store::last_exec_id() const {
     for (auto place = m_places.rbegin(); place != m_places.rend(); ++place) {
         const Record *record = reinterpret_cast<const Record *>(m_map + place->offset);
         if (record->exec_id != 0)
-            return record->exec_id;
+            return std::max(record->exec_id, head()->reached_exec_id);
     }
-    return head()->forgotten_exec_id;
+    return std::max(head()->forgotten_exec_id, head()->reached_exec_id);
+}
+
+void Store::reach(uint64_t exec_id) {
+    if (exec_id > head()->reached_exec_id)
+        publish(&head()->reached_exec_id, exec_id);
 }
 
 void Store::delivered() {

@@ -50,6 +50,7 @@ class Store : public FIX::MessageStore {
         m_exec_id = exec_id;
     }
     uint64_t last_exec_id() const;
+    void reach(uint64_t exec_id); // nothing up to here is missing, reported or not: last_exec_id is at least this
     void delivered(); // everything so far was handed to a live connection
     bool undelivered() const; // something was kept while nobody was connected
     bool check() const; // every record readable, numbers ascending, head consistent

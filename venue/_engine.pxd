@@ -121,6 +121,7 @@ cdef extern from "engine_internal.h" nogil:
 
     struct reports_s "reports":
         u64 total, released, pending_count
+        report *pending
 
     struct snapshots_s "snapshots":
         u64 last_seq
@@ -160,6 +161,10 @@ cdef extern from "engine_internal.h" nogil:
     u64 engine_check(engine_s *engine)
     void engine_lock(engine_s *engine)
     void engine_unlock(engine_s *engine)
+    int replica_open(const core_config *config, const char *path, u64 seq, engine_s **opened, char *text)
+    int replica_apply(engine_s *replica, const core_command *command, const uint8_t *annex, u64 annex_bytes)
+    int replica_save(engine_s *replica, const char *dir, uint32_t epoch)
+    void engine_free(engine_s *engine)
     u64 reports_take_pending(reports_s *reports, uint16_t session, u64 after_exec_id, report **taken)
     u64 orders_open_part(const orders_s *orders, uint16_t session, u64 *next, u64 limit, order_status *found)
     struct peg_view:

@@ -695,3 +695,4 @@ cdef extern from *:
 
 
 include "_journal.pxi"
+include "_replica.pxi"

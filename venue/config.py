@@ -372,6 +372,8 @@ def _check_bounds(config: Config, file: str) -> None:
         ("fix.heartbeat_seconds_max", config.fix.heartbeat_seconds_max, config.fix.heartbeat_seconds_min),
         ("fix.queue_bytes_max", config.fix.queue_bytes_max, 1 << 16),
         ("settlement.range_batches", config.settlement.range_batches, 1),
+        ("drop_copy.reports_kept", config.drop_copy.reports_kept, 1_000),
+        ("drop_copy.replay_reports_max", config.drop_copy.replay_reports_max, 1),
         ("market_data.conflation_ms_min", config.market_data.conflation_ms_min, 1),
         ("market_data.conflation_ms", config.market_data.conflation_ms, config.market_data.conflation_ms_min),
         ("market_data.slow_bytes", config.market_data.slow_bytes, 1 << 12),
@@ -382,6 +384,7 @@ def _check_bounds(config: Config, file: str) -> None:
     for place, port in (
         ("fix.port", config.fix.port),
         ("market_data.port", config.market_data.port),
+        ("drop_copy.port", config.drop_copy.port),
         ("metrics.port", config.metrics.port),
     ):
         if not 0 <= port <= 65_535:

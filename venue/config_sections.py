@@ -142,10 +142,13 @@ class MarketDataSection:
 
 @dataclass(frozen=True)
 class DropCopySection:
-    """The drop-copy gateway, a follower with a FIX port of its own. Port 0: not run."""
+    """The drop-copy gateway, a follower with a FIX port of its own. Port 0: not run. `reports_kept`: how many reports
+    of all sessions, at least half of them, can be replayed; `replay_reports_max`: most copies for one request."""
 
     host: str = "127.0.0.1"
     port: int = 0
+    reports_kept: int = 1_000_000
+    replay_reports_max: int = 100_000
 
 
 @dataclass(frozen=True)

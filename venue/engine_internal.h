@@ -112,6 +112,20 @@ u64 engine_check(struct engine *engine);
 void engine_lock(struct engine *engine);
 void engine_unlock(struct engine *engine);
 
+/* Parts of the above that a replica needs too. */
+enum journal_status engine_core_make(struct engine *engine, char text[TEXT_BYTES]);
+int engine_replay_entry(void *context, const struct command *command, const uint8_t *annex, u64 annex_bytes);
+void engine_free(struct engine *engine);
+
+/* ---- replica.c ---- */
+/* An engine that only follows: the state after a snapshot, or of an empty venue when `path` is null. It has no journal,
+ * takes no lock and starts no thread; nothing but the calls below may be made with it. */
+enum journal_status replica_open(const struct core_config *config, const char *path, u64 seq, struct engine **opened,
+                                 char text[TEXT_BYTES]);
+/* Applies the next entry of the journal; its reports are pending. 0 when it is not the next one, or no entry at all. */
+int replica_apply(struct engine *replica, const struct command *command, const uint8_t *annex, u64 annex_bytes);
+int replica_save(struct engine *replica, const char *dir, uint32_t epoch); /* a snapshot; 0, or an errno */
+
 /* ---- reports.c: all with the lock held ---- */
 struct report *report_add(struct reports *reports);
 void reports_release(struct engine *engine); /* gives the lock up while it is in the sink */
@@ -151,5 +165,11 @@ enum journal_status snapshot_load_newest(struct engine *engine, char text[TEXT_B
 void snapshot_take(struct engine *engine); /* lock held; does nothing while one is being written */
 int snapshot_wait(struct engine *engine);  /* lock held; 0 or the errno of the last attempt */
 void snapshots_close(struct engine *engine);
+/* JOURNAL_DAMAGED and a fault when the file is no snapshot of `seq`; core and order table must be empty. */
+enum journal_status snapshot_load(struct engine *engine, u64 seq, const char *path, const char **fault,
+                                  char text[TEXT_BYTES]);
+int snapshot_image(struct engine *engine, struct image *image); /* the state as it is now; 0 without memory */
+void snapshot_image_free(struct image *image);
+int snapshot_write(const char *dir, const struct image *image, uint32_t epoch); /* 0, or an errno */
 
 #endif

@@ -26,6 +26,13 @@ BACK_PORTED = {
     "DisplayQty",
     "ContingencyType",
     "TradeID",
+    "ApplReportID",
+    "ApplReportType",
+    "ApplReqID",
+    "ApplReqType",
+    "ApplResendFlag",
+    "ApplResponseType",
+    "ApplTotalMessageCount",
     "AggressorSide",
     "ApplSeqNum",
     "ConflationInterval",
@@ -39,6 +46,7 @@ BACK_PORTED = {
 }
 SERVED = {"D", "E", "F", "G", "H", "K", "M", "Z", "i", "q", "AD", "AF", "AN"}
 SENT = {"8", "9", "N", "b", "r", "j", "3", "AE", "AO", "AP", "AQ"}
+DROP_COPY = {"BW", "BX", "BY"}
 MARKET_DATA = {"V", "W", "X", "Y", "c", "d", "e", "f", "g", "h", "x", "y"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
@@ -59,7 +67,7 @@ def official() -> ET.Element:
 
 def test_messages_are_those_of_the_code(tree: ET.Element, tmp_path: Path):
     kinds = {message.get("msgtype") for message in tree.findall("messages/message")}
-    assert kinds == SERVED | SENT | SESSION | MARKET_DATA
+    assert kinds == SERVED | SENT | SESSION | MARKET_DATA | DROP_COPY
     served = Application(make_config(tmp_path)).served
     assert {kind.decode() for kind in served} == SERVED
 
