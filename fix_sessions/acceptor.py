@@ -96,6 +96,7 @@ class Acceptor:
         if self._gateway is None or self._doorkeeper is None:
             return
         self._gateway.stop(reason, STOP_MS_MAX)
+        self._application.stop()
         if self._doorkeeper.thread.is_alive():
             self._doorkeeper.stop()
 
