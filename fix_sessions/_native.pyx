@@ -6,7 +6,7 @@ Callbacks run on the gateway's thread with the interpreter's lock; an exception 
 because QuickFIX ends the process on an exception that it does not know.
 """
 
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
@@ -77,6 +77,36 @@ cdef extern from *:
     void index_symbols(Terms &terms)
 
 
+cdef extern from *:
+    """
+    // What stands for an engine in a process that has none: nothing is taken, nothing is known, nothing is reported.
+    static enum submit_status nothing_submit(struct engine *, const struct submission *, u64 *) {
+        return SUBMIT_STOPPED;
+    }
+    static int nothing_find(struct engine *, uint16_t, const char *, struct order_status *) {
+        return 0;
+    }
+    static void nothing_sink(struct engine *, engine_sink, void *) {
+    }
+    static u64 nothing_durable(const struct engine *) {
+        return 0;
+    }
+    static void nothing_commit(struct engine *) {
+    }
+    static struct engine_api NO_ENGINE = {ENGINE_API_VERSION, nothing_submit, nothing_find, nothing_sink,
+                                          nothing_durable, nothing_commit, nullptr};
+    """
+    engine_api NO_ENGINE
+
+
+class NoEngine:
+    """Stands for the engine in a gateway that only follows the journal: takes nothing, knows nothing."""
+
+    @property
+    def capsule(self):
+        return PyCapsule_New(&NO_ENGINE, b"venue._engine.engine_api", NULL)
+
+
 cdef extern from "gateway.h":
     cdef struct Callbacks "venue::Callbacks":
         void *context
@@ -142,6 +172,9 @@ cdef extern from "gateway.h":
         void want_ticks(cbool)
         void watch_reports(uint16_t, cbool)
         int submit(const submission_s &, uint64_t *) nogil
+        void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
+        uint64_t unsent(uint16_t)
+        void settle() nogil
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
 
 
@@ -349,6 +382,24 @@ cdef class Gateway:
             values.push_back(pair[int, string](<int>tag, <string>value))
         with nogil:
             self.gateway.send(number, kind, values, carried, again)
+
+    def publish(self, sessions, msg_type, body, kept=True):
+        """One message to many sessions, from any thread; `body` is its fields, each `tag=value` and SOH."""
+        cdef vector[uint16_t] numbers = sessions
+        cdef string kind = msg_type
+        cdef string text = body
+        cdef cbool keep = kept
+        with nogil:
+            self.gateway.publish(numbers, kind, text, keep)
+
+    def unsent(self, session):
+        """Bytes that a session has not read; from any thread, without waiting."""
+        return self.gateway.unsent(session)
+
+    def settle(self):
+        """Waits until all that was asked of the gateway before is done."""
+        with nogil:
+            self.gateway.settle()
 
     def submit(self, command, clordid, orig_clordid, body, poss_dup):
         """Submits one command (eight words); returns (status, seq)."""

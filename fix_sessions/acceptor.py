@@ -123,17 +123,6 @@ class Acceptor:
     def _make_gateway(self) -> Any:
         native = library.load()
         config = self.config
-        instruments = [
-            (
-                i.symbol,
-                int(i.tick.scaleb(i.price_scale)),
-                i.price_scale,
-                int(i.lot.scaleb(i.qty_scale)),
-                i.qty_scale,
-                texts(config, i),
-            )
-            for i in config.instruments
-        ]
         return native.Gateway(
             self.engine,
             self._application,
@@ -146,7 +135,7 @@ class Acceptor:
             hot_lane=os.environ.get("VENUE_FIX_HOT_LANE") != "off",
             queue_bytes_max=config.fix.queue_bytes_max,
             logon_ms_max=self.logon_ms_max,
-            instruments=instruments,
+            instruments=instrument_terms(config),
             texts=texts(config, None),
             order_codes=order_codes(),
             cancel_codes=cancel_codes(),
@@ -172,6 +161,21 @@ def open_books(state: bytes) -> set[tuple[int, int, int]]:
     core = Core.restore(state)
     owners = [(core.walk_symbol(symbol)[1:, OWNER], symbol) for symbol in range(core.symbol_count)]
     return {(int(o) >> 32 & 0xFFFF, symbol, int(o) & 0xFFFFFFFF) for words, symbol in owners for o in np.unique(words)}
+
+
+def instrument_terms(config: Config) -> list[tuple[Any, ...]]:
+    """What the native gateway is told of every instrument."""
+    return [
+        (
+            i.symbol,
+            int(i.tick.scaleb(i.price_scale)),
+            i.price_scale,
+            int(i.lot.scaleb(i.qty_scale)),
+            i.qty_scale,
+            texts(config, i),
+        )
+        for i in config.instruments
+    ]
 
 
 def dictionary_path() -> Path:

@@ -300,6 +300,11 @@ void Gateway::send_body(Party *party, std::string_view type, uint64_t exec_id, b
         store->carries(0);
         return party->session->disconnect();
     }
+    deliver(party);
+}
+
+// The message in hand, to whoever is there.
+void Gateway::deliver(Party *party) {
     if (!party->logged_on || party->connection == nullptr)
         return;
     party->connection->send(m_message);
@@ -552,14 +557,17 @@ void Gateway::sent(Connection *connection) {
     if (connection->party == nullptr)
         return;
     connection->party->store->delivered();
+    connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
     if (connection->unsent() > m_settings.queue_bytes_max)
         m_slow.push_back(connection->id);
 }
 
 void Gateway::disconnected(Connection *connection) {
     connection->hold(false);
-    if (connection->party != nullptr)
+    if (connection->party != nullptr) {
         connection->party->connection = nullptr;
+        connection->party->unsent = 0;
+    }
     connection->party = nullptr;
     connection->state = Connection::Closing;
     connection->deadline_ms = now_ms() + CLOSING_MS_MAX;
@@ -581,6 +589,8 @@ void Gateway::flush_all() {
             close(connection);
             continue;
         }
+        if (connection->party != nullptr)
+            connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
         bool all = connection->unsent() == 0;
         if (all && connection->state == Connection::Closing)
             shutdown(connection->fd, SHUT_WR);

@@ -85,6 +85,8 @@ struct Party { // one session
     std::set<uint64_t> books; // symbol << 32 | account: where it may have open orders
     std::string text; // why it was logged out last
     std::atomic<bool> logged_on{false};
+    std::atomic<uint64_t> unsent{0}; // bytes that it has not read, as of the last message or flush
+    bool incomplete = false; // a published message that had to be kept could not be
     bool watched = false; // Python is told of its reports too
 };
 
@@ -142,6 +144,13 @@ class Gateway : public FIX::Application {
     }
     enum submit_status submit(const struct submission &submission, uint64_t *seq);
 
+    // Of gateways that follow the journal; any thread. Copies of one message, written once.
+    void publish(std::vector<uint16_t> sessions, const std::string &type, const std::string &body, bool kept);
+    uint64_t unsent(uint16_t session) const {
+        return m_by_number[session] != nullptr ? m_by_number[session]->unsent.load(std::memory_order_relaxed) : 0;
+    }
+    void settle(); // waits until all that was asked of the gateway before is done
+
     // FIX::Application
     void onCreate(const FIX::SessionID &) override {
     }
@@ -191,6 +200,8 @@ class Gateway : public FIX::Application {
     void take_reports();
     void dispatch(const struct report *reports, uint64_t count);
     void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend);
+    void deliver(Party *party);
+    void publish_one(Party *party, std::string_view type, const std::string &body, bool kept);
     void report_one(const struct report &report, bool poss_resend);
     void show_watched(bool poss_resend);
     void depart_all();

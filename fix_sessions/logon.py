@@ -41,9 +41,9 @@ def nobody() -> str:
 class LogonPolicy:
     """Decides about a Logon by itself; what depends on the session's state is the gateway's business."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kind: str = "order_entry") -> None:
         self.config = config
-        self.sessions = {session.comp_id.encode(): session for _, session in config.sessions()}
+        self.sessions = {session.comp_id.encode(): session for _, session in config.sessions(kind)}
         self.hasher = PasswordHasher()
 
     def refusal(self, message: bytes) -> str:

@@ -255,6 +255,7 @@ void write_message(const Envelope &envelope, const std::string &body, std::strin
     head += SOH;
     if (envelope.poss_resend)
         head += "97=Y\001";
+    head += envelope.header;
     message->assign("8=FIX.4.4\0019=");
     print_number(*message, head.size() + body.size());
     *message += SOH;

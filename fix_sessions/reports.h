@@ -22,6 +22,7 @@ struct Envelope {
     uint64_t number; // MsgSeqNum(34)
     const std::string &sender, &target;
     bool poss_resend;
+    std::string_view header = {}; // further fields of the header, `tag=value` each with its SOH
 };
 void write_message(const Envelope &envelope, const std::string &body, std::string *message);
 

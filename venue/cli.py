@@ -70,6 +70,16 @@ def _add_running(verbs: Verbs) -> None:
     verb.add_argument("--prover", choices=("sp1", "replay"), default="sp1", help="replay is re-execution, not a proof")
     verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR (must be empty or absent)")
     verb.add_argument("--report", type=Path, metavar="FILE.json", help="write the final table as JSON")
+    verb = _verb(
+        verbs, "sandbox", _sandbox, "a test venue with a living market and scenarios, for a broker's developers"
+    )
+    verb.add_argument("--host", default="127.0.0.1")
+    verb.add_argument(
+        "--port", type=_positive_or_zero, default=5005, help="where brokers connect (default 5005; 0: any)"
+    )
+    verb.add_argument("--seed", type=int, default=7, help="seed of the market (default 7)")
+    verb.add_argument("--rate", type=float, default=2.0, help="background orders a second and instrument (default 2)")
+    verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR, or go on with what is there")
     _verb(verbs, "hash-password", _hash_password, "read a password and print its argon2 hash")
 
 
@@ -270,6 +280,16 @@ def _replay(arguments: argparse.Namespace) -> int:
     from venue import replay
 
     return replay.run(arguments.journal, arguments.to)
+
+
+def _sandbox(arguments: argparse.Namespace) -> int:
+    from fix_sessions import sandbox
+
+    if not 0 < arguments.rate <= 1_000:
+        return _usage(f"--rate must be above 0 and at most 1000, is {arguments.rate}")
+    return sandbox.run(
+        host=arguments.host, port=arguments.port, seed=arguments.seed, rate=arguments.rate, keep=arguments.keep
+    )
 
 
 def _verify(arguments: argparse.Namespace) -> int:
