@@ -77,7 +77,7 @@ class Lockout:
         with self._lock:
             counts = [self._counts.get(key) for key in ((comp_id, place), (b"", place))]
         left = max((count.locked_until - now for count in counts if count is not None), default=0.0)
-        return max(0, -int(-left // 1))
+        return min(max(0, -int(-left // 1)), self._section.window_seconds)
 
     def failed(self, comp_id: bytes, place: str) -> bool:
         """Counts a failure; true when it locks somebody out."""
@@ -103,7 +103,11 @@ class Lockout:
         now = self._now()
         with self._lock:
             return [
-                {"comp_id": key[0].decode("ascii", "replace"), "address": key[1], "seconds": int(c.locked_until - now) + 1}
+                {
+                    "comp_id": key[0].decode("ascii", "replace"),
+                    "address": key[1],
+                    "seconds": int(c.locked_until - now) + 1,
+                }
                 for key, c in self._counts.items()
                 if c.locked_until > now
             ]

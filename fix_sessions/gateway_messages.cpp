@@ -243,6 +243,8 @@ void Gateway::let_in(Connection *connection) {
     party->session->setResponder(connection);
     party->text.clear();
     party->good_bye = false;
+    party->messages = party->strikes = 0;
+    party->window_ms = now_ms();
     party->store->keeps_orders(false);
     next(party, std::string(connection->logon));
     if (connection->state == Connection::Open && !party->session->isLoggedOn()) {

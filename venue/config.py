@@ -137,9 +137,9 @@ class Session:
     """A FIX session of a member: TargetCompID is the venue's name, SenderCompID is `comp_id`. `kind` says which gateway
     serves it: order_entry, market_data or drop_copy. With `public_key` (Ed25519, 32 bytes in base64) a Logon must be
     signed; a session has this, a password, or both. `networks` (CIDR) are where it may log on from; none: anywhere.
-    `messages_per_second` 0: any number. `cancel_on_disconnect` takes in the session's own Logout unless `cancel_on_logout`
-    is false, and leaves GTC and GTD orders alone with `cancel_keeps_good_till`. A drop copy is of the member's own sessions, or of those of the
-    members that `copies` names (a clearing firm's)."""
+    `messages_per_second` 0: any number. `cancel_on_disconnect` takes in the session's own Logout unless
+    `cancel_on_logout` is false, and leaves GTC and GTD orders alone with `cancel_keeps_good_till`. A drop copy is of
+    the member's own sessions, or of those of the members that `copies` names (a clearing firm's)."""
 
     id: int
     comp_id: str

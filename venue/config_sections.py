@@ -51,8 +51,8 @@ class FixSection:
 
 @dataclass(frozen=True)
 class LogonSection:
-    """Who is let in. Failures are counted for a CompID from one address (an IPv6 address stands for its /64), and for an
-    address over all CompIDs, within `window_seconds`; a lock lasts as long. 0 days: passwords do not age."""
+    """Who is let in. Failures are counted for a CompID from one address (of IPv6, a /64), and for an address over
+    all CompIDs, within `window_seconds`; a lock lasts as long. 0 days: passwords do not age."""
 
     failures_max: int = 5
     address_failures_max: int = 50
@@ -65,7 +65,7 @@ class LogonSection:
 @dataclass(frozen=True)
 class ScheduleSection:
     """When sessions may be logged on, and when their numbers begin anew. `start` and `end` empty: at all hours of the
-    weekdays. `reset` is a time of day, `reset_weekday` 0 every day or 1 to 7 (Monday to Sunday); empty: never by itself.
+    weekdays. `reset` is a time of day, `reset_weekday` 0 every day or 1 (Monday) to 7; empty: never by itself.
     `news_minutes`: how long before an end or a reset News(B) says so."""
 
     time_zone: str = "UTC"

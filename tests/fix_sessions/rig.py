@@ -90,15 +90,24 @@ USERS = {"ALPHA1": "alpha", "ALPHA2": "alpha2", "BRAVO1": "bravo"}
 FUNDS = {(1, 0): 10**12, (1, 1): 10**6, (1, 2): 10**6, (2, 0): 10**12, (2, 1): 10**6, (2, 2): 10**6, (3, 0): 10**6}
 
 
-def make_config(folder: Path, application: str = "native", queue_bytes_max: int = 8 << 20) -> Config:
+Changes = tuple[tuple[str, str], ...]
+"""Replacements in the configuration's text, each made once."""
+
+
+def make_config(
+    folder: Path, application: str = "native", queue_bytes_max: int = 8 << 20, changes: Changes = ()
+) -> Config:
     text = CONFIG.format(application=application, queue_bytes_max=queue_bytes_max, hash=PASSWORD_HASH)
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
     return loads(text, folder / "venue.toml")
 
 
 class Venue:
     """Engine and acceptor on one folder; `close` as at a clean stop."""
 
-    def __init__(self, folder: Path, application: str = "native", sync: str = "none", **limits: int) -> None:
+    def __init__(self, folder: Path, application: str = "native", sync: str = "none", **limits: Any) -> None:
         self.data_dir = folder
         self.config = make_config(folder, application, **limits)
         sizes = self.config.limits

@@ -24,9 +24,11 @@ BACK_PORTED = {
     "SelfMatchPreventionInstruction",
     "DisplayIndicator",
     "DisplayQty",
+    "NewPassword",
+    "SessionStatus",
 }
 SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3"}
+SENT = {"8", "9", "r", "j", "3", "B"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
