@@ -110,11 +110,11 @@ class FaultProxy:
                     data = data[len(piece) :]
                     if cut_at is not None and passed >= cut_at:
                         self.cuts += 1
-                        return
+                        return None
                     if half_at is not None and passed >= half_at:
                         target.shutdown(socket.SHUT_WR)
                         self._swallow(source)
-                        return
+                        return None
             with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_WR)
             if source.fileno() >= 0:
