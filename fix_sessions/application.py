@@ -16,9 +16,10 @@ import numpy.typing as npt
 from cores import CommandKind, Tif
 from fix_sessions import messages
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
-from fix_sessions.codec import TagRefused, Terms
+from fix_sessions.codec import TagRefused, Terms, is_order_event
 from fix_sessions.mass_cancels import MassCancels
 from fix_sessions.order_desk import OrderDesk
+from fix_sessions.quotes import Quotes
 from venue.config import Config
 from venue.log import event
 
@@ -30,6 +31,7 @@ log = logging.getLogger("fix")
 AREAS: tuple[type[Area], ...] = (
     OrderDesk,
     MassCancels,
+    Quotes,
 )
 """What the order entry gateway serves; a further area is one more line."""
 
@@ -98,10 +100,17 @@ class Application:
         for report in reports:
             if int(report["session"]) not in self.terms.members:
                 continue
+            if not is_order_event(report):
+                self._end_round()
             if not sent:
                 self._desk.report(report, poss_resend)
             for area in self._looking:
                 area.on_report(report, poss_resend)
+        self._end_round()
+
+    def _end_round(self) -> None:
+        for area in self._looking:
+            area.on_round()
 
     def on_logon_request(self, connection: int, message: bytes, peer: str) -> None:
         assert self._doorkeeper is not None, "attached before start"

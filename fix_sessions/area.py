@@ -130,6 +130,11 @@ class Area:
         or 9, and those of sessions that are watched.
         """
 
+    def on_round(self) -> None:
+        """After the reports of a round, or of its part up to one that no 8 or 9 tells of: what they led to is told now,
+        so that both applications tell it in the same order.
+        """
+
     def on_session(self, session: int, logged_on: bool) -> None:
         """A session has logged on or out."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cores import CommandFlag, CommandKind, EventFlag, EventKind, OrdType, Reason, Side, Tif
 from cores.records import FLAG_SMP_SHIFT, PRICE_TICKS_MAX, QTY_LOTS_MAX, SYMBOL_NONE, Smp
-from fix_sessions import messages
+from fix_sessions import messages, quote_names
 from fix_sessions.messages import Field
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from venue.config import Config, Instrument, Member, Session
@@ -33,6 +33,7 @@ EXEC_TYPES = {
     EventKind.REFRESHED: b"D",
     EventKind.RESTATED: b"D",
 }
+ANSWERS_OF_QUOTES = (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.REPLACED, EventKind.CANCEL_REJECTED)
 MARKET_TO_LIMIT = b"K"
 STOPS = (OrdType.STOP, OrdType.STOP_LIMIT)
 SMP_MODES = {  # SelfMatchPreventionInstruction(2964): FIX has 1, 2 and 3, and leaves 100 and above to the venues
@@ -137,6 +138,8 @@ class Request:
         for tag in names:
             if len(request.values.get(tag, b"")) >= CLORDID_BYTES:
                 raise TagRefused(tag)
+        if request.clordid.startswith(quote_names.MARK):
+            raise TagRefused(11)
         request._read_owner()
         if request.kind == CommandKind.NEW:
             request._read_new()
@@ -148,6 +151,16 @@ class Request:
             request.aux = request._stop(replaced=True)
         else:
             request._compare(find_order)
+        return request
+
+    @classmethod
+    def of_quote(cls, terms: Terms, session: int, kind: int, values: dict[int, bytes]) -> Request:
+        """One side of a quote as a limit order of the day: `values` are a D's or G's."""
+        request = cls(session, terms.members[session][0].accounts, terms, b"", kind=kind, values=values)
+        request._read_owner()
+        request._read_terms()
+        request.qty_lots = request._quantity(38, required=True)
+        request.price_ticks = request._price()
         return request
 
     @property
@@ -350,6 +363,8 @@ class Request:
 def report_message(report: np.void, terms: Terms) -> tuple[bytes, list[Field]] | None:
     """MsgType and fields of the 8 or 9 that tells of this event; None when it is none of them."""
     kind = int(report["event"]["kind"])
+    if is_quiet(report):
+        return None
     if kind == EventKind.CANCEL_REJECTED:
         return b"9", _cancel_reject(report, terms)
     if kind not in EXEC_TYPES:
@@ -361,6 +376,14 @@ def is_order_event(report: np.void) -> bool:
     """Whether a report is told with an 8 or a 9."""
     kind = int(report["event"]["kind"])
     return kind == EventKind.CANCEL_REJECTED or kind in EXEC_TYPES
+
+
+def is_quiet(report: np.void) -> bool:
+    """Whether a report answers a command of a quote: a MassQuoteAcknowledgement tells of those, no 8 or 9."""
+    kind, clordid = int(report["event"]["kind"]), bytes(report["clordid"])
+    if kind in (EventKind.CANCELLED, EventKind.CANCEL_REJECTED) and not clordid:
+        return bytes(report["orig_clordid"]).startswith(quote_names.MARK)
+    return kind in ANSWERS_OF_QUOTES and clordid.startswith(quote_names.MARK)
 
 
 def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
@@ -394,8 +417,11 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     if kind == EventKind.REJECTED:
         found.append((103, b"%d" % terms.order_codes[reason]))
     found += order_terms(book, detail, aux, is_stop=bool(is_stop), is_gtd=bool(is_gtd))
+    quote = quote_names.of_report(bytes(report["clordid"]), bytes(report["orig_clordid"]))
+    found += [(117, quote.quote_id)] if quote else []
     leaves = int(event["qty_lots" if kind == EventKind.TRIGGERED else "leaves_lots"])
     found += [(150, EXEC_TYPES[EventKind(kind)]), (151, quantity(book, leaves))]
+    found += [(299, quote.entry_id)] if quote else []
     found += _restatement(kind, reason)
     if fill:
         found += [(527, messages.identifier(exec_id - second)), (851, _liquidity(flags))]

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "hot_lane.h"
+#include "terms.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -154,7 +155,8 @@ bool HotLane::read(const Frame &frame, HotOrder *order) const {
         if (stop == nullptr || stop == value || place == 0 || (order->m_there >> (place - 1) & 1) != 0)
             return false;
         std::string_view text(value, static_cast<size_t>(stop - value));
-        if (!is_good(type.rules[place - 1], text) || ((tag == 11 || tag == 41) && text.size() > NAME_BYTES_MAX))
+        if (!is_good(type.rules[place - 1], text) || ((tag == 11 || tag == 41) && text.size() > NAME_BYTES_MAX) ||
+            (tag == 11 && text[0] == QUOTE_MARK))
             return false;
         order->m_there |= uint64_t{1} << (place - 1);
         order->m_values[place - 1] = text;

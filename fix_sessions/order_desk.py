@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cores import CommandKind, Tif
-from fix_sessions import messages
+from fix_sessions import messages, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Inbound
 from fix_sessions.codec import STOPS, Request, instructions, ord_type, order_terms, price, quantity, report_message
 from fix_sessions.messages import SEQ_BITS, Field
@@ -78,6 +78,8 @@ def status_fields(terms: Any, order: dict[str, Any]) -> list[Field]:
         (150, b"I"),
         (151, quantity(book, order["leaves_lots"])),
     ]
+    quote = quote_names.parse(order["clordid"])
+    fields += [(117, quote.quote_id), (299, quote.entry_id)] if quote else []
     if order["ord_type"]:
         fields.append((40, ord_type(order["ord_type"])))
     if order["price_ticks"]:

@@ -276,7 +276,7 @@ template <class Fields> class Request {
         std::string_view text = field(tag);
         if (text.data() == nullptr)
             return;
-        if (text.size() >= CLORDID_BYTES)
+        if (text.size() >= CLORDID_BYTES || (tag == 11 && text[0] == QUOTE_MARK))
             throw FIX::IncorrectTagValue(tag);
         memcpy(target, text.data(), text.size());
     }

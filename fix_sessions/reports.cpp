@@ -2,6 +2,7 @@
 
 #include "decimal.h"
 
+#include <cstring>
 #include <ctime>
 
 namespace venue {
@@ -27,8 +28,8 @@ class Writer {
           m_instrument(report.symbol < terms.instruments.size() ? &terms.instruments[report.symbol] : nullptr) {
     }
 
-    void text(const char *tag, const char *value) {
-        if (*value == 0)
+    void text(const char *tag, std::string_view value) {
+        if (value.empty())
             return;
         m_body += tag;
         m_body += value;
@@ -102,11 +103,11 @@ class Writer {
     }
 
     void symbol(const char *tag) {
-        text(tag, m_instrument != nullptr ? m_instrument->symbol.c_str() : UNKNOWN_SYMBOL);
+        text(tag, m_instrument != nullptr ? std::string_view(m_instrument->symbol) : UNKNOWN_SYMBOL);
     }
 
     void reason(const char *tag) {
-        text(tag, m_terms.text(m_report.symbol, event_reason(m_report)).c_str());
+        text(tag, m_terms.text(m_report.symbol, event_reason(m_report)));
     }
 
   private:
@@ -154,6 +155,24 @@ char liquidity(unsigned flags) {
     return (flags & FLAG_AUCTION) != 0 ? '4' : (flags & FLAG_AGGRESSOR) != 0 ? '2' : '1';
 }
 
+struct Quote { // of its order's name, quote_names.py
+    std::string_view quote_id, entry_id;
+};
+
+Quote read_quote(const char *clordid) {
+    if (clordid[0] != QUOTE_MARK)
+        return {};
+    const char *mark = strchr(clordid + 1, QUOTE_MARK);
+    if (mark == nullptr || (clordid[1] != 'B' && clordid[1] != 'S'))
+        return {};
+    return {{clordid + 2, static_cast<size_t>(mark - clordid - 2)}, mark + 1};
+}
+
+Quote quote_of(const struct report &report) {
+    Quote quote = read_quote(report.clordid);
+    return quote.quote_id.empty() ? read_quote(report.orig_clordid) : quote;
+}
+
 void write_execution(const struct report &report, const Terms &terms, char type, std::string *body) {
     const struct event &event = report.event;
     unsigned kind = event_kind(report), reason = event_reason(report);
@@ -161,6 +180,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
     unsigned flags = event.head >> 24 & 0xff;
     bool second = (flags & FLAG_AGGRESSOR) != 0 || ((flags & FLAG_AUCTION) != 0 && report.side == SIDE_SELL);
     bool is_stop = report.ord_type == ORD_STOP || report.ord_type == ORD_STOP_LIMIT, is_gtd = report.tif == TIF_GTD;
+    Quote quote = quote_of(report);
     Writer writer(body, report, terms);
     writer.number("1=", report.account);
     writer.average("6=");
@@ -196,10 +216,12 @@ void write_execution(const struct report &report, const Terms &terms, char type,
         writer.quantity("110=", report.order_aux);
     if (!is_stop && report.order_detail != 0)
         writer.quantity("111=", report.order_detail);
+    writer.text("117=", quote.quote_id);
     if (is_gtd && report.order_aux != 0)
         writer.time("126=", report.order_aux);
     writer.character("150=", type);
     writer.quantity("151=", kind == EVENT_TRIGGERED ? event.qty_lots : event.leaves_lots);
+    writer.text("299=", quote.entry_id);
     writer.text("378=", restatement(kind, reason));
     if (fill) {
         writer.exec_id("527=", second ? event.exec_id - 1 : event.exec_id);
@@ -224,6 +246,17 @@ void write_cancel_reject(const struct report &report, const Terms &terms, std::s
 }
 
 } // namespace
+
+bool is_quiet(const struct report &report) {
+    unsigned kind = event_kind(report);
+    bool of_quote = report.clordid[0] == QUOTE_MARK;
+    if (!of_quote && (report.clordid[0] != 0 || report.orig_clordid[0] != QUOTE_MARK))
+        return false;
+    if (kind == EVENT_CANCEL_REJECTED)
+        return true;
+    return of_quote ? kind == EVENT_ACCEPTED || kind == EVENT_REJECTED || kind == EVENT_REPLACED
+                    : kind == EVENT_CANCELLED;
+}
 
 char write_report(const struct report &report, const Terms &terms, std::string *body) {
     unsigned kind = event_kind(report);

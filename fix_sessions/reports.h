@@ -16,6 +16,9 @@ namespace venue {
 // application answers those).
 char write_report(const struct report &report, const Terms &terms, std::string *body);
 
+// Whether a report answers a command of a quote: a MassQuoteAcknowledgement tells of those, no 8 or 9.
+bool is_quiet(const struct report &report);
+
 // A whole message around a body.
 struct Envelope {
     std::string_view type;

@@ -16,6 +16,8 @@ extern "C" {
 
 namespace venue {
 
+constexpr char QUOTE_MARK = '~'; // begins the ClOrdID of a quote's order: quote_names.py
+
 struct Instrument {
     std::string symbol;
     uint64_t tick_units = 1; // a tick is tick_units x 10^-price_scale

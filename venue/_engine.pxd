@@ -148,6 +148,7 @@ cdef extern from "engine_internal.h" nogil:
     int engine_submit(engine_s *engine, const submission *s, u64 *seq)
     int engine_call(engine_s *engine, const submission *s, u64 *seq, event **events, u64 *count)
     int engine_find_order(engine_s *engine, uint16_t session, const char *clordid, order_status *status)
+    u64 engine_session_orders(engine_s *engine, uint16_t session, order_status **found)
     void engine_set_sink(engine_s *engine, engine_sink sink, void *context)
     u64 engine_durable_seq(const engine_s *engine)
     u64 engine_expiries_due(engine_s *engine, u64 now_ns, u64 *symbols)

@@ -88,6 +88,18 @@ cdef int set_name(char *target, object text, str what) except -1:
 MESSAGE_TYPES = {1: b"D", 2: b"F", 3: b"G"}
 
 
+cdef status_of(const order_status *found):
+    """An order as a dict of `struct order_status`."""
+    return {
+        "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
+        "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
+        "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
+        "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
+        "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
+        "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+    }
+
+
 cdef position_of(const position_view *view):
     return PositionView(
         lots=<int64_t>view.lots,
@@ -280,14 +292,21 @@ cdef class Engine:
             there = engine_find_order(self.engine, session, name, &found)
         if not there:
             return None
-        return {
-            "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
-            "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
-            "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
-            "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
-            "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
-            "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
-        }
+        return status_of(&found)
+
+    def session_orders(self, uint16_t session):
+        """All open orders that a session entered, as `find_order` gives them, in the order in which they came."""
+        self._alive()
+        cdef order_status *found = NULL
+        cdef u64 count, i
+        with nogil:
+            count = engine_session_orders(self.engine, session, &found)
+        if found is NULL:
+            raise MemoryError()
+        try:
+            return [status_of(&found[i]) for i in range(count)]
+        finally:
+            free(found)
 
     def depth(self, u64 symbol, int book_side, u64 levels_max=10):
         """[(price_ticks, qty_lots)], best first."""

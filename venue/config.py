@@ -34,6 +34,7 @@ from venue.config_sections import (
     MarginSection,
     MarketDataSection,
     MetricsSection,
+    ProtectionSection,
     ProvingSection,
     ScheduleSection,
     SettlementSection,
@@ -165,6 +166,7 @@ class Member:
     lei: str = ""
     self_match: str = "cancel_resting"
     messages_per_second: int | None = None
+    mmp: ProtectionSection = field(default_factory=ProtectionSection)
     sessions: tuple[Session, ...] = ()
 
 
@@ -573,6 +575,17 @@ def _check_schedule(config: Config, file: str) -> None:
     _check_networks(config.fix.proxy_networks, f"{file}: fix.proxy_networks")
 
 
+def _check_protection(member: Member, file: str) -> None:
+    place, mmp = f"{file}: member {member.id}: mmp", member.mmp
+    if not 0 <= mmp.window_ms <= 3_600_000:
+        raise ConfigError(f"{place}.window_ms must be from 1 to 3600000, or 0 for none, is {mmp.window_ms}")
+    limits = mmp.quantity, mmp.delta, Decimal(mmp.trades)
+    if min(limits) < 0:
+        raise ConfigError(f"{place}: quantity, delta and trades must not be negative; 0 for no such limit")
+    if (mmp.window_ms > 0) != (max(limits) > 0):
+        raise ConfigError(f"{place}: window_ms and at least one of quantity, delta and trades are set together")
+
+
 def _check_members(config: Config, file: str) -> None:
     accounts = {account.id for account in config.accounts}
     sessions = [session for _, session in config.all_sessions()]
@@ -602,6 +615,7 @@ def _check_members(config: Config, file: str) -> None:
             )
         if member.messages_per_second is not None and not 0 <= member.messages_per_second < 1 << 40:
             raise ConfigError(f"{file}: member {member.id}: messages_per_second must not be negative; 0 for no limit")
+        _check_protection(member, file)
         for account_id in member.accounts:
             if account_id not in accounts or account_id == 0:
                 raise ConfigError(f"{file}: member {member.id}: account {account_id} is not in [[accounts]] from 1 on")

@@ -6,6 +6,7 @@ What belongs to assets, instruments, accounts and members, and all checks, is in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 
@@ -162,3 +163,14 @@ class DropCopySection:
 
     host: str = "127.0.0.1"
     port: int = 0
+
+
+@dataclass(frozen=True)
+class ProtectionSection:
+    """Market-maker protection of a member's quotes, for each session and instrument: what they may trade in a window of
+    time before all of them are pulled. `window_ms` 0: none; a limit of 0: no such limit."""
+
+    window_ms: int = 0
+    quantity: Decimal = Decimal(0)
+    delta: Decimal = Decimal(0)
+    trades: int = 0

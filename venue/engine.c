@@ -204,6 +204,15 @@ int engine_find_order(struct engine *engine, uint16_t session, const char *clord
     return found;
 }
 
+u64 engine_session_orders(struct engine *engine, uint16_t session, struct order_status **found) {
+    engine_lock(engine);
+    u64 count = orders_open(&engine->orders, session, 0);
+    *found = malloc((count + 1) * sizeof **found);
+    count = *found == 0 ? 0 : orders_open(&engine->orders, session, *found);
+    engine_unlock(engine);
+    return count;
+}
+
 u64 engine_expiries_due(struct engine *engine, u64 now_ns, u64 *symbols) {
     u64 count = 0, next = ~0ull;
     engine_lock(engine);

@@ -97,6 +97,8 @@ enum submit_status engine_submit(struct engine *engine, const struct submission 
 enum submit_status engine_call(struct engine *engine, const struct submission *submission, u64 *seq,
                                struct event **events, u64 *count);
 int engine_find_order(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status);
+/* All open orders of a session; the caller frees *found, which is null when there is no memory. */
+u64 engine_session_orders(struct engine *engine, uint16_t session, struct order_status **found);
 void engine_set_sink(struct engine *engine, engine_sink sink, void *context);
 u64 engine_durable_seq(const struct engine *engine);
 /* Symbols with a GTD order whose time has come, or that may have one; `symbols` has room for all. Sets expiry_hint. */

@@ -471,12 +471,8 @@ void orders_apply(struct orders *orders, const struct command *command, const st
 
 /* ---- questions ----------------------------------------------------------------------------------------------- */
 
-int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status) {
-    const struct known *known = orders_known(orders, session, clordid);
+static void status_write(const struct orders *orders, const struct tracked *order, struct order_status *status) {
     memset(status, 0, sizeof *status);
-    if (known == 0 || !known->names_order || known->order == NO_ORDER)
-        return 0;
-    const struct tracked *order = &orders->tracked[known->order];
     status->order_id = order->order_id;
     status->order_qty_lots = order->order_qty_lots;
     status->leaves_lots = order->leaves_lots;
@@ -496,7 +492,29 @@ int orders_find(const struct orders *orders, uint16_t session, const char *clord
     status->status = order->status;
     if (order->known != NO_ORDER)
         memcpy(status->clordid, orders->known[order->known].clordid, CLORDID_BYTES);
+}
+
+int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status) {
+    const struct known *known = orders_known(orders, session, clordid);
+    if (known == 0 || !known->names_order || known->order == NO_ORDER) {
+        memset(status, 0, sizeof *status);
+        return 0;
+    }
+    status_write(orders, &orders->tracked[known->order], status);
     return 1;
+}
+
+u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found) {
+    u64 count = 0;
+    for (u64 i = 0; i < orders->tracked_count; i++) {
+        const struct tracked *order = &orders->tracked[i];
+        if (order->session != session || !is_open(order))
+            continue;
+        if (found != 0)
+            status_write(orders, order, &found[count]);
+        count++;
+    }
+    return count;
 }
 
 u64 orders_check(const struct orders *orders, const struct core *core) {

@@ -78,6 +78,9 @@ void orders_apply(struct orders *orders, const struct command *command, const st
 
 int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status);
 
+/* Open orders that a session entered, in the order in which they came; writes them when `found` is not null. */
+u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found);
+
 /* Takes over arrays of a snapshot (copied); 0 when an index in them is out of range. */
 int orders_load(struct orders *orders, const struct tracked *tracked, u64 tracked_count, const struct known *known,
                 u64 known_count, u64 day);

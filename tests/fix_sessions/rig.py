@@ -75,6 +75,7 @@ id = 3
 [[members]]
 id = "ALPHA"
 accounts = [1, 3]
+{alpha}
 sessions = [
   {{ id = 1, comp_id = "ALPHA1", username = "alpha", password_hash = "{hash}", cancel_on_disconnect = true }},
   {{ id = 4, comp_id = "ALPHA2", username = "alpha2", password_hash = "{hash}", cancel_on_disconnect = false }},
@@ -95,9 +96,14 @@ Changes = tuple[tuple[str, str], ...]
 
 
 def make_config(
-    folder: Path, application: str = "native", queue_bytes_max: int = 8 << 20, changes: Changes = ()
+    folder: Path,
+    application: str = "native",
+    queue_bytes_max: int = 8 << 20,
+    alpha: str = "",
+    changes: Changes = (),
 ) -> Config:
-    text = CONFIG.format(application=application, queue_bytes_max=queue_bytes_max, hash=PASSWORD_HASH)
+    """`alpha`: further lines of the member ALPHA."""
+    text = CONFIG.format(application=application, queue_bytes_max=queue_bytes_max, hash=PASSWORD_HASH, alpha=alpha)
     for old, new in changes:
         assert old in text, old
         text = text.replace(old, new, 1)

@@ -26,9 +26,11 @@ BACK_PORTED = {
     "DisplayQty",
     "NewPassword",
     "SessionStatus",
+    "MMProtectionReset",
+    "UnsolicitedCancelType",
 }
-SERVED = {"D", "F", "G", "H", "q"}
-SENT = {"8", "9", "r", "j", "3", "B"}
+SERVED = {"D", "F", "G", "H", "q", "i", "Z"}
+SENT = {"8", "9", "r", "b", "j", "3", "B"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
 
