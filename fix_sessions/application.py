@@ -131,7 +131,7 @@ class Application:
             self.terms.members[session][1].comp_id.encode(),
             text.encode("ascii", "replace"),
         )
-        for order in self.floor.engine.open_orders_of(session)[1]:
+        for order in self.floor.engine.session_orders(session):
             if order["tif"] in (Tif.GTC, Tif.GTD):
                 continue
             words = (CommandKind.CANCEL | order["symbol"] << 48, 0, 0, order["account"], order["order_id"], 0, 0, 0)

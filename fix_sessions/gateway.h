@@ -65,7 +65,7 @@ struct Counters {
 struct Rules { // what a session has agreed with the venue
     bool cancel_on_disconnect = true;
     bool cancel_on_logout = true; // also after its own Logout(5)
-    bool keep_good_till = false;  // GTC and GTD orders are left alone
+    bool keep_good_till = false; // GTC and GTD orders are left alone
     uint64_t messages_per_second = 0; // 0: any number
 };
 

@@ -13,11 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING
 
 from fix_sessions import messages
+
+if TYPE_CHECKING:  # loaded only where a session signs
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 NS = 10**9
 SIGNED_TAGS = (52, 35, 34, 49, 56)
@@ -27,11 +28,15 @@ USED_MAX = 65_536
 @cache
 def nobody() -> Ed25519PublicKey:
     """A key whose check costs what any other's costs and that nobody can sign for."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     return Ed25519PrivateKey.generate().public_key()
 
 
 def public_key(text: str) -> Ed25519PublicKey:
     """A key as the configuration has it: 32 bytes in base64."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     return Ed25519PublicKey.from_public_bytes(base64.b64decode(text))
 
 
@@ -58,6 +63,8 @@ class Signatures:
 
         Without a key as long as with one. Only what its holder alone can cause is told in words.
         """
+        from cryptography.exceptions import InvalidSignature
+
         payload, now_ns = signed_bytes(found), self._now_ns()
         try:
             signature = base64.b64decode(found.get(96, b""), validate=True)

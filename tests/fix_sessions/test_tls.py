@@ -30,6 +30,7 @@ from venue.config import loads
 ROOT = Path(__file__).parent.parent.parent
 PROXIED = ("[fix]", '[fix]\nproxy_networks = ["127.0.0.1/32"]')
 SESSION = 'comp_id = "ALPHA1", username'
+Make = Callable[..., Venue]
 LOCAL = ipaddress.ip_address("127.0.0.1")
 
 
