@@ -232,7 +232,7 @@ def test_a_second_connection_of_one_comp_id_is_refused_and_takes_no_number(venue
 def test_a_repetition_that_was_first_sent_after_it_was_sent(venue: Venue):
     broker = venue.logged_on("ALPHA1")
     settle(broker)
-    raw(broker, "D", broker.next_out, order_body("x"), header=[(43, "Y"), (122, stamp(60))])
+    raw(broker, "D", 2, order_body("x"), header=[(43, "Y"), (122, stamp(60))])
     with pytest.raises(SessionLost):
         broker.wait_for(lambda: False, 5)
     assert any(m.get(373) == b"10" for m in broker.admin) or "OrigSendingTime" in broker.logout_text

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fix_sessions.client import Broker, SessionLost
-from tests.fix_sessions.rig import PASSWORD_HASH, Venue, ask, settle, tags, until
+from tests.fix_sessions.rig import Venue, ask, settle, tags, until
 from tests.fix_sessions.test_logon import KEY, NEW, PUBLIC
 
 SESSION = 'comp_id = "ALPHA1", username'
@@ -302,9 +302,8 @@ def test_without_configuration_a_header_is_no_fix(make_venue: Make):
 
 
 def test_a_signed_logon_over_the_wire(make_venue: Make, application: str):
-    old = f'{SESSION} = "alpha", password_hash = "{PASSWORD_HASH}"'
-    venue = make_venue(application, changes=((old, f'{SESSION} = "alpha", public_key = "{PUBLIC}"'),))
-    broker = venue.broker("ALPHA1", password="", private_key=KEY)
+    venue = make_venue(application, **with_session(f'public_key = "{PUBLIC}"'))
+    broker = venue.broker("ALPHA1", private_key=KEY)
     broker.log_on()
     assert ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))[150] == "0"
     unsigned = venue.broker("ALPHA1")

@@ -229,9 +229,11 @@ def test_a_clean_stop_or_a_killed_process_skips_nothing(make_venue: Callable[...
     broker.log_out()
     path = first.config.path.parent / "fix" / "session-4.store"
     first.close()
-    for closed, other_boot in ((1, True), (0, False)):
+    for closed, other_boot in (
+        (1, True),
+        (0, False),
+    ):  # ended in order and started anew; killed on a system that goes on
         data = bytearray(path.read_bytes())
-        assert data[CLOSED] == 1
         data[CLOSED] = closed
         data[BOOT] ^= 0xFF if other_boot else 0
         before = data[NEXT_SENDER : NEXT_SENDER + 8]
