@@ -232,7 +232,7 @@ def test_a_clean_stop_or_a_killed_process_skips_nothing(make_venue: Callable[...
     for closed, other_boot in (
         (1, True),
         (0, False),
-    ):  # ended in order and started anew; killed on a system that goes on
+    ):  # a clean end; a kill
         data = bytearray(path.read_bytes())
         data[CLOSED] = closed
         data[BOOT] ^= 0xFF if other_boot else 0
