@@ -24,7 +24,6 @@ BACK_PORTED = {
     "SelfMatchPreventionInstruction",
     "DisplayIndicator",
     "DisplayQty",
-    "NewPassword",
     "SessionStatus",
     "MMProtectionReset",
     "UnsolicitedCancelType",
