@@ -60,11 +60,16 @@ cdef extern from "terms.h":
         string texts[256]
         int order_codes[256]
         int cancel_codes[256]
+        int quote_codes[256]
+    cdef cppclass ProtectionLimits "venue::ProtectionLimits":
+        uint64_t window_ns, quantity_lots, delta_lots, trades
     cdef cppclass Member "venue::Member":
         uint16_t session
         string comp_id
         vector[uint32_t] accounts
         uint64_t smp_group
+        vector[ProtectionLimits] protections
+        string protection_texts[3]
 
 
 cdef extern from *:
@@ -159,6 +164,7 @@ cdef extern from "gateway.h":
         void open() except + nogil
         void resend(const report_s *, uint64_t) except + nogil
         void add_book(uint16_t, uint16_t, uint32_t)
+        void add_quote(uint16_t, const string &) except +
         void start() except + nogil
         void stop(const string &, uint64_t) nogil
         void answer_logon(uint64_t, const string &, const string &) nogil
@@ -239,13 +245,14 @@ cdef void call_cancel_orders(void *context, uint16_t session, const char *text) 
         sys.excepthook(*sys.exc_info())
 
 
-cdef Terms make_terms(instruments, texts, order_codes, cancel_codes):
+cdef Terms make_terms(instruments, texts, order_codes, cancel_codes, quote_codes):
     cdef Terms terms
     cdef Instrument instrument
     for reason in range(256):
         terms.texts[reason] = texts[reason].encode()
         terms.order_codes[reason] = order_codes[reason]
         terms.cancel_codes[reason] = cancel_codes[reason]
+        terms.quote_codes[reason] = quote_codes[reason]
     for symbol, tick_units, price_scale, lot_units, qty_scale, own_texts in instruments:
         instrument.symbol = symbol.encode()
         instrument.tick_units, instrument.price_scale = tick_units, price_scale
@@ -265,16 +272,17 @@ cdef class Gateway:
     cdef const engine_api *api
     cdef object engine
     cdef readonly object application
+    cdef readonly bint native
 
     def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, served, native, hot_lane,
-                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes,
+                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes, quote_codes,
                   proxy_protocol=False, generations_max=4):
         """`engine` has `capsule`; `instruments` is [(symbol, tick_units, price_scale, lot_units, qty_scale, texts)]."""
         cdef Settings settings
         cdef Callbacks callbacks
         if sizeof(report_s) != REPORT.itemsize:
             raise ImportError(f"struct report has {sizeof(report_s)} bytes here and {REPORT.itemsize} in venue.records: rebuild")
-        self.engine, self.application = engine, application
+        self.engine, self.application, self.native = engine, application, native
         self.api = <const engine_api *>PyCapsule_GetPointer(engine.capsule, b"venue._engine.engine_api")
         if self.api.version != ENGINE_API_VERSION:
             raise ImportError(f"engine interface {self.api.version}, expected {ENGINE_API_VERSION}: rebuild")
@@ -292,16 +300,19 @@ cdef class Gateway:
         callbacks.on_session = call_session
         callbacks.on_cancel_orders = call_cancel_orders
         self.gateway = new NativeGateway(
-            settings, make_terms(instruments, texts, order_codes, cancel_codes), self.api, callbacks)
+            settings, make_terms(instruments, texts, order_codes, cancel_codes, quote_codes), self.api, callbacks)
 
     def __dealloc__(self):
         if self.gateway is not NULL:
             with nogil:
                 del self.gateway
 
-    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0, *,
-                    cancel_on_logout=True, keep_good_till=False, messages_per_second=0):
-        """A session of a member; before `open`."""
+    def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0, protections=(),
+                    protection_texts=("", "", ""), *, cancel_on_logout=True, keep_good_till=False,
+                    messages_per_second=0):
+        """A session of a member; before `open`. `protections`: (window_ns, quantity_lots, delta_lots, trades) for each
+        instrument; `protection_texts`: the three limits as they were agreed."""
+        cdef ProtectionLimits limits
         cdef Member member
         cdef Rules rules
         rules.cancel_on_disconnect, rules.cancel_on_logout = cancel_on_disconnect, cancel_on_logout
@@ -310,6 +321,12 @@ cdef class Gateway:
         member.comp_id = comp_id.encode()
         member.accounts = accounts
         member.smp_group = smp_group
+        for window_ns, quantity_lots, delta_lots, trades in protections:
+            limits.window_ns, limits.quantity_lots = window_ns, quantity_lots
+            limits.delta_lots, limits.trades = delta_lots, trades
+            member.protections.push_back(limits)
+        for index in range(3):
+            member.protection_texts[index] = protection_texts[index].encode()
         self.gateway.add_session(member, rules, str(store_path).encode())
 
     def open(self):
@@ -329,6 +346,10 @@ cdef class Gateway:
     def add_book(self, session, symbol, account):
         """A book where the session has, or may have, open orders; before `start` or on the gateway's thread."""
         self.gateway.add_book(session, symbol, account)
+
+    def add_quote(self, session, clordid):
+        """A quote's order that rests already; before `start`, of a native gateway."""
+        self.gateway.add_quote(session, clordid)
 
     def books(self, session):
         """[(symbol, account)] where the session may have open orders; on the gateway's thread."""

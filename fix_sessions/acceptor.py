@@ -19,7 +19,9 @@ from cores import Core
 from fix_sessions import library
 from fix_sessions.application import Application, served_text
 from fix_sessions.logon import Doorkeeper, LogonPolicy
+from fix_sessions.mass_quote import quote_codes
 from fix_sessions.messages import timestamp
+from fix_sessions.protection import protections
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from fix_sessions.schedule import Schedule, Timekeeper
 from venue.config import Config
@@ -95,6 +97,7 @@ class Acceptor:
                 cancels,
                 path,
                 group,
+                *protections(self.config, member),
                 cancel_on_logout=session.cancel_on_logout,
                 keep_good_till=session.cancel_keeps_good_till,
                 messages_per_second=session.messages_per_second,
@@ -220,6 +223,7 @@ class Acceptor:
             texts=texts(config, None),
             order_codes=order_codes(),
             cancel_codes=cancel_codes(),
+            quote_codes=quote_codes(),
         )
 
     def _make_up_for_reset(self, schedule: Schedule) -> None:

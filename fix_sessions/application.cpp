@@ -58,6 +58,8 @@ void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     const FIX::Header &header = message.getHeader();
     uint64_t number = std::stoull(header.getField(34));
     int poss_dup = is_yes(header, 43) || is_yes(header, 97) ? 1 : 0;
+    if (m_settings.native && (type == "i" || type == "Z"))
+        return m_quotes.serve(party, body, header.getField(34), poss_dup != 0);
     int refused =
         m_callbacks.on_message(m_callbacks.context, party->member.session, number, body.data(), body.size(), poss_dup);
     if (refused > 0)

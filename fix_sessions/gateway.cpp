@@ -47,8 +47,8 @@ std::string peer_of(const sockaddr_storage &address, socklen_t bytes) {
 } // namespace
 
 Gateway::Gateway(Settings settings, Terms terms, const struct engine_api *engine, Callbacks callbacks)
-    : m_settings(std::move(settings)), m_terms(std::move(terms)), m_engine(engine), m_callbacks(callbacks),
-      m_by_number(65536, nullptr) {
+    : m_settings(std::move(settings)), m_terms(std::move(terms)), m_engine(engine), m_quotes(this, m_terms, engine),
+      m_callbacks(callbacks), m_by_number(65536, nullptr) {
 }
 
 Gateway::~Gateway() {
@@ -122,6 +122,10 @@ void Gateway::listen() {
         epoll_event event{EPOLLIN, {.u64 = id}};
         epoll_ctl(m_epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
+}
+
+void Gateway::add_quote(uint16_t session, const std::string &clordid) {
+    m_quotes.add(session, clordid);
 }
 
 void Gateway::start() {
@@ -262,6 +266,7 @@ void Gateway::dispatch(const struct report *reports, uint64_t count) {
         report_one(reports[i], false);
     if (!m_watched.empty())
         show_watched(false);
+    m_quotes.on_round();
 }
 
 void Gateway::report_one(const struct report &report, bool poss_resend) {
@@ -269,17 +274,22 @@ void Gateway::report_one(const struct report &report, bool poss_resend) {
     if (party == nullptr)
         return;
     if (m_settings.native && is_quiet(report)) {
-        m_watched.push_back(report);
+        m_quotes.on_report(report, poss_resend);
+        if (party->watched)
+            m_watched.push_back(report);
         return;
     }
     char type = m_settings.native ? write_report(report, m_terms, &m_body) : '\0';
     if (type == 0) {
         if (!m_watched.empty()) // in order
             show_watched(poss_resend);
+        m_quotes.on_round();
         m_callbacks.on_reports(m_callbacks.context, &report, 1, poss_resend ? 1 : 0, 0);
         return;
     }
     send_body(party, {&type, 1}, report.event.exec_id, poss_resend);
+    if (Quotes::is_about_one(report))
+        m_quotes.on_report(report, poss_resend);
     if (party->watched)
         m_watched.push_back(report);
 }

@@ -16,6 +16,7 @@
 #include "connection.h"
 #include "frame.h"
 #include "hot_lane.h"
+#include "quotes.h"
 #include "store.h"
 #include "terms.h"
 
@@ -105,6 +106,7 @@ class Gateway : public FIX::Application {
     void open(); // makes the sessions and their stores, listens; throws std::runtime_error, FIX::IOException, ...
     void resend(const struct report *reports, uint64_t count); // kept for their sessions with PossResend(97)=Y
     void add_book(uint16_t session, uint16_t symbol, uint32_t account); // where a session has open orders already
+    void add_quote(uint16_t session, const std::string &clordid); // a quote's order that rests already
     void start();
 
     // Any thread:
@@ -225,6 +227,7 @@ class Gateway : public FIX::Application {
     Settings m_settings;
     Terms m_terms;
     const struct engine_api *m_engine;
+    Quotes m_quotes; // what is not handed on to Python
     Callbacks m_callbacks;
     Counters m_counters;
     std::map<std::string, std::string> m_store_paths;

@@ -42,6 +42,7 @@ from typing import Any, Protocol
 from fix_sessions import library
 from fix_sessions.acceptor import STOP_MS_MAX, dictionary_path, instrument_terms
 from fix_sessions.logon import Doorkeeper, LogonPolicy
+from fix_sessions.mass_quote import quote_codes
 from fix_sessions.messages import Field
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from venue.config import Config
@@ -198,6 +199,7 @@ class Listener:
             texts=texts(config, None),
             order_codes=order_codes(),
             cancel_codes=cancel_codes(),
+            quote_codes=quote_codes(),
         )
 
 

@@ -118,6 +118,11 @@ def groups(entries: list[Entry]) -> list[Field]:
     return found
 
 
+def quote_codes() -> list[int]:
+    """QuoteEntryRejectReason(368) by reason, for the native application."""
+    return [REJECT_REASONS.get(Reason(n), OTHER) if n in set(Reason) else OTHER for n in range(256)]
+
+
 def _is_zero(size: bytes) -> bool:
     match = messages.DECIMAL.match(size)
     return match is not None and bool(match[2] or match[3]) and not any(digit in size for digit in b"123456789")

@@ -349,6 +349,40 @@ void read_order(char type, const Fields &fields, const Member &member, const Ter
         read_replace(&request, engine);
 }
 
+std::string_view QuoteSide::field(int tag) const {
+    switch (tag) {
+    case 1:
+        return account;
+    case 18:
+        return instructions;
+    case 38:
+        return size;
+    case 40:
+        return "2";
+    case 44:
+        return price;
+    case 54:
+        return side;
+    case 55:
+        return symbol;
+    default:
+        return {};
+    }
+}
+
+void read_quote_side(const QuoteSide &fields, const Member &member, const Terms &terms, struct submission *submission) {
+    Request<QuoteSide> request(fields, member, terms, submission);
+    request.account();
+    request.symbol();
+    request.side();
+    request.ord_type();
+    request.tif();
+    request.instructions();
+    uint64_t qty_lots = request.quantity(38, true);
+    uint64_t price_ticks = request.price(false);
+    request.write(COMMAND_NEW, price_ticks, qty_lots, 0);
+}
+
 template void read_order(char, const MessageFields &, const Member &, const Terms &, const struct engine_api *,
                          struct submission *);
 template void read_order(char, const HotOrder &, const Member &, const Terms &, const struct engine_api *,

@@ -34,6 +34,13 @@ template <class Fields>
 void read_order(char type, const Fields &fields, const Member &member, const Terms &terms,
                 const struct engine_api *engine, struct submission *submission);
 
+// One side of a quote as a limit order of the day.
+struct QuoteSide {
+    std::string_view account, instructions, symbol, side, price, size; // 1, 18, 55, 54, 44, 38
+    std::string_view field(int tag) const;
+};
+void read_quote_side(const QuoteSide &fields, const Member &member, const Terms &terms, struct submission *submission);
+
 } // namespace venue
 
 #endif

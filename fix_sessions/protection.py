@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
+from venue.config import Config, Member
 from venue.config_sections import ProtectionSection
 
 MS_NS = 1_000_000
@@ -35,6 +36,18 @@ class Limits:
     @property
     def any(self) -> bool:
         return self.window_ns > 0 and bool(self.quantity_lots or self.delta_lots or self.trades)
+
+
+def protections(config: Config, member: Member) -> tuple[list[tuple[int, int, int, int]], tuple[str, str, str]]:
+    """For the native application: a member's limits by instrument, and as they were agreed."""
+    limits = [Limits.of(member.mmp, instrument.lot) for instrument in config.instruments]
+    found = [(each.window_ns, each.quantity_lots, each.delta_lots, each.trades) for each in limits]
+    return found, agreed(member.mmp)
+
+
+def agreed(section: ProtectionSection) -> tuple[str, str, str]:
+    """The limits of quantity, delta and trades in words."""
+    return f"{section.quantity:f}", f"{section.delta:f}", str(section.trades)
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Mass quotes: MassQuote (i), QuoteCancel (Z), and what market-maker protection does with them.
 
+`quotes.cpp` is the native twin and serves them as a rule; with `VENUE_FIX=python` they are served here.
+
 Each side of an entry is an ordinary order of the day: entered when it is first quoted, replaced afterwards, cancelled
 when it is pulled. Entries are taken one after another and MassQuoteAcknowledgement (b) tells of each, once all of it is
 durable. A refused entry rests nowhere: what it had in the book is pulled, for a maker whose new price is not taken does
@@ -10,7 +12,6 @@ has closed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from fix_sessions.area import REASON_NOT_AVAILABLE, STOPPED_TEXT, Area, Floor, I
 from fix_sessions.codec import Request, TagRefused
 from fix_sessions.mass_quote import Entry
 from fix_sessions.messages import SEQ_BITS, Field
-from fix_sessions.protection import MS_NS, Limits, Protection
+from fix_sessions.protection import MS_NS, Limits, Protection, agreed
 from fix_sessions.quote_book import Quote, QuoteBook
 from venue.records import SubmitStatus
 
@@ -87,7 +88,11 @@ class Quotes(Area):
         for session in self.terms.members if self.floor.engine is not None else ():
             for order in self.floor.engine.session_orders(session):
                 name = order["clordid"].encode()
-                if quote_names.parse(name) is not None:
+                if quote_names.parse(name) is None:
+                    continue
+                if self.gateway.native:
+                    self.gateway.add_quote(session, name)
+                else:
                     self.book(session).add(name)
 
     def on_report(self, report: np.void, poss_resend: bool) -> None:
@@ -307,9 +312,8 @@ class Quotes(Area):
     def _closed_text(self, session: int, symbol: bytes) -> bytes:
         mmp, what = self.terms.members[session][0].mmp, self.protection(session, self.terms.by_symbol[symbol].number)
         limit = what.breach()
-        limits = {"quantity": mmp.quantity, "delta": mmp.delta, "trades": Decimal(mmp.trades)}
-        most = limits.get(limit, Decimal(0))
-        text = f"market-maker protection: {limit} of {most:f} reached" if limit else "market-maker protection"
+        most = dict(zip(("quantity", "delta", "trades"), agreed(mmp), strict=True))
+        text = f"market-maker protection: {limit} of {most[limit]} reached" if limit else "market-maker protection"
         text = f"{text} in {symbol.decode()} within {what.limits.window_ns // MS_NS} ms: all its quotes were pulled"
         return f"{text}; MMProtectionReset(9773)=Y takes it off".encode()
 

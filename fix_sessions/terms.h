@@ -27,12 +27,17 @@ struct Instrument {
     std::array<std::string, 256> texts; // Text(58) by reason
 };
 
+struct ProtectionLimits { // of quotes in one instrument; 0: none
+    uint64_t window_ns = 0, quantity_lots = 0, delta_lots = 0, trades = 0;
+};
+
 struct Terms {
     std::vector<Instrument> instruments;
     std::map<std::string, uint16_t, std::less<>> symbols;
     std::array<std::string, 256> texts; // for reports without a known instrument
     std::array<int, 256> order_codes{}; // OrdRejReason(103) by reason
     std::array<int, 256> cancel_codes{}; // CxlRejReason(102) by reason
+    std::array<int, 256> quote_codes{}; // QuoteEntryRejectReason(368) by reason
 
     const std::string &text(uint16_t symbol, unsigned reason) const {
         return symbol < instruments.size() ? instruments[symbol].texts[reason] : texts[reason];
@@ -44,6 +49,8 @@ struct Member { // one session's part of it
     std::string comp_id;
     std::vector<uint32_t> accounts; // the first is used when Account(1) is left out
     uint64_t smp_group = 0; // of all its accounts, 0: no self-match prevention
+    std::vector<ProtectionLimits> protections; // by instrument
+    std::array<std::string, 3> protection_texts; // the limits of quantity, delta and trades as they were agreed
     bool permits(uint32_t account) const {
         for (uint32_t own : accounts)
             if (own == account)

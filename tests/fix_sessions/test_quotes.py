@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from hypothesis import strategies as st
 from cores import CommandKind, Phase
 from fix_sessions.client import Broker
 from tests.fix_sessions.rig import Venue, ask, rejected, settle, tags, until
+from tests.fix_sessions.test_applications import everything
+from venue.follower import Follower
 
 MAKER, MAKER_SESSION = "ALPHA2", 4
 TAKER = "BRAVO1"
@@ -497,3 +502,87 @@ def entries_of(message: Any) -> list[dict[int, str]]:
         if found:
             found[-1].setdefault(int(tag), value.decode())
     return found
+
+
+# ---- both applications ----
+
+
+def random_entry(chance: random.Random) -> Entry:
+    symbol = chance.choices(["ACME", "BOLT", "ZZZ"], [8, 2, 0.3])[0]
+    bid, offer = (10, 12) if symbol == "BOLT" else (chance.randint(97, 101), chance.randint(99, 103))
+    prices: list[Any] = [None, "99.005", "1000", *[bid] * 20], [None, "0", *[offer] * 20]
+    sizes: list[Any] = [None, 0, "0.0", "-1", 10**9, 1, 2, 5, 5, 20, 20, 20]
+    entry_id = chance.choice(["a", "b", "c", "c", "d" * 16] + ["d" * 17] * (chance.random() < 0.05))
+    return (
+        entry_id,
+        symbol,
+        chance.choice(prices[0]),
+        chance.choice(sizes),
+        chance.choice(prices[1]),
+        chance.choice(sizes),
+    )
+
+
+def random_step(chance: random.Random, maker: Maker, taker: Broker, index: int) -> None:
+    """One message of the maker or of the taker; every choice is drawn in the same order for both applications."""
+    kind = chance.choices(["i", "taker", "Z", "q", "F", "G", "H", "again"], [10, 8, 1.5, 0.3, 1, 0.5, 1, 0.5])[0]
+    entries = [random_entry(chance) for _ in range(chance.randint(1, 4))]
+    more = {"t9773": chance.choice("YN")} if chance.random() < 0.3 else {}
+    more |= {"t18": chance.choice(["6", "6", "G", "1"])} if chance.random() < 0.2 else {}
+    more |= {"t1": chance.choice(["1", "3", "2"])} if chance.random() < 0.1 else {}
+    level, side = chance.choice("12222220"), chance.choice("BS")
+    name = f"~{side}q{chance.randint(max(1, maker.count - 3), maker.count + 1)}~{chance.choice('abc')}"
+    fix_side = "1" if side == "B" else "2"
+    send = maker.broker.send
+    if kind == "i":
+        send("i", maker.fields(entries, level=level, **more))
+    elif kind == "again":
+        send("i", [(97, "Y"), *maker.fields(entries, level=level, quote_id=f"q{max(1, maker.count - 1)}")])
+    elif kind == "taker":
+        price = "90" if side == "S" else "110"
+        tif = chance.choice("33331")
+        taker.order("ACME", "buy" if side == "B" else "sell", chance.randint(1, 15), price, t59=tif, t11=f"t{index}")
+    elif kind == "Z":
+        body: list[Any] = [(117, f"q{maker.count}"), (298, chance.choice("145"))]
+        body += [(9773, more["t9773"])] if "t9773" in more else []
+        named = chance.choice([[], [(55, "ACME")], [(55, "ACME"), (299, "a")], [(55, "ZZZ")]])
+        send("Z", body + ([(295, "1"), *named] if named else []))
+    elif kind == "q":
+        maker.broker.request("q", [(530, "7")], t11=f"m{index}")
+    elif kind == "F":
+        maker.broker.request("F", [(41, name), (55, "ACME"), (54, fix_side)], t11=f"m{index}")
+    elif kind == "G":
+        body = [(41, name), (55, "ACME"), (54, fix_side), (38, "7"), (40, "2"), (44, "100")]
+        maker.broker.request("G", body, t11=f"m{index}")
+    else:
+        send("H", [(11, name), (55, "ACME"), (54, fix_side)])
+    for broker in (taker, maker.broker, maker.broker):
+        settle(broker)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_applications_say_and_journal_the_same(make_venue: Callable[..., Venue], seed: int):
+    told, journals = [], []
+    for application in ("native", "python"):
+        venue = make_venue(application, folder=application, alpha=MMP)
+        chance = random.Random(seed)
+        maker, taker = Maker(venue.logged_on(MAKER)), venue.logged_on(TAKER)
+        for index in range(150):
+            random_step(chance, maker, taker, index)
+        told.append((everything(maker.broker), everything(taker)))
+        for area in venue.acceptor._application.areas:
+            area.check()
+        venue.engine.drain()
+        venue.engine.check()
+        found = Follower(venue.data_dir / "journal").poll(100_000)
+        ends = [0, *found.annex_ends.tolist()]
+        bodies = [bytes(found.annex[a + 16 : b]) for a, b in pairwise(ends)]
+        journals.append([re.sub(rb"\x0160=[^\x01]*", b"", body) for body in bodies])
+    for one, other in zip(told[0], told[1], strict=True):
+        for index, (native, python) in enumerate(zip(one, other, strict=False)):
+            assert native == python, f"seed {seed}, message {index}"
+        assert len(one) == len(other), f"seed {seed}"
+    assert journals[0] == journals[1], f"seed {seed}"
+    kinds = {dict(message)[35] for message in told[0][0]}
+    statuses = {dict(message).get(297) for message in told[0][0]}
+    assert {b"8", b"b"} <= kinds and {b"0", b"5"} <= statuses, f"seed {seed}: {kinds}, {statuses}"
