@@ -401,6 +401,8 @@ void Gateway::run() {
     flush_all();
     depart_all();
     commit();
+    for (auto &party : m_parties)
+        party->store->ended();
     m_dirty.clear();
     m_connections.clear();
     m_running = false;

@@ -113,7 +113,7 @@ Store::Store(const std::string &path, uint64_t bytes_max) : m_path(path), m_byte
 
 Store::~Store() {
     if (m_map != nullptr)
-        publish(&head()->closed, 1);
+        ended();
     close();
 }
 
@@ -360,6 +360,10 @@ uint64_t Store::generation() const {
 
 uint64_t Store::created_ns() const {
     return head()->created_ns;
+}
+
+void Store::ended() {
+    publish(&head()->closed, 1);
 }
 
 void Store::keeps_orders(bool kept) {

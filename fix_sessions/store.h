@@ -64,6 +64,7 @@ class Store : public FIX::MessageStore {
     bool leapt() const { // the machine went down without notice: numbers were skipped, see the constructor
         return m_leapt;
     }
+    void ended(); // nothing is written any more: the next start finds all there is
     void keeps_orders(bool kept); // the broker said good-bye, and its open orders were left alone
     bool kept_orders() const;
     void delivered(); // everything so far was handed to a live connection

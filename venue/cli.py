@@ -60,7 +60,7 @@ def _add_running(verbs: Verbs) -> None:
     verb.add_argument("folder", type=Path)
     verb = _verb(verbs, "run", _run, "run the venue: engine with FIX sessions, archive, settlement")
     verb.add_argument("--config", type=Path, default=Path("venue.toml"))
-    for name in ("engine", "archive", "settlement", "chain"):
+    for name in ("engine", "archive", "market_data", "settlement", "chain"):
         verb = _verb(verbs, name, _process, f"run only the {name} process (venue run starts them all)")
         verb.add_argument("--config", type=Path, default=Path("venue.toml"))
         verb.set_defaults(process=name)
@@ -269,6 +269,7 @@ def _process(arguments: argparse.Namespace) -> int:
     bodies: dict[str, Callable[[Config], int]] = {
         "engine": processes.engine,
         "archive": processes.archive,
+        "market_data": processes.market_data,
         "settlement": processes.settlement,
         "chain": processes.chain,
     }

@@ -384,10 +384,18 @@ def _check_bounds(config: Config, file: str) -> None:
         ("fix.heartbeat_seconds_max", config.fix.heartbeat_seconds_max, config.fix.heartbeat_seconds_min),
         ("fix.queue_bytes_max", config.fix.queue_bytes_max, 1 << 16),
         ("settlement.range_batches", config.settlement.range_batches, 1),
+        ("market_data.conflation_ms_min", config.market_data.conflation_ms_min, 1),
+        ("market_data.conflation_ms", config.market_data.conflation_ms, config.market_data.conflation_ms_min),
+        ("market_data.slow_bytes", config.market_data.slow_bytes, 1 << 12),
+        ("market_data.slow_seconds", config.market_data.slow_seconds, 0),
     ):
         if value < low:
             raise ConfigError(f"{file}: {place} must be at least {low}, is {value}")
-    for place, port in (("fix.port", config.fix.port), ("metrics.port", config.metrics.port)):
+    for place, port in (
+        ("fix.port", config.fix.port),
+        ("market_data.port", config.market_data.port),
+        ("metrics.port", config.metrics.port),
+    ):
         if not 0 <= port <= 65_535:
             raise ConfigError(f"{file}: {place} must be a TCP port, is {port}")
 

@@ -143,7 +143,7 @@ class TimetableSection:
 
 @dataclass(frozen=True)
 class MetricsSection:
-    """`/metrics` of the engine process; the archive and settlement processes take the next two ports. 0: off."""
+    """`/metrics` of the engine process; archive, settlement and market data processes take the next ports. 0: off."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -151,10 +151,16 @@ class MetricsSection:
 
 @dataclass(frozen=True)
 class MarketDataSection:
-    """The market data gateway, a follower with a FIX port of its own. Port 0: not run."""
+    """The market data gateway, a follower with a FIX port of its own. Port 0: not run. `conflation_ms` is the interval
+    of a subscriber that names none. A session with more than `slow_bytes` unread gets no updates until it has read;
+    after `slow_seconds` of that it is logged out."""
 
     host: str = "127.0.0.1"
     port: int = 0
+    conflation_ms: int = 100
+    conflation_ms_min: int = 5
+    slow_bytes: int = 256 << 10
+    slow_seconds: float = 10.0
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,12 @@ CATALOGUE: dict[str, Definition] = {
     "venue_book_orders": Definition("gauge", "Open orders", ("instrument",)),
     "venue_batches": Definition("gauge", "Batches by state", ("state",)),
     "venue_archive_lag_commands": Definition("gauge", "Durable commands not yet in a sealed batch"),
+    "venue_market_data_lag_commands": Definition("gauge", "Durable commands that market data does not show yet"),
+    "venue_market_data_lag_seconds": Definition("gauge", "Age of the last commands when market data took them in"),
+    "venue_market_data_subscriptions": Definition("gauge", "Instruments subscribed to, over all sessions"),
+    "venue_market_data_updates_total": Definition("counter", "Updates sent"),
+    "venue_market_data_trades_total": Definition("counter", "Trades taken from the journal"),
+    "venue_market_data_catch_ups_total": Definition("counter", "Sessions that were conflated further and read again"),
     "venue_anchor_gas_total": Definition("counter", "Gas spent on anchoring"),
     "venue_settlement_halted": Definition("gauge", "1 while the settlement waits for an operator"),
 }

@@ -26,6 +26,7 @@ log = logging.getLogger("process")
 
 PORT_ARCHIVE = 1
 PORT_SETTLEMENT = 2
+PORT_MARKET_DATA = 3
 PROGRAM = "execution"
 ATTEST_SECONDS_MAX = 120.0
 EMBEDDED_CHAIN = "eth-tester://"
@@ -156,6 +157,33 @@ def archive(config: Config) -> int:
         metrics(config, PORT_ARCHIVE, read)
 
     return sealer.run(config, stop, on_start=serve_metrics)
+
+
+def market_data(config: Config) -> int:
+    """Follows the journal and tells brokers what the market looks like."""
+    from fix_sessions import market_data as gateway
+
+    stop = stop_event()
+
+    def serve_metrics(running: gateway.MarketData) -> None:
+        metrics(config, PORT_MARKET_DATA, lambda: _market_data_samples(running))
+
+    return gateway.run(config, stop, on_start=serve_metrics)
+
+
+def _market_data_samples(running: Any) -> Iterable[Sample]:
+    """What /metrics of the market data gateway shows."""
+    counters = running.listener.counters()
+    yield Sample("venue_market_data_lag_commands", running.follower.lag)
+    yield Sample("venue_market_data_lag_seconds", running.lag_seconds)
+    yield Sample("venue_market_data_subscriptions", running.desk.subscriptions)
+    yield Sample("venue_market_data_updates_total", running.desk.updates)
+    yield Sample("venue_market_data_trades_total", running.feed.trade_count)
+    yield Sample("venue_market_data_catch_ups_total", running.desk.catch_ups)
+    yield Sample("venue_fix_slow_consumers_total", counters["slow_consumers"] + running.desk.slow_log_outs)
+    yield Sample("venue_fix_logons_refused_total", counters["logons_refused"])
+    for session in running.listener.sessions():
+        yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
 
 
 def chain(config: Config) -> int:

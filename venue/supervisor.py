@@ -155,6 +155,8 @@ class Supervisor:
 def _names(config: Config) -> list[str]:
     """In the order of an order's way; they are stopped in the same order."""
     names = ["engine", "archive"]
+    if config.market_data.port:
+        names.append("market_data")
     if config.settlement.enabled:
         names.append("settlement")
         if config.settlement.chain.startswith("eth-tester"):

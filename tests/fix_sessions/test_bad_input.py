@@ -238,11 +238,14 @@ def test_old_sending_time(venue: Venue):
 
 
 @pytest.mark.parametrize(
-    ("msg_type", "answer", "code"), [("V", "j", "3"), ("AE", "j", "3"), ("8", "j", "3"), ("zz", "3", "11")]
+    ("msg_type", "answer", "code"),
+    [("V", "j", "3"), ("6", "j", "3"), ("AE", "j", "3"), ("8", "j", "3"), ("zz", "3", "11")],
 )
 def test_types_that_are_not_served(shared_venue: Venue, msg_type: str, answer: str, code: str):
     broker = shared_venue.fresh("ALPHA1")
     body: list[tuple[int, str]] = [(262, "x")]
+    if msg_type == "V":
+        body += [(263, "1"), (264, "1"), (267, "1"), (269, "0"), (146, "1"), (55, "ACME")]
     if msg_type == "8":
         body = [(37, "1"), (17, "1"), (150, "0"), (39, "0"), (55, "ACME"), (54, "1"), (151, "0"), (14, "0"), (6, "0")]
     number = broker.next_out

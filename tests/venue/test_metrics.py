@@ -9,7 +9,19 @@ import pytest
 
 from venue.metrics import CATALOGUE, Sample, serve
 
-UNITS = ("_total", "_seconds", "_bytes", "_commands", "_seq", "_up", "_depth", "_orders", "_batches", "_halted")
+UNITS = (
+    "_total",
+    "_seconds",
+    "_bytes",
+    "_commands",
+    "_seq",
+    "_subscriptions",
+    "_up",
+    "_depth",
+    "_orders",
+    "_batches",
+    "_halted",
+)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
