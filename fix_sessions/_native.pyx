@@ -37,7 +37,7 @@ cdef extern from "terms.h":
         uint64_t order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
-        uint8_t side, ord_type, tif, order_flags, status
+        uint8_t side, ord_type, tif, order_flags, status, peg
         char clordid[40]
     cdef struct engine_s "engine":
         pass
@@ -468,7 +468,7 @@ cdef class Gateway:
             "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
             "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
             "last_exec_id": found.last_exec_id, "account": found.account, "symbol": found.symbol, "side": found.side,
-            "ord_type": found.ord_type, "tif": found.tif, "order_flags": found.order_flags,
+            "ord_type": found.ord_type, "tif": found.tif, "order_flags": found.order_flags, "peg": found.peg,
             "order_detail": found.order_detail, "order_aux": found.order_aux,
             "status": bytes([found.status]), "clordid": <bytes>found.clordid,
         }

@@ -116,6 +116,7 @@ class Acceptor:
             return
         self.timekeeper.stop()
         self._gateway.stop(reason, STOP_MS_MAX)
+        self._application.stop()
         if self._doorkeeper.thread.is_alive():
             self._doorkeeper.stop()
 

@@ -34,6 +34,11 @@ std::string value_of(const FIX::FieldMap &map, int tag) {
     return map.isSetField(tag) ? map.getField(tag) : "";
 }
 
+// A pegged order's price is found in Python; once it is there, it is an order like any other.
+bool is_native(const FIX::Message &message) {
+    return value_of(message, 40) != "P";
+}
+
 } // namespace
 
 void Gateway::onLogon(const FIX::SessionID &) {
@@ -52,7 +57,8 @@ void Gateway::onLogout(const FIX::SessionID &id) {
 void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     Party *party = m_current;
     const std::string &type = message.getHeader().getField(35);
-    if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G'))
+    if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G') &&
+        is_native(message))
         return serve_order(message, party, type[0]);
     std::string body = body_of(message);
     const FIX::Header &header = message.getHeader();

@@ -71,6 +71,11 @@ class Application:
         for area in self.areas:
             area.on_start()
 
+    def stop(self) -> None:
+        """The gateway has ended; the engine still runs. Idempotent."""
+        for area in self.areas:
+            area.on_stop()
+
     def session_numbers(self) -> list[int]:
         return list(self.terms.members)
 

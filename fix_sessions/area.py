@@ -17,6 +17,7 @@ import numpy as np
 from fix_sessions.codec import Terms
 from fix_sessions.messages import Field
 from venue.config import Config
+from venue.pegs import PegService
 
 REASON_OTHER = 0
 REASON_UNKNOWN_ID = 1
@@ -48,6 +49,7 @@ class Floor:
         self.engine = engine
         self.terms = Terms(config)
         self.gateway: Any = None
+        self.pegs = PegService(engine, config)
         self.each_tick: list[Callable[[], None]] = []
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._watchers: dict[int, int] = {}
@@ -140,6 +142,9 @@ class Area:
 
     def on_start(self) -> None:
         """The stores are up to date; nobody is let in yet."""
+
+    def on_stop(self) -> None:
+        """The gateway has ended; the engine still runs. Idempotent."""
 
     def check(self) -> None:
         """Asserts the area's invariants."""

@@ -96,7 +96,7 @@ cdef status_of(const order_status *found):
         "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
         "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
         "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
-        "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+        "peg": found.peg, "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
     }
 
 
@@ -111,6 +111,16 @@ cdef position_of(const position_view *view):
         open_buys=view.open_buys,
         open_sells=view.open_sells,
     )
+
+
+cdef peg_of(const peg_view *view):
+    if view.peg == 0:
+        return None
+    return {
+        "order_id": view.order_id, "price_ticks": view.price_ticks, "qty_lots": view.qty_lots,
+        "leaves_lots": view.leaves_lots, "account": view.account, "session": view.session, "side": view.side,
+        "peg": chr(view.peg), "clordid": view.clordid.decode("ascii"),
+    }
 
 
 cdef class Engine:
@@ -198,6 +208,21 @@ cdef class Engine:
         cdef u64 seq = 0
         cdef int status
         alive = self._fill(&s, command, clordid, orig_clordid, body, poss_dup, origin, fields)
+        with nogil:
+            status = engine_submit(self.engine, &s, &seq)
+        return status, seq
+
+    def move_peg(self, *, u64 symbol, u64 order_id, u64 account, u64 price_ticks, u64 qty_lots, body):
+        """Submits a REPLACE of a pegged order's price, unless it is open, pegged and of this quantity no more; returns
+        (SubmitStatus, seq)."""
+        self._alive()
+        cdef submission s
+        cdef u64 seq = 0
+        cdef int status
+        fields = {"kind": 3, "symbol": symbol, "account": account, "order_id": order_id}
+        fields.update(ord_type=0, price_ticks=price_ticks, qty_lots=qty_lots)
+        alive = self._fill(&s, None, b"", b"", body, False, 0, fields)
+        s.flags = SUBMIT_IF_PEGGED
         with nogil:
             status = engine_submit(self.engine, &s, &seq)
         return status, seq
@@ -332,6 +357,44 @@ cdef class Engine:
             found = core_best_price(self.engine.core, symbol, <side>book_side, &price, &lots)
             engine_unlock(self.engine)
         return (int(price), int(lots)) if found else None
+
+    def pegs(self, u64 symbol, order_ids):
+        """(best buy price, best sell price) of all other orders in the book, 0 where there is none, and what has become
+        of these, as a dict each; None for an order that is not open or pegged no longer."""
+        self._alive()
+        cdef u64 count = len(order_ids)
+        cdef u64 best[2]
+        if count > PEGS_MAX:
+            raise ValueError(f"{count} pegged orders in one look, at most {PEGS_MAX}")
+        ids = np.array(order_ids, np.uint64)
+        cdef u64 *id_at = <u64 *><uintptr_t>address_of(ids) if count else NULL
+        cdef peg_view *views = <peg_view *>malloc((count + 1) * sizeof(peg_view))
+        if views is NULL:
+            raise MemoryError(f"no memory for {count} pegged orders")
+        try:
+            with nogil:
+                engine_lock(self.engine)
+                pegs_look(self.engine, symbol, id_at, count, views, best)
+                engine_unlock(self.engine)
+            return (int(best[0]), int(best[1])), [peg_of(&views[i]) for i in range(count)]
+        finally:
+            free(views)
+
+    def open_pegs(self):
+        """[(symbol, order id, number of the command with the member's terms in force)] of the open pegged orders."""
+        self._alive()
+        cdef u64 count = 0, capacity = 256
+        cdef u64 *at
+        while True:
+            found = np.empty((capacity, 3), np.uint64)
+            at = <u64 *><uintptr_t>address_of(found)
+            with nogil:
+                engine_lock(self.engine)
+                count = pegs_open(self.engine, at, capacity)
+                engine_unlock(self.engine)
+            if count <= capacity:
+                return [tuple(row) for row in found[:count].tolist()]
+            capacity = count
 
     def balance(self, u64 account, u64 asset):
         """(balance, hold, credit) in units; the balance may be negative while credit is drawn."""

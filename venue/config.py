@@ -34,6 +34,7 @@ from venue.config_sections import (
     MarginSection,
     MarketDataSection,
     MetricsSection,
+    PegsSection,
     ProtectionSection,
     ProvingSection,
     ScheduleSection,
@@ -46,6 +47,7 @@ T = TypeVar("T")
 
 SESSION_ID_MAX = 65_535
 SCALE_MAX = 12
+PEGS_MAX = 1024  # as in engine_internal.h
 SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
 SESSION_KINDS = ("order_entry", "market_data", "drop_copy")
 TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
@@ -187,6 +189,7 @@ class Config:
     clock: ClockSection = field(default_factory=ClockSection)
     timetable: TimetableSection = field(default_factory=TimetableSection)
     margin: MarginSection = field(default_factory=MarginSection)
+    pegs: PegsSection = field(default_factory=PegsSection)
     market_data: MarketDataSection = field(default_factory=MarketDataSection)
     drop_copy: DropCopySection = field(default_factory=DropCopySection)
     assets: tuple[Asset, ...] = ()
@@ -505,6 +508,11 @@ def _check_times(config: Config, file: str) -> None:
     margin = config.margin
     if margin.check_seconds <= 0 or margin.mark_seconds < 0 or margin.call_seconds < 0:
         raise ConfigError(f"{file}: margin: check_seconds must be positive, the other seconds not negative")
+    pegs = config.pegs
+    if pegs.turn_seconds <= 0 or not 1 <= pegs.per_book_max <= PEGS_MAX or pegs.moves_per_turn < 1:
+        raise ConfigError(
+            f"{file}: pegs: turn_seconds must be positive, per_book_max from 1 to {PEGS_MAX}, moves_per_turn at least 1"
+        )
     if config.clock.volatility_seconds < 0 or config.clock.indicative_seconds < 0:
         raise ConfigError(f"{file}: clock: seconds must not be negative; 0 switches it off")
     table = config.timetable

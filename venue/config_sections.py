@@ -125,6 +125,16 @@ class MarginSection:
 
 
 @dataclass(frozen=True)
+class PegsSection:
+    """The service that moves pegged orders. A look every `turn_seconds` at each book that has some; `per_book_max`: how
+    many a book takes; `moves_per_turn`: how many prices of a book are moved in one look."""
+
+    turn_seconds: float = 0.01
+    per_book_max: int = 256
+    moves_per_turn: int = 64
+
+
+@dataclass(frozen=True)
 class TimetableSection:
     """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
 

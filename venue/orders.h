@@ -13,10 +13,12 @@
 
 #include "engine.h"
 
-/* ClOrdID(11) and OrigClOrdID(41) of an annex body; empty when the body is none of FIX. 0: one is too long. */
+/* ClOrdID(11) and OrigClOrdID(41) of an annex body; empty when the body is none of FIX. 0: one is too long. Of OrdType(40)
+ * P (pegged) the peg as in struct report. */
 struct names {
     char clordid[CLORDID_BYTES];
     char orig_clordid[CLORDID_BYTES];
+    uint8_t peg;
 };
 int names_read(const uint8_t *body, u64 body_bytes, struct names *names);
 
@@ -31,7 +33,9 @@ struct tracked { /* an order, open or finished */
     uint16_t session, symbol;
     uint8_t side, ord_type, tif, order_flags, status;
     uint8_t triggered; /* a stop that is none any more */
-    uint8_t pad[6];
+    uint8_t peg; /* as in struct report */
+    uint8_t pad;
+    uint32_t terms_after; /* how many commands after its entry the member's last accepted request stands, capped */
 };
 _Static_assert(sizeof(struct tracked) == 104, "no hidden padding: the table is written to snapshots");
 
@@ -75,6 +79,9 @@ u64 orders_precheck(const struct orders *orders, struct command *command, const 
 /* Applies one event of the command to the table and writes its report. */
 void orders_apply(struct orders *orders, const struct command *command, const struct names *names,
                   const struct event *event, struct report *report);
+
+/* The order of this id, or null. */
+const struct tracked *orders_of_id(const struct orders *orders, u64 order_id);
 
 int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status);
 
