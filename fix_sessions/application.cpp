@@ -170,6 +170,9 @@ std::string Gateway::body_of(const FIX::Message &message) const {
 
 void Gateway::toAdmin(FIX::Message &message, const FIX::SessionID &id) {
     const std::string &type = message.getHeader().getField(35);
+    if (type == "A" && m_current != nullptr && m_current->connection != nullptr &&
+        !m_current->connection->session_status.empty())
+        message.setField(FIX::FieldBase(1409, m_current->connection->session_status));
     if (type == "5") {
         Party *party = m_by_comp_id.at(id.getTargetCompID().getString());
         party->text = value_of(message, 58);

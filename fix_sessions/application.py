@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cores import CommandKind, Tif
 from fix_sessions import messages
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
 from fix_sessions.codec import TagRefused, Terms, is_order_event
@@ -138,6 +139,18 @@ class Application:
         self.floor.on_session(session, logged_on)
         for area in self.areas:
             area.on_session(session, logged_on)
+
+    def on_cancel_orders(self, session: int, text: str) -> None:
+        """A session is gone: what is not good till its end is cancelled, order by order."""
+        body = b"verb=cancel_on_disconnect\x01actor=%s\x01ref=%s\x01" % (
+            self.terms.members[session][1].comp_id.encode(),
+            text.encode("ascii", "replace"),
+        )
+        for order in self.floor.engine.session_orders(session):
+            if order["tif"] in (Tif.GTC, Tif.GTD):
+                continue
+            words = (CommandKind.CANCEL | order["symbol"] << 48, 0, 0, order["account"], order["order_id"], 0, 0, 0)
+            self.floor.gateway.submit(words, b"", b"", body, False)
 
     def on_turn(self) -> None:
         """After each round of reports, while something waits for them."""

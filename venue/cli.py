@@ -142,6 +142,7 @@ def _add_operating(verbs: Verbs) -> None:
         if name == "withdraw":
             action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
     _add_market_actions(actions)
+    _add_session_actions(actions)
     _add_future_actions(actions)
     action = actions.add_parser("mass-cancel")
     action.add_argument("--account", type=_positive_or_zero, required=True)
@@ -157,6 +158,20 @@ def _add_operating(verbs: Verbs) -> None:
     verb.add_argument("--session", required=True, help="SenderCompID")
     verb.add_argument("--password", help="asked for when left out")
     verb.add_argument("--seconds", type=float, default=2.0, help="how long to wait for reports")
+
+
+def _add_session_actions(actions: Verbs) -> None:
+    """News, locks, and the ends of sessions."""
+    action = actions.add_parser("news", help="News(B) to everybody who is logged on")
+    action.add_argument("text")
+    action.add_argument("--session", help="CompID (default: everybody)")
+    action = actions.add_parser("unlock", help="end the lock-outs of a CompID or of an address")
+    action.add_argument("name")
+    actions.add_parser("locks", help="who is locked out after failed logons")
+    for name, text in (("log-out", "log a session out"), ("reset-session", "its numbers begin at 1 again")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("session", help="CompID")
+        action.add_argument("--reason", required=True, help="the text of its Logout")
 
 
 def _add_market_actions(actions: Verbs) -> None:

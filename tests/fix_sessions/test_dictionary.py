@@ -33,6 +33,7 @@ BACK_PORTED = {
     "ApplResendFlag",
     "ApplResponseType",
     "ApplTotalMessageCount",
+    "SessionStatus",
     "AggressorSide",
     "ApplSeqNum",
     "ConflationInterval",
@@ -45,7 +46,7 @@ BACK_PORTED = {
     "UnsolicitedCancelType",
 }
 SERVED = {"D", "E", "F", "G", "H", "K", "M", "Z", "i", "q", "AD", "AF", "AN"}
-SENT = {"8", "9", "N", "b", "r", "j", "3", "AE", "AO", "AP", "AQ"}
+SENT = {"8", "9", "N", "b", "r", "j", "3", "AE", "AO", "AP", "AQ", "B"}
 DROP_COPY = {"BW", "BX", "BY"}
 MARKET_DATA = {"V", "W", "X", "Y", "c", "d", "e", "f", "g", "h", "x", "y"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
