@@ -61,6 +61,11 @@ static inline u64 stop_is_due(u64 side, u64 stop, u64 price) {
     return side == BID ? price >= stop : price <= stop;
 }
 
+/* A stop that comes in CONTINUOUS and is due at the last price does not wait. */
+static inline u64 stop_is_due_now(const struct symbol *s, u64 side, u64 stop) {
+    return s->phase == PHASE_CONTINUOUS && s->last_ticks != 0 && stop_is_due(side, stop, s->last_ticks);
+}
+
 HOT void slot_free(const struct core *core, struct symbol *s, struct account *account, u64 slot) {
     bitmap_set(slots_of(core, s), core->slot_words, slot);
     if (slot < s->slot_first) /* SLOT_NONE is the largest number */
@@ -165,14 +170,18 @@ static inline u64 order_is_funded(const struct symbol *s, const struct account *
     return !exceeds(order_needs(s, order, order->leaves, account->taker_bp), free_of(position_of(account, asset)));
 }
 
+/* Whether a page is there for the place that its facts say. */
+u64 order_has_room(const struct core *core, const struct symbol *s, u64 slot);
 /* Puts an order that is in no place into the one that its facts say, behind the others, with its hold. */
 u64 order_place(struct core *core, struct symbol *s, struct account *account, u64 slot);
 /* The same into the book, of an order that has its hold already. */
 void book_append(const struct core *core, struct symbol *s, u64 side, u64 slot);
-/* The same without a hold or a change of what it shows, for a restore. Returns a number that never falls in the walk. */
+/* Out of the list of the dormant, and in no place. */
+void dormant_unlink(const struct core *core, struct symbol *s, u64 slot);
+/* The same as order_place without a hold or a change of what it shows, for a restore. Returns a number that never falls in the walk. */
 u64 order_restore_place(const struct core *core, struct symbol *s, u64 slot);
 /* The inverse of order_place: out of its place, its hold given back, nothing hidden any more. */
-u64 order_take_off(struct core *core, struct symbol *s, struct account *account, u64 slot);
+u64 order_take_off(const struct core *core, struct symbol *s, struct account *account, u64 slot);
 /* An order that is in no place is no more: its slot is free. */
 u64 order_release(struct core *core, struct symbol *s, struct account *account, u64 slot);
 /* An order at rest is no more, and the event says why. */
@@ -205,7 +214,9 @@ void aggressor_start(const struct symbol *s, struct aggressor *a, u64 facts, u64
 /* Trades until the aggressor is done or nothing is left that it may trade with. Returns why it may not go on, if it may
  * not: CANCEL_FUNDS, CANCEL_SELF_MATCH, CANCEL_VOLATILITY (and the symbol is in the call); or REASON_STOPPED. */
 u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out);
-/* The same in a future, where a market order of either side pays as it goes. */
+/* The same in a wide symbol: `match` is for the others. */
+u64 match_wide(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out);
+/* The same in a future, wide or not, where a market order of either side pays as it goes. */
 u64 match_future(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out);
 /* Lots that it could trade at once, counted until `enough` (rule N13); SLOT_NONE when an account is missing. */
 u64 match_lots(struct core *core, const struct symbol *s, const struct aggressor *a, u64 enough);

@@ -7,7 +7,7 @@ STAGE u64 forget_plain(struct core *core, struct symbol *s, struct account *acco
     u64 side = order_side(order);
     slot_free(core, s, account, slot);
     position_of(account, hold_asset(s, side))->hold -= hold_of(s, side, order->price, order->leaves, account->taker_bp);
-    return ladder_unlink(core, s, side, slot);
+    return ladder_unlink(core, s, side, slot, 0);
 }
 
 STAGE u64 forget(struct core *core, struct symbol *s, struct account *account, u64 slot, const struct command *c,
@@ -97,6 +97,21 @@ static u64 replace_reason(struct core *core, const struct symbol *s, struct acco
                         hold_of(s, side, order->price, change->all, account->taker_bp), flags);
 }
 
+/* Of a wide symbol, W5: whether there is a page for where it goes, once it has left its place. */
+static u64 change_has_room(const struct core *core, const struct symbol *s, const struct order *order,
+                           const struct change *change) {
+    u64 facts = order_facts(order), side = order_side(order), slot = order->id & ORDER_SLOT_NONE, ladder = side;
+    u64 from = ladder_key(s, side, order->price), to = ladder_key(s, side, change->price);
+    if (facts & FACT_DORMANT || (facts & FACT_WAITING && stop_is_due_now(s, side, change->stop)))
+        return 1;
+    if (facts & FACT_WAITING) {
+        ladder = side + STOP_BUY;
+        from = stop_key(s, ladder, colds_of(core, s)[slot].stop);
+        to = stop_key(s, ladder, change->stop);
+    }
+    return pages_have_room(core, s, ladder, to) || pages_is_alone(core, s, ladder, from);
+}
+
 static void set_closing(struct order *order, const struct change *change) {
     order->facts = (order->facts & ~((u64)FACT_CLOSING << 32)) | change->closing << 32;
 }
@@ -117,8 +132,8 @@ static void reduce(struct core *core, struct symbol *s, struct account *account,
     if (facts & FACT_DORMANT)
         return;
     struct level *level = facts & FACT_WAITING
-                              ? &levels_of(core, s, side + STOP_BUY)[stop_key(s, side + STOP_BUY, change->stop)]
-                              : &levels_of(core, s, side)[ladder_key(s, side, order->price)];
+                              ? level_at(core, s, side + STOP_BUY, stop_key(s, side + STOP_BUY, change->stop))
+                              : level_at(core, s, side, ladder_key(s, side, order->price));
     level->lots -= less - hidden_less;
     level->hidden -= hidden_less;
 }
@@ -135,8 +150,7 @@ static u64 reenter(struct core *core, struct symbol *s, struct account *account,
     order->leaves = change->leaves;
     if (change->stop != 0)
         colds_of(core, s)[slot].stop = change->stop;
-    if (order_facts(order) & FACT_WAITING && s->phase == PHASE_CONTINUOUS && s->last_ticks != 0 &&
-        stop_is_due(order_side(order), change->stop, s->last_ticks))
+    if (order_facts(order) & FACT_WAITING && stop_is_due_now(s, order_side(order), change->stop))
         reason = order_trigger(core, s, account, slot, &trades, out);
     else if (order_facts(order) & (FACT_WAITING | FACT_DORMANT))
         reason = order_place(core, s, account, slot);
@@ -159,6 +173,8 @@ static u64 apply_the_rules(struct core *core, struct symbol *s, struct account *
         return REJECT_UNKNOWN_ORDER;
     const struct order *order = &orders_of(core, s)[slot];
     reason = replace_reason(core, s, account, c, order, &change);
+    if (reason == REASON_NONE && s->is_wide && !change_has_room(core, s, order, &change))
+        reason = REJECT_PAGES_FULL;
     if (reason != REASON_NONE)
         return reason;
     u64 same_stop = change.stop == 0 || change.stop == colds_of(core, s)[slot].stop;
@@ -209,10 +225,10 @@ STAGE u64 replace_plain(struct core *core, struct symbol *s, struct account *acc
         order->leaves = leaves;
         return 1;
     }
-    ladder_unlink(core, s, side, slot);
+    ladder_unlink(core, s, side, slot, 0);
     order->price = price;
     order->leaves = leaves;
-    ladder_append(core, s, side, key, slot, leaves);
+    ladder_append(core, s, side, key, slot, leaves, 0);
     return 1;
 }
 

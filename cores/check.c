@@ -6,7 +6,7 @@
 static u64 place_is_valid(const struct symbol *s, const struct order *order) {
     u64 facts = order_facts(order), ord_type = order_ord_type(order), unpriced = facts & FACT_UNPRICED;
     u64 auction = order_tif(order) == TIF_AT_OPEN || order_tif(order) == TIF_AT_CLOSE;
-    if (facts >> 6 != 0 || (facts & FACT_FUTURE) / FACT_FUTURE != s->is_future ||
+    if (facts >> 7 != 0 || facts / FACT_WIDE != s->is_wide || (facts & FACT_FUTURE) / FACT_FUTURE != s->is_future ||
         (facts & FACT_CLOSING && !s->is_future))
         return 0;
     if (auction && !(facts & FACT_DORMANT) && s->phase == PHASE_CONTINUOUS)
@@ -165,7 +165,7 @@ static u64 check_list(const struct core *core, const struct symbol *s, u64 head,
 }
 
 static u64 check_level(const struct core *core, const struct symbol *s, u64 ladder, u64 key, struct seen *seen) {
-    const struct level *level = &levels_of(core, s, ladder)[key];
+    const struct level *level = level_at(core, s, ladder, key);
     if (level->head == SLOT_NONE)
         return INVARIANT_LINKS;
     u64 broken = check_list(core, s, level->head, level->tail, ladder, key, seen);
@@ -179,7 +179,7 @@ static u64 has_unpriced(const struct core *core, const struct symbol *s, u64 sid
     const struct order *orders = orders_of(core, s);
     if (s->best[side] != 0)
         return 0;
-    for (u64 slot = levels_of(core, s, side)[0].head; slot != SLOT_NONE; slot = orders[slot].next) {
+    for (u64 slot = level_at(core, s, side, 0)->head; slot != SLOT_NONE; slot = orders[slot].next) {
         if (order_facts(&orders[slot]) & FACT_UNPRICED)
             return 1;
     }
@@ -220,16 +220,20 @@ static u64 derived_are_right(const struct symbol *s) {
     return derived.lots_plain == s->lots_plain && derived.band_low == s->band_low && derived.band_high == s->band_high;
 }
 
+/* The bitmap of a ladder whose symbol is not wide, and its best key. */
+static u64 ladder_broken(const struct core *core, const struct symbol *s, u64 side) {
+    const u64 *ladder = ladder_of(core, s, side);
+    if (!bitmap_agrees(ladder, core->config.levels))
+        return INVARIANT_BITMAP;
+    return s->best[side] == bitmap_first(ladder, core->level_words) ? 0 : INVARIANT_BEST;
+}
+
 static u64 check_ladders(const struct core *core, const struct symbol *s, struct seen *seen) {
     u64 broken = 0;
-    for (u64 side = BID; side < LADDERS; side++) {
-        const u64 *ladder = ladder_of(core, s, side);
-        if (!bitmap_agrees(ladder, core->config.levels))
-            return INVARIANT_BITMAP;
-        u64 key = bitmap_first(ladder, core->level_words);
-        if (s->best[side] != key)
-            return INVARIANT_BEST;
-        for (; key != LEVEL_NONE && broken == 0; key = bitmap_next(ladder, core->level_words, key)) {
+    for (u64 side = BID; side < LADDERS && broken == 0; side++) {
+        u64 key = s->best[side];
+        broken = s->is_wide ? pages_broken(core, s, side) : ladder_broken(core, s, side);
+        for (; key != LEVEL_NONE && broken == 0; key = ladder_next(core, s, side, key)) {
             if (key > s->max_ticks - s->min_ticks)
                 return INVARIANT_LINKS;
             broken = check_level(core, s, side, key, seen);
@@ -240,8 +244,9 @@ static u64 check_ladders(const struct core *core, const struct symbol *s, struct
 
 static u64 check_symbol(const struct core *core, const struct symbol *s) {
     struct seen seen = {.orders = 0, .cold = 0, .waiting = 0, .expiry_next = ~0ull};
-    if (instrument_reason(core, s) != REASON_NONE || s->lots_safe != instrument_lots_safe(s) ||
-        s->bound != future_bound(core, s) || !instrument_uses_are_right(core, s))
+    if (instrument_reason(core, s) != REASON_NONE || s->is_wide != instrument_is_wide(core, s) ||
+        s->lots_safe != instrument_lots_safe(s) || s->bound != future_bound(core, s) ||
+        !instrument_uses_are_right(core, s))
         return INVARIANT_INSTRUMENT;
     if (!symbol_market_is_valid(s) || !derived_are_right(s))
         return INVARIANT_LIMITS;

@@ -35,9 +35,12 @@ static u64 lay_out(struct core *core, const struct core_config *config, u64 symb
     core->account_mask = partial ? directory_entries(accounts) - 1 : 0;
     core->level_words = config->levels >> 6;
     core->slot_words = config->orders >> 6;
+    core->page_mask = config->levels / PAGE_LEVELS - 1;
     for (u64 side = BID; side < LADDERS; side++) {
         core->ladder_offset[side] = end;
         end += bitmap_words(config->levels) * sizeof(u64);
+        core->pages_offset[side] = end;
+        end += config->levels / PAGE_LEVELS * sizeof(u64);
     }
     core->slots_offset = end;
     end += bitmap_words(config->orders) * sizeof(u64);
@@ -286,7 +289,7 @@ HOT void foresee_more(const struct core *core, const struct command *c) {
         if (order->next != SLOT_NONE)
             __builtin_prefetch(&orders[order->next], 1);
     }
-    if (side <= ASK && price - s->min_ticks <= s->max_ticks - s->min_ticks)
+    if (side <= ASK && !s->is_wide && price - s->min_ticks <= s->max_ticks - s->min_ticks)
         __builtin_prefetch(&levels_of(core, s, side)[ladder_key(s, side, price)], 1);
 }
 

@@ -217,6 +217,7 @@ enum reason {
     REJECT_NO_POSITION = 37, /* MARGIN: there is nothing to margin */
     REJECT_MARGIN_KEPT = 38, /* MARGIN: the margin is there */
     REJECT_NO_MARK = 39, /* MARGIN: the future has no mark price yet */
+    REJECT_PAGES_FULL = 40, /* wide instrument: no page of price levels left for the order's price */
     CANCEL_IOC = 64, /* unfilled part of an IOC or market order */
     CANCEL_FOK = 65, /* could not be filled at once in full */
     CANCEL_MIN_QTY = 66, /* less than MinQty could be filled at once */
@@ -228,6 +229,7 @@ enum reason {
     CANCEL_VOLATILITY = 72, /* the rest of an order that may not wait for the auction; also of PHASE */
     CANCEL_AUCTION = 73, /* the rest of an order that was for the auction only; RESTATED: market-to-limit */
     CANCEL_MARGIN = 74, /* the position is being liquidated or settled */
+    CANCEL_PAGES_FULL = 75, /* wide instrument: what should come to rest found no page for its price */
     REJECT_SESSION_FIRST = 128,
     REJECT_SESSION_UNKNOWN_SYMBOL = 128,
     REJECT_SESSION_PRICE_OFF_TICK = 129,
@@ -241,6 +243,7 @@ enum reason {
     REJECT_SESSION_SYMBOL_MISMATCH = 137, /* F/G names another symbol or side than its order has */
     REJECT_SESSION_STALE = 138, /* session is being closed or intake has stopped */
     REJECT_SESSION_BAD_COMBINATION = 139, /* each value is taken, but not these together */
+    REJECT_SESSION_NO_REFERENCE = 140, /* a pegged order, and there is no price that it could follow */
 };
 
 /* head: kind | reason << 8 | side << 16 | flags << 24 | symbol << 48.
@@ -268,6 +271,7 @@ _Static_assert(sizeof(struct event) == 64, "an event is one 64-byte record");
 #define ASSETS_MAX 64u
 #define ORDERS_MAX 262144u /* a symbol: three bitmap levels of 64 */
 #define LEVELS_MAX 262144u /* a symbol and side */
+#define PAGE_LEVELS 64u /* of a wide instrument: levels that are given to a range of prices together */
 #define QTY_LOTS_MAX ((1ull << 40) - 1)
 #define PRICE_TICKS_MAX ((1ull << 40) - 1)
 #define AMOUNT_MAX ((1ull << 62) - 1) /* supply of an asset, a balance, a hold, a notional with its fee */
@@ -287,7 +291,7 @@ struct core_config {
     u64 accounts; /* 1..ACCOUNTS_MAX; account 0 is the venue's own: it receives the fees */
     u64 assets; /* 2..ASSETS_MAX */
     u64 orders; /* open orders a symbol, a power of two from 64 */
-    u64 levels; /* price levels a symbol and side, a power of two from 64 */
+    u64 levels; /* price levels a symbol and side, a power of two from 64: a window of more ticks makes it wide */
 };
 
 struct core; /* lives at the start of the caller's arena; position independent, so a snapshot is a memcpy */
@@ -387,6 +391,7 @@ enum fact {
     FACT_UNPRICED = 8, /* a market order waiting in a call, at the collar's end */
     FACT_FUTURE = 16, /* every order in a future */
     FACT_CLOSING = 32, /* in a future: covered by the position when it came, holds no margin */
+    FACT_WIDE = 64, /* every order in a wide instrument: its price window has more ticks than there are levels */
 };
 enum asset_use { ASSET_UNUSED = 0, ASSET_CASH = 1, ASSET_CONTRACT = 2 }; /* of the future number use - 2 */
 enum stage { STAGE_NONE = 0, STAGE_CALLED = 1, STAGE_LIQUIDATED = 2, STAGE_TAKEN_OVER = 3, STAGE_SETTLED = 4 };

@@ -2,8 +2,8 @@
  *
  *  struct core | supplies | directories | account regions | symbol regions
  *  account region: struct account, then one struct position an asset, then one word an asset
- *  symbol region:  struct symbol, level bitmaps (bids, asks, stop buys, stop sells), bitmap of free slots, levels (the
- *                  same four), orders, cold orders
+ *  symbol region:  struct symbol, level bitmaps (bids, asks, stop buys, stop sells), pages (the same four), bitmap of
+ *                  free slots, levels (the same four), orders, cold orders
  *
  * Levels and orders are written before they are read, so creating a symbol costs its bitmaps only. In a whole core the
  * region's index is the number of the symbol or account. A partial core (the guest's) has regions for some of them
@@ -58,11 +58,13 @@ struct core {
     u64 account_mask;
     u64 level_words; /* lowest words of the bitmaps */
     u64 slot_words;
+    u64 page_mask; /* pages of a ladder less one */
     /* bytes from the start of the arena */
     u64 supply_offset, symbol_directory_offset, account_directory_offset, accounts_offset, symbols_offset;
     u64 account_stride, symbol_stride;
     /* bytes from the start of a symbol region */
-    u64 ladder_offset[LADDERS], slots_offset, levels_offset[LADDERS], orders_offset, colds_offset;
+    u64 ladder_offset[LADDERS], pages_offset[LADDERS], slots_offset, levels_offset[LADDERS], orders_offset,
+        colds_offset;
     u64 killed_count;
     u64 killed[KILLED_SESSIONS_MAX]; /* ascending */
 };
@@ -139,6 +141,8 @@ struct symbol {
     u64 position_max; /* as set: 0 is none */
     u64 open_interest;
     u64 bound; /* derived: most lots an account may be long or short */
+    u64 is_wide; /* derived: the window has more ticks than there are levels, and its ladders are paged (pages.c) */
+    u64 page_first[LADDERS], page_count[LADDERS]; /* of a wide symbol: its pages in use */
 };
 
 struct level {
@@ -274,6 +278,9 @@ static inline u64 *needed_of(const struct core *core, const struct account *acco
 static inline u64 *ladder_of(const struct core *core, const struct symbol *s, u64 side) {
     return at(s, core->ladder_offset[side]); /* NOLINT(clang-analyzer-security.ArrayBound): a side is 0 or 1 */
 }
+static inline u64 *pages_of(const struct core *core, const struct symbol *s, u64 ladder) {
+    return at(s, core->pages_offset[ladder]);
+}
 static inline u64 *slots_of(const struct core *core, const struct symbol *s) {
     return at(s, core->slots_offset);
 }
@@ -369,7 +376,8 @@ struct symbol *symbol_create(struct core *core, u64 number); /* null: no region 
 struct account *account_create(struct core *core, u64 number);
 /* REASON_NONE, or why these are no terms of an instrument (number, touched and the book's words are not looked at). */
 u64 instrument_reason(const struct core *core, const struct symbol *terms);
-u64 instrument_lots_safe(const struct symbol *s); /* 0 of a future: none of its orders is plain */
+u64 instrument_lots_safe(const struct symbol *s); /* 0 of what is wide or a future: none of its orders is plain */
+u64 instrument_is_wide(const struct core *core, const struct symbol *s);
 u64 future_bound(const struct core *core, const struct symbol *s); /* rule F2; 0 of what is no future */
 u64 instrument_uses_are_right(const struct core *core,
                               const struct symbol *s); /* its assets say that it uses them so */
@@ -409,7 +417,7 @@ u64 account_position(struct core *core, const struct command *c, struct account 
 u64 trigger_run(struct core *core, struct symbol *s, u64 low_ticks, u64 high_ticks, struct output *out);
 /* P6.3 for the book, then for the dormant with `dormant`: uncross_ticks 0 when nothing traded. */
 u64 expire_auction_orders(struct core *core, struct symbol *s, u64 uncross_ticks, u64 dormant, struct output *out);
-void dormant_enter(const struct core *core, struct symbol *s); /* P6.4 */
+u64 dormant_enter(struct core *core, struct symbol *s, struct output *out); /* P6.4 */
 
 /* The one event of a refused command; returns the number of events, or CORE_FATAL for REASON_STOPPED. */
 u64 refuse(const struct command *command, struct event *events, u64 reason);

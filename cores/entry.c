@@ -148,6 +148,17 @@ static u64 asked_price(const struct symbol *s, const struct command *c) {
     return 0;
 }
 
+/* Of a wide symbol, W4: whether there is a page for where the order waits or may come to rest. */
+static u64 new_has_room(const struct core *core, const struct symbol *s, const struct command *c, u64 price) {
+    u64 side = command_side(c) - 1, tif = command_tif(c), waits = side + STOP_BUY;
+    if (is_stop(command_ord_type(c)))
+        return stop_is_due_now(s, side, c->order_id) ||
+               pages_have_room(core, s, waits, stop_key(s, waits, c->order_id));
+    if (price == 0 || tif_in(tif, TIFS_AT_ONCE) || (tif == TIF_AT_CLOSE && s->phase != PHASE_CLOSE_CALL))
+        return 1;
+    return pages_have_room(core, s, side, ladder_key(s, side, price));
+}
+
 /* N1 to N9; *price gets the order's price. */
 static u64 new_reason(struct core *core, const struct command *c, const struct symbol *s, struct account *account,
                       u64 *price) {
@@ -171,7 +182,9 @@ static u64 new_reason(struct core *core, const struct command *c, const struct s
         reason = terms_reason(s, account, command_side(c) - 1, price, c->qty_lots, 0, command_flags(c));
     if (reason != REASON_NONE)
         return reason;
-    return s->slot_first == SLOT_NONE ? REJECT_BOOK_FULL : REASON_NONE;
+    if (s->slot_first == SLOT_NONE)
+        return REJECT_BOOK_FULL;
+    return s->is_wide && !new_has_room(core, s, c, *price) ? REJECT_PAGES_FULL : REASON_NONE;
 }
 
 /* ---- the ways ---- */
@@ -194,7 +207,7 @@ HOT void rest_plain(const struct core *core, struct symbol *s, struct account *a
     p->hold += hold;
     s->order_count++;
     account->open_orders++;
-    ladder_append(core, s, side, key, slot, made->leaves);
+    ladder_append(core, s, side, key, slot, made->leaves, 0);
 }
 
 /* A plain or immediate order that breaks no rule and may trade at once. `price`: 0 of a market order. */
@@ -256,6 +269,8 @@ static struct order *order_write(struct core *core, struct symbol *s, struct acc
         u64 side = command_side(c) - 1, open = open_of_side(position_of(account, s->base), side);
         facts |= FACT_FUTURE | future_closing(s, account, side, open, c->qty_lots);
     }
+    if (s->is_wide)
+        facts |= FACT_WIDE;
     order->facts = c->head << 24 >> 32 | facts << 32;
     slot_take(core, s, account, slot);
     return order;
@@ -267,8 +282,7 @@ static u64 new_goes(struct core *core, struct symbol *s, struct account *account
     struct order *order = &orders_of(core, s)[slot];
     u64 ord_type = command_ord_type(c), fact = 0;
     if (is_stop(ord_type)) {
-        if (s->phase == PHASE_CONTINUOUS && s->last_ticks != 0 &&
-            stop_is_due(command_side(c) - 1, c->order_id, s->last_ticks))
+        if (stop_is_due_now(s, command_side(c) - 1, c->order_id))
             return order_trigger(core, s, account, slot, trades, out);
         fact = FACT_WAITING;
     } else if (command_tif(c) == TIF_AT_CLOSE && s->phase != PHASE_CLOSE_CALL) {

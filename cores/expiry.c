@@ -103,8 +103,8 @@ static u64 become_priced(struct core *core, struct symbol *s, u64 slot, u64 pric
         return order_remove(core, s, account, slot, EVENT_CANCELLED, CANCEL_AUCTION, out);
     order_take_off(core, s, account, slot);
     order->price = price;
-    if (s->is_future &&
-        !order_is_funded(s, account, order)) { /* a future's sell that needs more than at the collar's end */
+    /* a future's sell may need more than at the collar's end; and a page of its own (W6) */
+    if ((s->is_future && !order_is_funded(s, account, order)) || !order_has_room(core, s, slot)) {
         emit_gone(core, s, slot, EVENT_CANCELLED, CANCEL_AUCTION, out);
         return order_release(core, s, account, slot);
     }
@@ -135,15 +135,18 @@ u64 expire_auction_orders(struct core *core, struct symbol *s, u64 uncross_ticks
     return REASON_NONE;
 }
 
-void dormant_enter(const struct core *core, struct symbol *s) {
+u64 dormant_enter(struct core *core, struct symbol *s, struct output *out) {
     struct order *orders = orders_of(core, s);
-    u64 slot = s->dormant_head;
-    s->dormant_head = SLOT_NONE;
-    s->dormant_tail = SLOT_NONE;
-    while (slot != SLOT_NONE) {
-        u64 next = orders[slot].next;
+    while (s->dormant_head != SLOT_NONE) {
+        u64 slot = s->dormant_head, side = order_side(&orders[slot]);
+        if (!ladder_has_room(core, s, side, ladder_key(s, side, orders[slot].price))) { /* W6 */
+            if (end_order(core, s, slot, EVENT_CANCELLED, CANCEL_PAGES_FULL, out) == REASON_STOPPED)
+                return REASON_STOPPED;
+            continue;
+        }
+        dormant_unlink(core, s, slot);
         orders[slot].facts &= ~((u64)FACT_DORMANT << 32);
-        book_append(core, s, order_side(&orders[slot]), slot);
-        slot = next;
+        book_append(core, s, side, slot);
     }
+    return REASON_NONE;
 }

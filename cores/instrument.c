@@ -1,5 +1,5 @@
 /* Instruments: created in number order, redefined only while nobody has an order in them. */
-#include "core_internal.h"
+#include "ladder.h"
 
 struct symbol *symbol_create(struct core *core, u64 number) {
     u64 index = core->symbols_held;
@@ -35,15 +35,16 @@ struct symbol *symbol_create(struct core *core, u64 number) {
     s->position_max = 0;
     s->open_interest = 0;
     s->bound = 0;
+    s->is_wide = 0;
     bitmap_set_all(slots_of(core, s), core->config.orders);
     s->slot_first = 0;
     return s;
 }
 
 /* A fee is at most the notional itself, so half of AMOUNT_MAX leaves room for it. Never above QTY_LOTS_MAX: an order of
- * so many lots takes the short way, where nothing else bounds it; that is not for futures. */
+ * so many lots takes the short way, where nothing else bounds it; that is not for futures, and knows no pages. */
 u64 instrument_lots_safe(const struct symbol *s) {
-    if (s->is_future)
+    if (s->is_future || s->is_wide)
         return 0;
     u64 by_base = AMOUNT_MAX / s->lot_size;
     if (s->tick_value > AMOUNT_MAX / 2 / s->max_ticks)
@@ -51,6 +52,10 @@ u64 instrument_lots_safe(const struct symbol *s) {
     u64 by_quote = AMOUNT_MAX / 2 / (s->max_ticks * s->tick_value);
     u64 lots = by_base < by_quote ? by_base : by_quote;
     return lots < QTY_LOTS_MAX ? lots : QTY_LOTS_MAX;
+}
+
+u64 instrument_is_wide(const struct core *core, const struct symbol *s) {
+    return s->max_ticks - s->min_ticks >= core->config.levels;
 }
 
 /* F1: a contract is no other instrument's base or quote, and what is used as cash is no contract. */
@@ -74,8 +79,7 @@ u64 instrument_reason(const struct core *core, const struct symbol *terms) {
         return REJECT_BAD_ASSET;
     if (terms->base == terms->quote || terms->lot_size - 1 >= AMOUNT_MAX || terms->tick_value - 1 >= AMOUNT_MAX)
         return REJECT_BAD_INSTRUMENT;
-    if (terms->min_ticks == 0 || terms->min_ticks > terms->max_ticks || terms->max_ticks > PRICE_TICKS_MAX ||
-        terms->max_ticks - terms->min_ticks >= core->config.levels)
+    if (terms->min_ticks == 0 || terms->min_ticks > terms->max_ticks || terms->max_ticks > PRICE_TICKS_MAX)
         return REJECT_BAD_INSTRUMENT;
     if (terms->is_future && (terms->lot_size != 1 || future_bound(core, terms) == 0))
         return REJECT_BAD_INSTRUMENT;
@@ -154,6 +158,9 @@ u64 instrument_set(struct core *core, const struct command *c, struct output *ou
     s->max_ticks = terms.max_ticks;
     s->last_ticks = 0; /* the price of other terms */
     s->reference_ticks = 0;
+    s->is_wide = instrument_is_wide(core, s);
+    if (s->is_wide)
+        pages_clear(core, s);
     s->lots_safe = instrument_lots_safe(s);
     set_uses(core, s);
     symbol_derive(s);

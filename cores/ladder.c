@@ -38,15 +38,24 @@ static u64 key_of(const struct core *core, const struct symbol *s, u64 ladder, u
                          : stop_key(s, ladder, colds_of(core, s)[slot].stop);
 }
 
-u64 ladder_walk(const struct core *core, const struct symbol *s, u64 ladder, u64 slot) {
+HOT u64 walk_in(const struct core *core, const struct symbol *s, u64 ladder, u64 slot, u64 wide) {
     u64 key = s->best[ladder];
     if (slot != SLOT_NONE) {
         const struct order *order = &orders_of(core, s)[slot];
         if (order->next != SLOT_NONE)
             return order->next;
-        key = bitmap_next(ladder_of(core, s, ladder), core->level_words, key_of(core, s, ladder, slot));
+        key = key_of(core, s, ladder, slot);
+        key = wide ? pages_next(core, s, ladder, key) : bitmap_next(ladder_of(core, s, ladder), core->level_words, key);
     }
-    return key == LEVEL_NONE ? SLOT_NONE : levels_of(core, s, ladder)[key].head;
+    return key == LEVEL_NONE ? SLOT_NONE : level_in(core, s, ladder, key, wide)->head;
+}
+
+STAGE u64 walk_wide(const struct core *core, const struct symbol *s, u64 ladder, u64 slot) {
+    return walk_in(core, s, ladder, slot, 1);
+}
+
+u64 ladder_walk(const struct core *core, const struct symbol *s, u64 ladder, u64 slot) {
+    return s->is_wide ? walk_wide(core, s, ladder, slot) : walk_in(core, s, ladder, slot, 0);
 }
 
 u64 orders_walk(const struct core *core, const struct symbol *s, u64 slot) {
@@ -65,14 +74,13 @@ u64 orders_walk(const struct core *core, const struct symbol *s, u64 slot) {
 }
 
 u64 ladder_lots(const struct core *core, const struct symbol *s, u64 side, u64 key_min, u64 key_max, u64 enough) {
-    const u64 *ladder = ladder_of(core, s, side);
-    const struct level *levels = levels_of(core, s, side);
     u64 lots = 0, key = s->best[side];
     if (key < key_min)
         return 0;
     while (key <= key_max && key != LEVEL_NONE && lots < enough) {
-        lots += levels[key].lots + levels[key].hidden; /* below 2^58: a symbol has at most 2^18 orders of 2^40 lots */
-        key = bitmap_next(ladder, core->level_words, key);
+        const struct level *level = level_at(core, s, side, key);
+        lots += level->lots + level->hidden; /* below 2^58: a symbol has at most 2^18 orders of 2^40 lots */
+        key = ladder_next(core, s, side, key);
     }
     return lots;
 }

@@ -4,6 +4,9 @@
  * min_ticks. An incoming order may trade with the other side's levels whose key is at most its own price's key on that
  * side. The best key of a side is kept in the symbol; the bitmap finds the next one when a level empties. Of the stops
  * the first to come due has the lowest key: buys count up like asks, sells down like bids.
+ *
+ * Where the window has no more ticks than there are levels, a level lies at its key. Else the symbol is wide and its
+ * levels lie in pages (pages.c). Functions that a plain order's short way shares are told which: there it is a constant.
  */
 #ifndef FIX_VENUE_LADDER_H
 #define FIX_VENUE_LADDER_H
@@ -30,14 +33,59 @@ static inline u64 order_side(const struct order *order) {
     return (order->facts & 0xff) - 1;
 }
 
+/* ---- pages.c, of a wide symbol ---- */
+
+/* No page is in use: before the first order, and when the terms have changed. */
+void pages_clear(const struct core *core, struct symbol *s);
+/* Where the level of `key` lies; its page is in use. */
+u64 pages_index(const struct core *core, const struct symbol *s, u64 ladder, u64 key);
+/* The same, and takes a page into use if need be; there is one (ladder_has_room). */
+u64 pages_index_for(const struct core *core, struct symbol *s, u64 ladder, u64 key);
+/* As ladder_drop_level: a page that has emptied with it is free. */
+u64 pages_drop_level(const struct core *core, struct symbol *s, u64 ladder, u64 key);
+u64 pages_has(const struct core *core, const struct symbol *s, u64 ladder, u64 key);
+u64 pages_next(const struct core *core, const struct symbol *s, u64 ladder, u64 key);
+u64 pages_previous(const struct core *core, const struct symbol *s, u64 ladder, u64 key);
+/* Whether an order could rest at `key`. */
+u64 pages_have_room(const struct core *core, const struct symbol *s, u64 ladder, u64 key);
+/* Whether an order at `key` is the only one in its page. */
+u64 pages_is_alone(const struct core *core, const struct symbol *s, u64 ladder, u64 key);
+u64 pages_broken(const struct core *core, const struct symbol *s, u64 ladder); /* 0, or an enum invariant */
+
+/* ---- of any symbol ---- */
+
+HOT struct level *level_in(const struct core *core, const struct symbol *s, u64 ladder, u64 key, u64 wide) {
+    return &levels_of(core, s, ladder)[wide ? pages_index(core, s, ladder, key) : key];
+}
+static inline struct level *level_at(const struct core *core, const struct symbol *s, u64 ladder, u64 key) {
+    return level_in(core, s, ladder, key, s->is_wide);
+}
+
+/* Whether a key has a level, the next one after it that has, the last one before it; LEVEL_NONE: there is none. */
+static inline u64 ladder_has(const struct core *core, const struct symbol *s, u64 ladder, u64 key) {
+    return s->is_wide ? pages_has(core, s, ladder, key) : bitmap_has(ladder_of(core, s, ladder), key);
+}
+static inline u64 ladder_next(const struct core *core, const struct symbol *s, u64 ladder, u64 key) {
+    return s->is_wide ? pages_next(core, s, ladder, key)
+                      : bitmap_next(ladder_of(core, s, ladder), core->level_words, key);
+}
+static inline u64 ladder_previous(const struct core *core, const struct symbol *s, u64 ladder, u64 key) {
+    return s->is_wide ? pages_previous(core, s, ladder, key)
+                      : bitmap_previous(ladder_of(core, s, ladder), core->level_words, key);
+}
+
+static inline u64 ladder_has_room(const struct core *core, const struct symbol *s, u64 ladder, u64 key) {
+    return !s->is_wide || pages_have_room(core, s, ladder, key);
+}
+
 /* Appends the order in `slot`, which shows `lots`, to the level of `key`, making it if need be: writes its links. What
  * the order hides, the caller adds. */
-HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot, u64 lots) {
+HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot, u64 lots, u64 wide) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
-    u64 *ladder = ladder_of(core, s, side);
-    struct level *level = &levels_of(core, s, side)[key];
+    u64 *ladder = ladder_of(core, s, side), index = wide ? pages_index_for(core, s, side, key) : key;
+    struct level *level = &levels_of(core, s, side)[index];
     order->next = SLOT_NONE;
-    if (bitmap_has(ladder, key)) {
+    if (bitmap_has(ladder, index)) {
         order->prev = level->tail;
         orders[level->tail].next = slot;
         level->tail = slot;
@@ -49,7 +97,10 @@ HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 
     level->tail = slot;
     level->lots = lots;
     level->hidden = 0;
-    bitmap_set(ladder, core->level_words, key);
+    if (wide)
+        ladder[index >> 6] |= 1ull << (index & 63);
+    else
+        bitmap_set(ladder, core->level_words, index);
     if (key < s->best[side]) /* LEVEL_NONE is the largest number */
         s->best[side] = key;
 }
@@ -59,12 +110,12 @@ HOT void ladder_append(const struct core *core, struct symbol *s, u64 side, u64 
 u64 ladder_drop_level(const struct core *core, struct symbol *s, u64 side, u64 key);
 
 /* Takes the order out of the level of `key`; its words stay as they are. Returns 1 likewise. */
-HOT u64 ladder_unlink_at(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot) {
+HOT u64 ladder_unlink_at(const struct core *core, struct symbol *s, u64 side, u64 key, u64 slot, u64 wide) {
     struct order *orders = orders_of(core, s), *order = &orders[slot];
     u64 prev = order->prev, next = order->next;
-    struct level *level = &levels_of(core, s, side)[key];
     if ((prev & next) == SLOT_NONE) /* neither: a slot has fewer bits */
-        return ladder_drop_level(core, s, side, key);
+        return wide ? pages_drop_level(core, s, side, key) : ladder_drop_level(core, s, side, key);
+    struct level *level = level_in(core, s, side, key, wide);
     level->lots -= order->leaves;
     if (prev == SLOT_NONE)
         level->head = next;
@@ -77,8 +128,8 @@ HOT u64 ladder_unlink_at(const struct core *core, struct symbol *s, u64 side, u6
     return 1;
 }
 
-HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot) {
-    return ladder_unlink_at(core, s, side, ladder_key(s, side, orders_of(core, s)[slot].price), slot);
+HOT u64 ladder_unlink(const struct core *core, struct symbol *s, u64 side, u64 slot, u64 wide) {
+    return ladder_unlink_at(core, s, side, ladder_key(s, side, orders_of(core, s)[slot].price), slot, wide);
 }
 
 /* The less common ways of taking an order slot: its word has emptied (bitmap_drop_first did it), or it is not the lowest.

@@ -48,12 +48,12 @@ static u64 can_pay(const struct symbol *s, const struct aggressor *a, u64 price,
 }
 
 /* The first order of the best level is done: the level's next one is its first now. */
-HOT void drop_head(struct core *core, struct symbol *s, struct account *account, u64 side, u64 key, u64 slot,
-                   u64 next) {
+HOT void drop_head(struct core *core, struct symbol *s, struct account *account, u64 side, u64 key, u64 slot, u64 next,
+                   u64 wide) {
     if (next == SLOT_NONE) {
-        ladder_drop_level(core, s, side, key);
+        (void)(wide ? pages_drop_level(core, s, side, key) : ladder_drop_level(core, s, side, key));
     } else {
-        levels_of(core, s, side)[key].head = next;
+        level_in(core, s, side, key, wide)->head = next;
         orders_of(core, s)[next].prev = SLOT_NONE;
     }
     slot_free(core, s, account, slot);
@@ -65,11 +65,11 @@ STAGE void shown_is_spent(struct core *core, struct symbol *s, struct account *a
                           struct output *out) {
     struct order *order = &orders_of(core, s)[slot];
     struct cold *cold = &colds_of(core, s)[slot];
-    struct level *level = &levels_of(core, s, side)[key];
+    struct level *level = level_at(core, s, side, key);
     u64 all = order_hidden(core, s, slot);
     if (all == 0) {
         s->cold_count -= order_facts(order) & FACT_COLD;
-        drop_head(core, s, account, side, key, slot, order->next);
+        drop_head(core, s, account, side, key, slot, order->next, s->is_wide);
         return;
     }
     order->leaves = smaller_of(cold->display, all);
@@ -106,7 +106,7 @@ static void decrement(struct core *core, struct symbol *s, struct aggressor *a, 
     u64 side = a->side ^ 1, key = s->best[side], lots = smaller_of(a->leaves, maker->leaves);
     u64 all = maker->leaves + order_hidden(core, s, slot), left = all - lots;
     order_hold(s, resting, maker, all, left);
-    levels_of(core, s, side)[key].lots -= lots;
+    level_at(core, s, side, key)->lots -= lots;
     maker->leaves -= lots;
     a->leaves -= lots;
     a->total -= lots;
@@ -117,7 +117,7 @@ static void decrement(struct core *core, struct symbol *s, struct aggressor *a, 
     if (order_facts(maker))
         shown_is_spent(core, s, resting, side, key, slot, out);
     else
-        drop_head(core, s, resting, side, key, slot, maker->next);
+        drop_head(core, s, resting, side, key, slot, maker->next, 0);
 }
 
 /* The aggressor has met an order of its own group (T2); returns CANCEL_SELF_MATCH when that is its end. */
@@ -146,12 +146,16 @@ HOT u64 way_ends(struct core *core, struct symbol *s, u64 first, u64 last, u64 f
     return REASON_NONE;
 }
 
-u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out) {
+/* One body for both, so that a fill in a symbol that is not wide is not asked what it is. */
+HOT u64 match_in(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out,
+                 u64 wide) {
     u64 other = a->side ^ 1, fees = 0, reason = REASON_NONE, first = 0, last = 0;
     struct order *orders = orders_of(core, s);
     struct level *levels = levels_of(core, s, other);
     while (a->leaves != 0 && s->best[other] <= a->key_max && s->best[other] >= a->key_min) {
-        u64 key = s->best[other], slot = levels[key].head, hidden = 0, maker_fee, taker_fee;
+        u64 key = s->best[other];
+        struct level *level = wide ? level_in(core, s, other, key, 1) : &levels[key];
+        u64 slot = level->head, hidden = 0, maker_fee, taker_fee;
         struct order *maker = &orders[slot];
         struct account *resting = account_touch(core, owner_account(maker->owner));
         if (resting == 0)
@@ -167,7 +171,9 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
             reason = CANCEL_FUNDS;
             break;
         }
-        if (order_facts(maker))
+        if (wide)
+            hidden = order_hidden(core, s, slot);
+        else if (order_facts(maker)) /* in the book of spot, in CONTINUOUS: it is cold */
             hidden = colds_of(core, s)[slot].hidden;
         last = maker->price;
         if (first == 0)
@@ -179,14 +185,14 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
              maker_fee);
         emit(out, order_head(s, EVENT_FILL, 0, a->side + 1, FLAG_AGGRESSOR), a->owner, a->order_id, last, lots,
              a->leaves, taker_fee);
-        levels[key].lots -= lots;
+        level->lots -= lots;
         maker->leaves = left;
         maker->cum += lots;
         if (left == 0) {
             if (order_facts(maker))
                 shown_is_spent(core, s, resting, other, key, slot, out);
             else
-                drop_head(core, s, resting, other, key, slot, maker->next);
+                drop_head(core, s, resting, other, key, slot, maker->next, 0);
         }
     }
     if (last != 0 && way_ends(core, s, first, last, fees, trades) == REASON_STOPPED)
@@ -196,6 +202,14 @@ u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trade
         return CANCEL_VOLATILITY;
     }
     return reason;
+}
+
+u64 match(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out) {
+    return match_in(core, s, a, trades, out, 0);
+}
+
+u64 match_wide(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out) {
+    return match_in(core, s, a, trades, out, 1);
 }
 
 /* ---- in a future ---- */
@@ -216,7 +230,7 @@ static u64 fill_future(struct core *core, struct symbol *s, struct aggressor *a,
     if (future_trade(core, s, resting, owner, side, price, lots, maker_fee, out) == REASON_STOPPED ||
         future_trade(core, s, a->account, a->owner, a->side, price, lots, taker_fee, out) == REASON_STOPPED)
         return SLOT_NONE;
-    levels_of(core, s, side)[key].lots -= lots;
+    level_at(core, s, side, key)->lots -= lots;
     maker->leaves -= lots;
     maker->cum += lots;
     if (maker->leaves == 0)
@@ -228,7 +242,7 @@ static u64 fill_future(struct core *core, struct symbol *s, struct aggressor *a,
 u64 match_future(struct core *core, struct symbol *s, struct aggressor *a, struct trades *trades, struct output *out) {
     u64 other = a->side ^ 1, fees = 0, reason = REASON_NONE, first = 0, last = 0;
     while (a->leaves != 0 && s->best[other] <= a->key_max && s->best[other] >= a->key_min) {
-        u64 slot = levels_of(core, s, other)[s->best[other]].head;
+        u64 slot = level_at(core, s, other, s->best[other])->head;
         const struct order *maker = &orders_of(core, s)[slot];
         struct account *resting = account_touch(core, owner_account(maker->owner));
         if (resting == 0)
@@ -311,7 +325,7 @@ static u64 count_prevents(struct core *core, const struct aggressor *a, const st
 /* A level: first what all show, then what refreshes show. */
 static void count_level(struct core *core, const struct symbol *s, const struct aggressor *a, u64 key,
                         struct count *count) {
-    const struct level *level = &levels_of(core, s, a->side ^ 1)[key];
+    const struct level *level = level_at(core, s, a->side ^ 1, key);
     const struct order *orders = orders_of(core, s);
     for (u64 slot = level->head; slot != SLOT_NONE && !count->is_done; slot = orders[slot].next) {
         if (!count_prevents(core, a, &orders[slot], count))
@@ -333,7 +347,7 @@ u64 match_lots(struct core *core, const struct symbol *s, const struct aggressor
         return 0;
     while (key <= a->key_max && key != LEVEL_NONE && !count.is_done) {
         count_level(core, s, a, key, &count);
-        key = bitmap_next(ladder_of(core, s, other), core->level_words, key);
+        key = ladder_next(core, s, other, key);
     }
     return count.is_missing ? SLOT_NONE : count.lots;
 }

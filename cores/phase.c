@@ -99,8 +99,8 @@ u64 phase_set(struct core *core, const struct command *c, struct output *out) {
     if ((target == PHASE_CONTINUOUS || target == PHASE_CLOSED) &&
         expire_auction_orders(core, s, found.price_ticks, target == PHASE_CLOSED, out) == REASON_STOPPED)
         return REASON_STOPPED;
-    if (target == PHASE_CLOSE_CALL)
-        dormant_enter(core, s);
+    if (target == PHASE_CLOSE_CALL && dormant_enter(core, s, out) == REASON_STOPPED)
+        return REASON_STOPPED;
     u64 old = s->phase;
     s->phase = target;
     symbol_derive(s);

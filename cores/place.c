@@ -12,7 +12,7 @@ static void dormant_append(const struct core *core, struct symbol *s, u64 slot) 
     s->dormant_tail = slot;
 }
 
-static void dormant_unlink(const struct core *core, struct symbol *s, u64 slot) {
+void dormant_unlink(const struct core *core, struct symbol *s, u64 slot) {
     struct order *orders = orders_of(core, s);
     u64 prev = orders[slot].prev, next = orders[slot].next;
     if (prev == SLOT_NONE)
@@ -35,14 +35,14 @@ void book_append(const struct core *core, struct symbol *s, u64 side, u64 slot) 
         cold->hidden = hidden;
         order->leaves -= hidden;
     }
-    ladder_append(core, s, side, key, slot, order->leaves);
-    levels_of(core, s, side)[key].hidden += hidden; /* as the lots: below 2^58 */
+    ladder_append(core, s, side, key, slot, order->leaves, s->is_wide);
+    level_at(core, s, side, key)->hidden += hidden; /* as the lots: below 2^58 */
 }
 
 static void waiting_append(const struct core *core, struct symbol *s, u64 ladder, u64 slot) {
     s->waiting_count++;
     ladder_append(core, s, ladder, stop_key(s, ladder, colds_of(core, s)[slot].stop), slot,
-                  orders_of(core, s)[slot].leaves);
+                  orders_of(core, s)[slot].leaves, s->is_wide);
 }
 
 u64 order_place(struct core *core, struct symbol *s, struct account *account, u64 slot) {
@@ -58,6 +58,15 @@ u64 order_place(struct core *core, struct symbol *s, struct account *account, u6
     return REASON_NONE;
 }
 
+u64 order_has_room(const struct core *core, const struct symbol *s, u64 slot) {
+    const struct order *order = &orders_of(core, s)[slot];
+    u64 side = order_side(order), facts = order_facts(order), waits = side + STOP_BUY;
+    if (!s->is_wide || facts & FACT_DORMANT)
+        return 1;
+    return facts & FACT_WAITING ? pages_have_room(core, s, waits, stop_key(s, waits, colds_of(core, s)[slot].stop))
+                                : pages_have_room(core, s, side, ladder_key(s, side, order->price));
+}
+
 u64 order_restore_place(const struct core *core, struct symbol *s, u64 slot) {
     struct order *order = &orders_of(core, s)[slot];
     u64 ladder = order_side(order), facts = order_facts(order), key;
@@ -71,30 +80,39 @@ u64 order_restore_place(const struct core *core, struct symbol *s, u64 slot) {
         waiting_append(core, s, ladder, slot);
     } else {
         key = ladder_key(s, ladder, order->price);
-        ladder_append(core, s, ladder, key, slot, order->leaves);
-        levels_of(core, s, ladder)[key].hidden += order_hidden(core, s, slot);
+        ladder_append(core, s, ladder, key, slot, order->leaves, s->is_wide);
+        level_at(core, s, ladder, key)->hidden += order_hidden(core, s, slot);
     }
     return ladder << 48 | key;
 }
 
-u64 order_take_off(struct core *core, struct symbol *s, struct account *account, u64 slot) {
+HOT u64 take_off_in(const struct core *core, struct symbol *s, struct account *account, u64 slot, u64 wide) {
     struct order *order = &orders_of(core, s)[slot];
     u64 side = order_side(order), facts = order_facts(order);
     if (facts & FACT_WAITING) {
         s->waiting_count--;
-        ladder_unlink_at(core, s, side + STOP_BUY, stop_key(s, side + STOP_BUY, colds_of(core, s)[slot].stop), slot);
+        ladder_unlink_at(core, s, side + STOP_BUY, stop_key(s, side + STOP_BUY, colds_of(core, s)[slot].stop), slot,
+                         wide);
     } else if (facts & FACT_DORMANT) {
         dormant_unlink(core, s, slot);
     } else {
         u64 hidden = order_hidden(core, s, slot);
-        levels_of(core, s, side)[ladder_key(s, side, order->price)].hidden -= hidden;
-        ladder_unlink(core, s, side, slot);
+        level_in(core, s, side, ladder_key(s, side, order->price), wide)->hidden -= hidden;
+        ladder_unlink(core, s, side, slot, wide);
         order->leaves += hidden;
         if (hidden != 0)
             colds_of(core, s)[slot].hidden = 0;
     }
     order_hold(s, account, order, order->leaves, 0);
     return REASON_NONE;
+}
+
+STAGE u64 take_off_wide(const struct core *core, struct symbol *s, struct account *account, u64 slot) {
+    return take_off_in(core, s, account, slot, 1);
+}
+
+u64 order_take_off(const struct core *core, struct symbol *s, struct account *account, u64 slot) {
+    return s->is_wide ? take_off_wide(core, s, account, slot) : take_off_in(core, s, account, slot, 0);
 }
 
 u64 order_release(struct core *core, struct symbol *s, struct account *account, u64 slot) {

@@ -47,8 +47,8 @@ u64 core_depth(const struct core *core, u64 symbol, enum side side, u64 levels_m
         return 0;
     for (u64 key = s->best[index]; key != LEVEL_NONE && count < levels_max; count++) {
         price_ticks[count] = ladder_price(s, index, key);
-        qty_lots[count] = levels_of(core, s, index)[key].lots;
-        key = bitmap_next(ladder_of(core, s, index), core->level_words, key);
+        qty_lots[count] = level_at(core, s, index, key)->lots;
+        key = ladder_next(core, s, index, key);
     }
     return count;
 }

@@ -308,6 +308,7 @@ class Core:
             and order.tif in TIFS[OrdType(order.ord_type)] - {Tif.IOC, Tif.FOK}
             and not self.book.form_reason(None, order)
             and order.future == (symbol.future is not None)
+            and order.wide == symbol.wide
             and (order.leaves <= POSITION_LOTS_MAX if order.future else not order.closing)
             and 1 <= order.shown <= order.leaves
             and order.leaves + order.cum <= QTY_LOTS_MAX
@@ -523,6 +524,8 @@ class Core:
         while left:
             order, used = self._order_from(left)
             self._expect(order.slot in symbol.free_slots and self._order_is_valid(symbol, order), what)
+            place = order.stop_ticks if order.waiting else order.price_ticks
+            self._expect(order.dormant or symbol.has_room(order.side, order.waiting, place), what)
             symbol.free_slots.remove(order.slot)
             symbol.orders[order.slot] = order
             symbol.append(order)
@@ -558,6 +561,7 @@ class Core:
             unpriced=bool(fact & Fact.UNPRICED),
             future=bool(fact & Fact.FUTURE),
             closing=bool(fact & Fact.CLOSING),
+            wide=bool(fact & Fact.WIDE),
         ), used
 
     def restore_account(self, slots: Any) -> None:

@@ -102,6 +102,7 @@ class Book(Futures):
             price, reason = self.priced_reason(symbol, account, c, price, closing)
         if not reason and not symbol.free_slots:
             reason = Reason.REJECT_BOOK_FULL
+        reason = reason or self.new_room_reason(symbol, c, price)
         if reason:
             return reason
         self.begin(symbol)
@@ -220,6 +221,21 @@ class Book(Futures):
             return Reason.REJECT_EXPOSURE
         return self.venue_reason(symbol)
 
+    def new_room_reason(self, symbol: Symbol, c: Command, price: int | None) -> int:
+        """W4."""
+        room = True
+        if c.ord_type in STOPS:
+            due = symbol.due_now(c.side, c.order_id)
+            room = due or symbol.has_room(c.side, True, c.order_id)
+        elif price is not None and c.tif not in (Tif.IOC, Tif.FOK) and not self.will_be_dormant(symbol, c):
+            room = symbol.has_room(c.side, False, price)
+        return Reason.NONE if room else Reason.REJECT_PAGES_FULL
+
+    @staticmethod
+    def will_be_dormant(symbol: Symbol, c: Command | Order) -> bool:
+        """N11."""
+        return c.tif == Tif.AT_CLOSE and symbol.phase != Phase.CLOSE_CALL
+
     def order_of(self, symbol: Symbol, c: Command, price: int | None, closing: bool) -> Order:
         stop = c.ord_type in STOPS
         display = 0 if stop or c.order_id == c.qty_lots else c.order_id
@@ -241,13 +257,14 @@ class Book(Futures):
             unpriced=market and (symbol.is_call or c.tif == Tif.AT_CLOSE),
             future=symbol.future is not None,
             closing=closing,
+            wide=symbol.wide,
         )
 
     def enter(self, symbol: Symbol, account: Account, order: Order, price: int | None, min_qty: int) -> None:
         """N10..N15."""
         if order.ord_type in STOPS:
             self.await_stop(symbol, account, order)
-        elif order.tif == Tif.AT_CLOSE and symbol.phase != Phase.CLOSE_CALL:
+        elif self.will_be_dormant(symbol, order):
             order.dormant = True
             self.open(symbol, account, order)
             self.rest(symbol, account, order)
@@ -263,7 +280,7 @@ class Book(Futures):
 
     def await_stop(self, symbol: Symbol, account: Account, order: Order) -> None:
         """N10, S1."""
-        if symbol.phase == Phase.CONTINUOUS and symbol.last_ticks and symbol.due(order, symbol.last_ticks):
+        if symbol.due_now(order.side, order.stop_ticks):
             self.trigger(symbol, order)
             return
         order.waiting = True
@@ -309,6 +326,7 @@ class Book(Futures):
         if not reason:
             closing, reason = self.future_reason(symbol, account, order.side, leaves, order)
         reason = reason or self.replace_terms_reason(symbol, account, order, price, leaves, closing)
+        reason = reason or self.replace_room_reason(symbol, order, price, stop)
         if reason:
             return reason
         kept = price == order.price_ticks and stop == order.stop_ticks and leaves <= order.leaves
@@ -362,6 +380,15 @@ class Book(Futures):
         needed = symbol.hold(order.side, at, leaves, account.taker_bp, closing)
         return self.funds_reason(symbol, account, order.side, needed, symbol.hold_of(order, account.taker_bp))
 
+    def replace_room_reason(self, symbol: Symbol, order: Order, price: int, stop: int) -> int:
+        """W5."""
+        room = True
+        if order.waiting:
+            room = symbol.due_now(order.side, stop) or symbol.has_room(order.side, True, stop, order)
+        elif not order.dormant:
+            room = symbol.has_room(order.side, False, price, order)
+        return Reason.NONE if room else Reason.REJECT_PAGES_FULL
+
     def reduce_hidden_first(self, symbol: Symbol, account: Account, order: Order, leaves: int, closing: bool) -> None:
         """R2."""
         hidden = max(0, order.hidden - (order.leaves - leaves))
@@ -376,7 +403,7 @@ class Book(Futures):
         order.price_ticks, order.stop_ticks, order.leaves, order.closing = price, stop, leaves, closing
         if order.waiting:
             order.waiting = False
-            if symbol.phase == Phase.CONTINUOUS and symbol.last_ticks and symbol.due(order, symbol.last_ticks):
+            if symbol.due_now(order.side, stop):
                 self.rest_silently(symbol, account, order)
                 self.trigger(symbol, order)
                 return

@@ -167,6 +167,8 @@ class Auction(Matching):
         released = symbol.hold_of(order, account.taker_bp)
         if symbol.future and not account.positions[symbol.terms.quote].affords(needed, released):
             return False
+        if not symbol.has_room(order.side, False, price, order):
+            return False
         self.take_off(symbol, account, order)
         order.unpriced, order.price_ticks = False, price
         self.rest(symbol, account, order)
@@ -175,8 +177,11 @@ class Auction(Matching):
         return True
 
     def wake_dormant(self, symbol: Symbol) -> None:
-        """P6.4: they keep their holds and take their places."""
+        """P6.4: they keep their holds and take their places, as long as there are pages (W6)."""
         for order in list(symbol.dormant.values()):
+            if not symbol.has_room(order.side, False, order.price_ticks):
+                self.end(symbol, order, EventKind.CANCELLED, Reason.CANCEL_PAGES_FULL)
+                continue
             symbol.unlink(order)
             order.dormant = False
             order.show()

@@ -126,7 +126,7 @@ class Ledger:
     def symbol_create(self, number: int, terms: Terms) -> Symbol:
         if len(self.symbols) == self.room[0]:
             raise MissingError(f"symbol {number}: no room for another symbol in this partial core")
-        self.symbols[number] = Symbol(number, terms, SortedList(range(self.config.orders)))
+        self.symbols[number] = Symbol(number, terms, SortedList(range(self.config.orders)), self.config.levels)
         return self.symbols[number]
 
     def account_create(self, number: int) -> Account:
@@ -212,7 +212,6 @@ class Ledger:
             and 1 <= terms.tick_value <= AMOUNT_MAX
             and 1 <= terms.min_ticks <= terms.max_ticks
             and terms.max_ticks < 1 << 40
-            and terms.max_ticks - terms.min_ticks < self.config.levels
         )
         valid = valid and (not future or (terms.lot_size == 1 and position_bound(terms, self.config) > 0))
         return Reason.NONE if valid else Reason.REJECT_BAD_INSTRUMENT

@@ -220,6 +220,8 @@ class Matching(Positions):
             may_rest = limit is not None and order.tif not in (Tif.IOC, Tif.FOK) and not reason
         if may_rest and symbol.future and not self.can_hold(symbol, account, order):
             may_rest, reason = False, Reason.CANCEL_FUNDS
+        if may_rest and not symbol.has_room(order.side, False, order.price_ticks):
+            may_rest, reason = False, Reason.CANCEL_PAGES_FULL
         if order.leaves == 0:
             self.gone(symbol, account, order)
         elif may_rest:
@@ -271,16 +273,20 @@ class Matching(Positions):
             self.aggress(symbol, account, order, limit, Reason.NONE)
 
     def join_call(self, symbol: Symbol, account: Account, order: Order) -> None:
-        """S5: a STOP without a price, if it can be held for; in a future, whatever joins (F6)."""
+        """S5: a STOP without a price, if it can be held for; in a future, whatever joins (F6). W6."""
         if order.ord_type == OrdType.STOP:
             order.unpriced, order.price_ticks = True, symbol.collar_end(order.side)
+        reason = Reason.NONE
         if order.ord_type == OrdType.STOP or symbol.future:
             needed = symbol.hold_of(order, account.taker_bp)
             too_large = symbol.cost(order.price_ticks, order.leaves, account.taker_bp) > AMOUNT_MAX
             if too_large or not account.positions[symbol.hold_asset(order.side)].affords(needed):
-                self.report(EventKind.CANCELLED, Reason.CANCEL_FUNDS, order, price=order.event_price,
-                            qty=order.leaves)  # fmt: skip
-                self.gone(symbol, account, order)
-                return
+                reason = Reason.CANCEL_FUNDS
+        if not reason and not symbol.has_room(order.side, False, order.price_ticks):
+            reason = Reason.CANCEL_PAGES_FULL
+        if reason:
+            self.report(EventKind.CANCELLED, reason, order, price=order.event_price, qty=order.leaves)
+            self.gone(symbol, account, order)
+            return
         self.open(symbol, account, order)
         self.rest(symbol, account, order)

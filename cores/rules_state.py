@@ -17,6 +17,7 @@ from cores.records import (
     FLAG_SMP_SHIFT,
     MARGIN_BP_MAX,
     ORDER_SLOT_NONE,
+    PAGE_LEVELS,
     CommandFlag,
     Fact,
     OrdType,
@@ -159,6 +160,7 @@ class Order:
     unpriced: bool = False
     future: bool = False
     closing: bool = False
+    wide: bool = False
     forced: bool = False  # a liquidation (F10.5): never at rest
 
     @property
@@ -182,6 +184,7 @@ class Order:
             | (Fact.UNPRICED if self.unpriced else 0)
             | (Fact.FUTURE if self.future else 0)
             | (Fact.CLOSING if self.closing else 0)
+            | (Fact.WIDE if self.wide else 0)
         )
 
     @property
@@ -238,6 +241,7 @@ class Symbol:
     number: int
     terms: Terms
     free_slots: SortedList
+    levels_max: int
     orders: dict[int, Order] = field(default_factory=dict)
     bids: SortedDict = field(default_factory=lambda: SortedDict(lambda price: -price))
     asks: SortedDict = field(default_factory=SortedDict)
@@ -311,6 +315,30 @@ class Symbol:
             del self.orders[order.slot]
             self.free_slots.add(order.slot)
 
+    # ---- pages ----
+
+    @property
+    def wide(self) -> bool:
+        """W1."""
+        return self.terms.max_ticks - self.terms.min_ticks >= self.levels_max
+
+    def range_of(self, side: int, waiting: bool, price: int) -> int:
+        """W2: bids and waiting sells count down from the window's end, asks and waiting buys up from its start."""
+        down = (side == Side.BUY) != waiting
+        return (self.terms.max_ticks - price if down else price - self.terms.min_ticks) // PAGE_LEVELS
+
+    def has_room(self, side: int, waiting: bool, price: int, without: Order | None = None) -> bool:
+        """W3: whether an order could take a place at this price, if `without` were in none."""
+        places = self.stops(side) if waiting else self.levels(side)
+        used = {
+            self.range_of(side, waiting, place)
+            for place, queue in places.items()
+            if any(order is not without for order in queue.values())
+        }
+        return (
+            not self.wide or self.range_of(side, waiting, price) in used or len(used) < self.levels_max // PAGE_LEVELS
+        )
+
     # ---- questions ----
 
     @property
@@ -334,6 +362,11 @@ class Symbol:
     def due(self, order: Order, price: int) -> bool:
         """S2."""
         return price >= order.stop_ticks if order.side == Side.BUY else price <= order.stop_ticks
+
+    def due_now(self, side: int, stop: int) -> bool:
+        """N10: a stop that comes does not wait."""
+        reached = self.last_ticks >= stop if side == Side.BUY else self.last_ticks <= stop
+        return self.phase == Phase.CONTINUOUS and self.last_ticks != 0 and reached
 
     def band(self) -> tuple[int, int]:
         """C1: the prices between which trading goes on."""

@@ -79,9 +79,8 @@ u64 core_walk_symbol(const struct core *core, u64 number, struct slot *slots) {
         write_slot(slots++, s->mark_ticks, s->initial_bp | s->maintenance_bp << 32, s->position_max, s->open_interest,
                    0, 0, 0);
     for (u64 ladder = BID; ladder < LADDERS; ladder++) {
-        for (u64 key = s->best[ladder]; key != LEVEL_NONE;
-             key = bitmap_next(ladder_of(core, s, ladder), core->level_words, key))
-            slots = write_orders(core, s, levels_of(core, s, ladder)[key].head, slots);
+        for (u64 key = s->best[ladder]; key != LEVEL_NONE; key = ladder_next(core, s, ladder, key))
+            slots = write_orders(core, s, level_at(core, s, ladder, key)->head, slots);
     }
     write_orders(core, s, s->dormant_head, slots);
     return 1 + rest;
@@ -231,9 +230,11 @@ static u64 restore_order(struct core *core, struct symbol *s, const struct slot 
     u64 side = order_side(order), place;
     if (order_facts(order) == 0) {
         u64 key = ladder_key(s, side, order->price);
-        ladder_append(core, s, side, key, slot, order->leaves);
+        ladder_append(core, s, side, key, slot, order->leaves, 0); /* FACT_WIDE is a fact */
         place = side << 48 | key;
     } else {
+        if (!order_has_room(core, s, slot))
+            return 0;
         place = order_restore_place(core, s, slot);
     }
     if (place < *walked)
@@ -285,6 +286,9 @@ enum core_status core_restore_symbol(struct core *core, const struct slot *slots
         return restore_failed(core);
     if (instrument_reason(core, s) != REASON_NONE || !symbol_market_is_valid(s) || !instrument_uses_are_right(core, s))
         return restore_failed(core);
+    s->is_wide = instrument_is_wide(core, s);
+    if (s->is_wide)
+        pages_clear(core, s);
     s->bound = future_bound(core, s);
     s->lots_safe = instrument_lots_safe(s);
     symbol_derive(s);

@@ -41,8 +41,10 @@ u64 order_enter(struct core *core, struct symbol *s, struct account *account, u6
     if (market && s->is_future) /* both sides */
         a.pays_as_goes = 1;
     u64 reason = entry != 0 ? at_once_reason(core, s, entry, &a) : REASON_NONE;
-    if (reason == REASON_NONE)
-        reason = s->is_future ? match_future(core, s, &a, trades, out) : match(core, s, &a, trades, out);
+    if (reason == REASON_NONE && s->is_future)
+        reason = match_future(core, s, &a, trades, out);
+    else if (reason == REASON_NONE)
+        reason = s->is_wide ? match_wide(core, s, &a, trades, out) : match(core, s, &a, trades, out);
     if (reason == REASON_STOPPED)
         return REASON_STOPPED;
     order->leaves = a.leaves;
@@ -52,9 +54,12 @@ u64 order_enter(struct core *core, struct symbol *s, struct account *account, u6
     if (reason == REASON_NONE && !may_rest)
         reason = CANCEL_IOC;
     if (reason == REASON_NONE || (reason == CANCEL_VOLATILITY && may_rest)) {
-        if (!s->is_future || order_is_funded(s, account, order)) /* F6: of any other it is there */
+        if (s->is_future && !order_is_funded(s, account, order)) /* F6: of any other it is there */
+            reason = CANCEL_FUNDS;
+        else if (order_has_room(core, s, slot))
             return order_place(core, s, account, slot);
-        reason = CANCEL_FUNDS;
+        else
+            reason = CANCEL_PAGES_FULL; /* W6: of a NEW or REPLACE it is there */
     }
     emit_gone(core, s, slot, EVENT_CANCELLED, reason, out);
     return order_release(core, s, account, slot);
@@ -63,16 +68,20 @@ u64 order_enter(struct core *core, struct symbol *s, struct account *account, u6
 /* A triggered order joins the call (S5), one without a price at the collar's end, if the funds are there. */
 static u64 join_call(struct core *core, struct symbol *s, struct account *account, u64 slot, struct output *out) {
     struct order *order = &orders_of(core, s)[slot];
-    if (order_ord_type(order) == ORD_STOP) {
+    u64 is_stop_order = order_ord_type(order) == ORD_STOP, reason = REASON_NONE;
+    if (is_stop_order) {
         order->price = collar_end(s, order_side(order));
         order->facts |= (u64)FACT_UNPRICED << 32;
-    } else if (!s->is_future) { /* what it held has just become available */
-        return order_place(core, s, account, slot);
     }
-    if (cost_checked(s, order->price, order->leaves, account->taker_bp) != SLOT_NONE &&
-        order_is_funded(s, account, order))
+    if ((is_stop_order || s->is_future) && /* else what it held has just become available */
+        (cost_checked(s, order->price, order->leaves, account->taker_bp) == SLOT_NONE ||
+         !order_is_funded(s, account, order)))
+        reason = CANCEL_FUNDS;
+    else if (!order_has_room(core, s, slot))
+        reason = CANCEL_PAGES_FULL;
+    if (reason == REASON_NONE)
         return order_place(core, s, account, slot);
-    emit_gone(core, s, slot, EVENT_CANCELLED, CANCEL_FUNDS, out);
+    emit_gone(core, s, slot, EVENT_CANCELLED, reason, out);
     return order_release(core, s, account, slot);
 }
 
@@ -98,8 +107,8 @@ static void elect(const struct core *core, struct symbol *s, u64 ladder, u64 pri
     struct order *orders = orders_of(core, s);
     while (s->best[ladder] != LEVEL_NONE &&
            stop_is_due(ladder - STOP_BUY, stop_price(s, ladder, s->best[ladder]), price)) {
-        u64 key = s->best[ladder], slot = levels_of(core, s, ladder)[key].head;
-        ladder_unlink_at(core, s, ladder, key, slot);
+        u64 key = s->best[ladder], slot = level_at(core, s, ladder, key)->head;
+        ladder_unlink_at(core, s, ladder, key, slot, s->is_wide);
         s->waiting_count--;
         orders[slot].next = SLOT_NONE;
         if (queue->head == SLOT_NONE)

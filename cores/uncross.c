@@ -18,12 +18,9 @@ static u64 level_lots(const struct level *level) {
 
 /* Lots of a side at keys up to `key_max`, hidden ones included: D or S of the price with that key. Below 2^58. */
 static u64 lots_up_to(const struct core *core, const struct symbol *s, u64 side, u64 key_max) {
-    const u64 *ladder = ladder_of(core, s, side);
-    const struct level *levels = levels_of(core, s, side);
     u64 lots = 0;
-    for (u64 key = s->best[side]; key <= key_max && key != LEVEL_NONE;
-         key = bitmap_next(ladder, core->level_words, key))
-        lots += level_lots(&levels[key]);
+    for (u64 key = s->best[side]; key <= key_max && key != LEVEL_NONE; key = ladder_next(core, s, side, key))
+        lots += level_lots(level_at(core, s, side, key));
     return lots;
 }
 
@@ -32,7 +29,7 @@ static u64 level_is_priced(const struct core *core, const struct symbol *s, u64 
     if (key != 0)
         return 1;
     const struct order *orders = orders_of(core, s);
-    for (u64 slot = levels_of(core, s, side)[key].head; slot != SLOT_NONE; slot = orders[slot].next) {
+    for (u64 slot = level_at(core, s, side, key)->head; slot != SLOT_NONE; slot = orders[slot].next) {
         if (!(order_facts(&orders[slot]) & FACT_UNPRICED))
             return 1;
     }
@@ -62,24 +59,23 @@ static void consider(struct candidates *best, u64 price, u64 demand, u64 supply)
 
 /* Walks up the prices from the best ask to the best bid, where the two meet. */
 static void find_candidates(const struct core *core, const struct symbol *s, struct candidates *best) {
-    const u64 *bids = ladder_of(core, s, BID), *asks = ladder_of(core, s, ASK);
     u64 ask_key = s->best[ASK], bid_key_max = ladder_key(s, BID, ladder_price(s, ASK, ask_key));
     u64 ask_key_max = ladder_key(s, ASK, ladder_price(s, BID, s->best[BID]));
     u64 demand = lots_up_to(core, s, BID, bid_key_max), supply = 0;
-    u64 bid_key = bitmap_has(bids, bid_key_max) ? bid_key_max : bitmap_previous(bids, core->level_words, bid_key_max);
+    u64 bid_key = ladder_has(core, s, BID, bid_key_max) ? bid_key_max : ladder_previous(core, s, BID, bid_key_max);
     while (ask_key <= ask_key_max || bid_key != LEVEL_NONE) {
         u64 ask_price = ask_key <= ask_key_max ? ladder_price(s, ASK, ask_key) : ~0ull;
         u64 bid_price = bid_key != LEVEL_NONE ? ladder_price(s, BID, bid_key) : ~0ull;
         u64 price = smaller_of(ask_price, bid_price), priced = 0, bid_lots = 0;
         if (ask_price == price) {
-            supply += level_lots(&levels_of(core, s, ASK)[ask_key]);
+            supply += level_lots(level_at(core, s, ASK, ask_key));
             priced = level_is_priced(core, s, ASK, ask_key);
-            ask_key = bitmap_next(asks, core->level_words, ask_key); /* LEVEL_NONE is above every key */
+            ask_key = ladder_next(core, s, ASK, ask_key); /* LEVEL_NONE is above every key */
         }
         if (bid_price == price) {
-            bid_lots = level_lots(&levels_of(core, s, BID)[bid_key]);
+            bid_lots = level_lots(level_at(core, s, BID, bid_key));
             priced |= level_is_priced(core, s, BID, bid_key);
-            bid_key = bitmap_previous(bids, core->level_words, bid_key);
+            bid_key = ladder_previous(core, s, BID, bid_key);
         }
         if (priced)
             consider(best, price, demand, supply);
@@ -136,7 +132,7 @@ static u64 all_leaves(const struct core *core, const struct symbol *s, u64 slot)
 static u64 take_lots(struct core *core, struct symbol *s, struct account *account, u64 side, u64 slot, u64 lots) {
     struct order *order = &orders_of(core, s)[slot];
     struct cold *cold = &colds_of(core, s)[slot];
-    struct level *level = &levels_of(core, s, side)[ladder_key(s, side, order->price)];
+    struct level *level = level_at(core, s, side, ladder_key(s, side, order->price));
     u64 left = all_leaves(core, s, slot) - lots, shown = left, hidden = 0;
     if (order_facts(order) & FACT_COLD) {
         if (cold->display != 0)
@@ -150,7 +146,7 @@ static u64 take_lots(struct core *core, struct symbol *s, struct account *accoun
     order->cum += lots;
     if (left != 0)
         return left;
-    ladder_unlink(core, s, side, slot);
+    ladder_unlink(core, s, side, slot, s->is_wide);
     order_release(core, s, account, slot);
     return 0;
 }
@@ -178,7 +174,7 @@ static u64 settle_resting(struct core *core, struct symbol *s, const struct indi
     struct account *accounts[2];
     struct order *orders = orders_of(core, s);
     for (u64 side = BID; side <= ASK; side++) {
-        slots[side] = levels_of(core, s, side)[s->best[side]].head;
+        slots[side] = level_at(core, s, side, s->best[side])->head;
         accounts[side] = account_touch(core, owner_account(orders[slots[side]].owner));
         if (accounts[side] == 0)
             return SLOT_NONE;
@@ -214,8 +210,8 @@ static u64 settle_resting(struct core *core, struct symbol *s, const struct indi
 u64 uncross_trade(struct core *core, struct symbol *s, const struct indicative *found, struct output *out) {
     u64 fees = 0;
     for (u64 left = found->qty_lots; left != 0;) { /* each round uses up an order, or is the last */
-        u64 bid = all_leaves(core, s, levels_of(core, s, BID)[s->best[BID]].head);
-        u64 ask = all_leaves(core, s, levels_of(core, s, ASK)[s->best[ASK]].head);
+        u64 bid = all_leaves(core, s, level_at(core, s, BID, s->best[BID])->head);
+        u64 ask = all_leaves(core, s, level_at(core, s, ASK, s->best[ASK])->head);
         u64 lots = smaller_of(left, smaller_of(bid, ask)), paid = settle_resting(core, s, found, lots, out);
         if (paid == SLOT_NONE)
             return REASON_STOPPED;

@@ -42,12 +42,16 @@ struct Callbacks { // into Python; each takes the interpreter's lock
     void (*on_turn)(void *context); // while it was asked for by want_turns
     void (*on_tick)(void *context); // every TICK_MS, while it was asked for by want_ticks
     void (*on_session)(void *context, uint16_t session, int logged_on, const char *text);
+    // A session is gone whose good-till orders stay: its others are to be cancelled.
+    void (*on_cancel_orders)(void *context, uint16_t session, const char *text);
 };
 
 struct Settings {
     std::string comp_id, host, dictionary_path;
     std::string served; // the message types that are served, for the refusal of any other
     int port = 0;
+    bool proxy_protocol = false; // every connection begins with a PROXY header: it comes from a terminator
+    uint64_t generations_max = 4; // ended session stores that are kept
     bool native = true; // D, F and G and their reports are served without Python
     bool hot_lane = true; // and the ordinary ones of them without QuickFIX
     uint64_t queue_bytes_max = 8u << 20;
@@ -56,13 +60,24 @@ struct Settings {
 
 struct Counters {
     std::atomic<uint64_t> messages_in{0}, messages_hot{0}, messages_out{0}, slow_consumers{0}, logons{0},
-        logons_refused{0};
+        logons_refused{0}, throttled{0};
     std::atomic<uint64_t> garbled{0}, rejects{0}, connections{0}, resends{0};
+};
+
+struct Rules { // what a session has agreed with the venue
+    bool cancel_on_disconnect = true;
+    bool cancel_on_logout = true; // also after its own Logout(5)
+    bool keep_good_till = false; // GTC and GTD orders are left alone
+    uint64_t messages_per_second = 0; // 0: any number
 };
 
 struct Party { // one session
     Member member;
-    bool cancel_on_disconnect = true;
+    Rules rules;
+    uint64_t messages = 0; // since the window below began, no more than the limit or somebody looks at the clock
+    uint64_t messages_max = UINT64_MAX;
+    uint64_t window_ms = 0, strikes = 0; // strikes: windows in a row with messages refused
+    bool good_bye = false; // its own Logout(5) came
     FIX::SessionID id;
     std::unique_ptr<FIX::Session> session;
     FIX::SessionState *state = nullptr; // the session's own: its clocks, what it waits for
@@ -88,7 +103,7 @@ class Gateway : public FIX::Application {
     ~Gateway() override;
 
     // Before start:
-    void add_session(const Member &member, bool cancel_on_disconnect, const std::string &store_path);
+    void add_session(const Member &member, const Rules &rules, const std::string &store_path);
     void open(); // makes the sessions and their stores, listens; throws std::runtime_error, FIX::IOException, ...
     void resend(const struct report *reports, uint64_t count); // kept for their sessions with PossResend(97)=Y
     void add_book(uint16_t session, uint16_t symbol, uint32_t account); // where a session has open orders already
@@ -97,7 +112,10 @@ class Gateway : public FIX::Application {
 
     // Any thread:
     void stop(const std::string &text, uint64_t ms_max);
-    void answer_logon(uint64_t connection, const std::string &refusal); // empty: let in
+    // No refusal: let in. `status` is SessionStatus(1409) of the answer, empty for none.
+    void answer_logon(uint64_t connection, const std::string &refusal, const std::string &status = "");
+    // A new generation of the session's store, numbers from 1; whoever is logged on is logged out with this text.
+    void begin_generation(uint16_t session, const std::string &text);
     void log_out(uint16_t session, const std::string &text);
     Status status(uint16_t session);
     int port() const {
@@ -180,6 +198,7 @@ class Gateway : public FIX::Application {
     void refuse(Connection *connection, const std::string &text);
     void next(Party *party, const std::string &message);
     bool take_hot(Party *party);
+    bool over_limit(Party *party);
     void protect(Party *party, const std::function<void()> &serve);
     void resend_begin(Connection *connection);
     void resend_portion(Connection *connection);
@@ -199,6 +218,7 @@ class Gateway : public FIX::Application {
     void show_watched(bool poss_resend);
     void depart_all();
     void cancel_orders(Party *party);
+    void renew(Party *party, const std::string &text);
     void commit();
     void tick();
     void stop_begin(const std::string &text);
@@ -207,6 +227,8 @@ class Gateway : public FIX::Application {
     std::string reject_text(const FIX::Message &reject, int code) const;
     void serve_order(const FIX::Message &message, Party *party, char type);
     enum submit_status submit_order(struct submission *submission, Party *party, const std::string &body);
+    void reject_business(Party *party, const std::string &number, std::string_view clordid, char type,
+                         const std::string &code, const std::string &text);
     void refuse_order(Party *party, enum submit_status status, const std::string &number, std::string_view clordid,
                       char type);
     std::string body_of(const FIX::Message &message) const;

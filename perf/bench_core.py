@@ -7,7 +7,8 @@ agree; where an engine plays fewer commands, ours over just those) and run turn 
 and the median of the turns, in processor time of the driving thread. Ours gets 64 commands a call, which lets it ask
 memory for what the next ones need, and huge pages where the system gives them; the venue's engine applies one command
 a call and asks for neither. p50 and p99 are of a run with one command a call and the clock read around every
-operation, its own cost (`clock_ns`) included. `growth` rows are ours alone, on larger and larger books.
+operation, its own cost (`clock_ns`) included. `growth` rows are ours alone, on larger and larger books; so is `w1, wide
+window`: the commands of `w1` in an instrument with twice as many ticks as levels, whose ladders are paged.
 
 Claims: at least 4 times exchange-core's operations a second on `w1` and 8 times on `w100`; p50 of at most 60 ns and p99
 of at most 400 ns where exchange-core has 77 ns and 490 ns; from 10,000 to a million open orders at most twice the time
@@ -34,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from cores._core import Core as CompiledCore  # noqa: E402
 
-from cores import COMMAND, CoreConfig, EventKind  # noqa: E402
+from cores import COMMAND, CommandKind, CoreConfig, EventKind  # noqa: E402
 from cores.records import EventFlag  # noqa: E402
 from cores.reference import Core as ReferenceCore  # noqa: E402
 from perf import engines, instructions  # noqa: E402
@@ -110,6 +111,21 @@ def compare(
         if not agree or result["refused"]:
             raise SystemExit(f"{name}: {engine.name} and ours disagree: {result} and {expected}")
     return rows, results
+
+
+def wide_row(driver: Path, dense: Path, sizes: Sizes, folder: Path) -> Row:
+    """`w1` with a window of twice the levels, beside `w1` itself, turn by turn: the same trades; what pages cost."""
+    wide, ours = folder / "wide.commands", engines.ours(driver)
+    head = np.fromfile(dense, "<u8", HEAD_WORDS)
+    records = np.fromfile(dense, COMMAND, offset=HEAD_WORDS * 8)
+    records["qty_lots"][records["kind"] == CommandKind.INSTRUMENT] += LEVELS
+    wide.write_bytes(head.tobytes() + records.tobytes())
+    turns = [(ours.play(dense, sizes.runs, 0), ours.play(wide, sizes.runs, 0)) for _ in range(sizes.turns)]
+    plain, paged = (merged([turn[which] for turn in turns]) for which in (0, 1))
+    if plain["trade_hash"] != paged["trade_hash"]:
+        raise SystemExit(f"w1: a wide window changes the trades: {plain} and {paged}")
+    wide.unlink()
+    return row_of("w1, wide window", ours, paged, plain["ns_per_op"])
 
 
 def growth(driver: Path, sizes: Sizes, folder: Path) -> tuple[list[Row], dict[str, float | None]]:
@@ -229,6 +245,8 @@ def main() -> None:
                 ratios[f"{name}: {row['engine']} / cores"] = row["times_ours"]
             if name == "w1":
                 ratios |= scaled(results)
+                rows.append(wide_row(driver, folder / "w1.commands", sizes, folder))
+                ratios["w1: wide window / not wide"] = rows[-1]["times_ours"]
                 rows += python_rows(folder / "w1.commands", driver, sizes)
         grown, ratio = growth(driver, sizes, folder)
         rows += grown

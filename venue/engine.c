@@ -72,6 +72,8 @@ static enum submit_status admit(struct engine *engine, const struct submission *
         wait_for_room(engine);
     if (engine->stopped || engine->last_seq == SEQ_MAX)
         return SUBMIT_STOPPED;
+    if (submission->flags & SUBMIT_IF_PEGGED && !pegs_moves(engine, command))
+        return SUBMIT_KNOWN;
     u64 time_ns = now_ns(CLOCK_REALTIME);
     command->time_ns = time_ns > engine->last_time_ns ? time_ns : engine->last_time_ns;
     command->seq = engine->last_seq + 1;

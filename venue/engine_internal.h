@@ -138,6 +138,27 @@ u64 reports_kept_first(const struct reports *reports);
 const struct report *report_at(const struct reports *reports, u64 number);
 void reports_free(struct reports *reports);
 
+/* ---- pegs.c: all with the lock held ---- */
+#define PEGS_MAX 1024u /* of one book, in one look */
+
+struct peg_view {
+    u64 order_id, price_ticks, qty_lots, leaves_lots;
+    uint32_t account;
+    uint16_t session;
+    uint8_t peg; /* 0: not open, or pegged no longer */
+    uint8_t side;
+    char clordid[CLORDID_BYTES];
+};
+/* Whether a SUBMIT_IF_PEGGED still finds the order that it was made for. */
+int pegs_moves(const struct engine *engine, const struct command *command);
+/* What has become of these orders of a book (at most PEGS_MAX), and the best buy and sell price (0: none) among all the
+ * others in it. */
+void pegs_look(const struct engine *engine, u64 symbol, const u64 *order_ids, u64 count, struct peg_view *views,
+               u64 best_ticks[2]);
+/* The open pegged orders of all books: (symbol, order id, number of the command with the member's terms in force);
+ * writes at most `capacity`, returns how many there are. */
+u64 pegs_open(const struct engine *engine, u64 *found, u64 capacity);
+
 /* ---- snapshot.c ---- */
 enum journal_status snapshots_open(struct engine *engine, char text[TEXT_BYTES]);
 enum journal_status snapshot_load_newest(struct engine *engine, char text[TEXT_BYTES]);

@@ -102,7 +102,13 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
     clock, margin = Clock(writer, config), MarginService(writer, config)
     clock.start()
     margin.start()
-    with ControlServer(writer, config.control_path, on_stop=stop.set, status=lambda: {"sessions": acceptor.sessions()}):
+    with ControlServer(
+        writer,
+        config.control_path,
+        on_stop=stop.set,
+        status=lambda: {"sessions": acceptor.sessions()},
+        operate=acceptor.operate,
+    ):
         event(log, "venue open", host=config.fix.host, port=config.fix.port, application=config.fix.application)
         stop.wait()
         margin.stop()

@@ -44,7 +44,7 @@ from tests.cores.test_check import (
     to,
 )
 
-SYMBOL_COUNT, ACCOUNT_COUNT, SYMBOLS_HELD, ACCOUNTS_HELD, KILLED_COUNT, KILLED = 8, 9, 10, 11, 38, 39  # of struct core
+SYMBOL_COUNT, ACCOUNT_COUNT, SYMBOLS_HELD, ACCOUNTS_HELD, KILLED_COUNT, KILLED = 8, 9, 10, 11, 43, 44  # of struct core
 BAND_LOW, GUARDED, GROSS_COUNT = 27, 8, 9
 NONE = (1 << 64) - 1
 Damage = Callable[[Any], None]

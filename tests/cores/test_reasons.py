@@ -146,7 +146,6 @@ REJECTS: dict[str, tuple[Reason, Fields]] = {
     "no tick value": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, aux=0)),
     "window from zero": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, price_ticks=0)),
     "window upside down": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, price_ticks=163, qty_lots=162)),
-    "window wider than the ladder": (Reason.REJECT_BAD_INSTRUMENT, instrument(1, qty_lots=PRICE_HIGH + 1)),
     "window too high": (
         Reason.REJECT_BAD_INSTRUMENT,
         instrument(1, price_ticks=PRICE_TICKS_MAX, qty_lots=PRICE_TICKS_MAX + 1),

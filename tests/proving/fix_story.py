@@ -18,7 +18,7 @@ from tests.cores.fix_cores import SMALL, account, deposit, instrument, market, n
 from tests.proving.fix_futures_scene import futures
 
 BUY, SELL = Side.BUY, Side.SELL
-MARKET = replace(SMALL, symbols=6, assets=6)
+MARKET = replace(SMALL, symbols=6, assets=6, levels=128)
 FUTURE, CONTRACT, CASH = 4, 3, 1
 FEES = {"maker_bp": 11, "taker_bp": 27}
 SECOND_NS = 1_000_000_000
@@ -116,6 +116,7 @@ def story_of_every_rule() -> np.ndarray[Any, Any]:
     _rebates(s)
     _futures(s)
     futures(s)
+    _wide(s)
     _ends(s)
     return np.concatenate(s.records)
 
@@ -592,6 +593,42 @@ def _settlement(s: Story) -> None:
     s.margin(1)
     _future(s, qty_lots=200 - 37)
     s.mark(130)
+    s.symbol = 0
+
+
+def _wide(s: Story) -> None:
+    """Prices far apart, with two pages a ladder: they are given out, used up and given back."""
+    s.symbol = 3
+    s.clear()
+    s.do(**instrument(3, qty_lots=1_000))
+    far = s.new(1, BUY, 150, 2)
+    s.new(2, BUY, 400, 1)
+    s.new(1, BUY, 700, 1)
+    s.new(1, BUY, 401, 2)
+    s.replace(1, far, 700, 2)
+    s.new(3, SELL, 380, 9, tif=Tif.FOK)
+    s.new(3, SELL, 380, 5, tif=Tif.FOK)
+    beside = s.new(1, BUY, 200, 1)
+    s.new(1, BUY, 300, 1)
+    s.new(2, BUY, 201, 1)
+    s.replace(1, beside, 700, 1)
+    s.stop(1, BUY, 600, 1, limit=650)
+    s.stop(2, BUY, 800, 1, limit=300)
+    s.stop(2, BUY, 900, 1, limit=900)
+    s.new(3, SELL, 600, 1)
+    s.market(1, BUY, 1)
+    s.new(3, SELL, 700, 2)
+    s.new(3, SELL, 950, 2)
+    s.new(1, BUY, 301, 1, tif=Tif.AT_CLOSE)
+    s.new(1, BUY, 850, 1, tif=Tif.AT_CLOSE)
+    s.phase(Phase.CLOSE_CALL)
+    s.market(2, BUY, 2)
+    s.do(kind=CommandKind.MASS_CANCEL, symbol=s.symbol, account=3)
+    for price, lots in ((201, 3), (300, 2), (700, 2)):
+        s.new(3, SELL, price, lots)
+    s.phase(Phase.CONTINUOUS)
+    s.clear()
+    s.do(**instrument(3))
     s.symbol = 0
 
 

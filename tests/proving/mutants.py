@@ -171,7 +171,7 @@ MUTANTS = [
     mutant("the same phase is no way", PHASE, (" || target == s->phase)", ")")),
     mutant("a crossed book does not go on", PHASE, ("&& is_crossed(s))", "&& 0)")),
     mutant("closing without an uncross", PHASE, ("|| command_flags(c) || (target", "|| (target")),
-    mutant("the dormant wait for the closing call", PHASE, ("if (target == PHASE_CLOSE_CALL)", "if (0)")),
+    mutant("the dormant wait for the closing call", PHASE, ("if (target == PHASE_CLOSE_CALL &&", "if (0 &&")),
     mutant(
         "auction orders end with it",
         PHASE,
@@ -190,7 +190,7 @@ MUTANTS = [
     mutant(
         "other terms forget the prices",
         INSTRUMENT,
-        ("    s->reference_ticks = 0;\n    s->lots_safe", "    s->lots_safe"),
+        ("    s->reference_ticks = 0;\n    s->is_wide", "    s->is_wide"),
     ),
     # Limits.
     mutant("most lots of an order", LIMITS, ("qty > s->order_qty_max)", "qty > s->order_qty_max + 1)")),
@@ -233,7 +233,7 @@ MUTANTS = [
     mutant(
         "hidden lots can be filled at once",
         "ladder.c",
-        ("lots += levels[key].lots + levels[key].hidden;", "lots += levels[key].lots;"),
+        ("lots += level->lots + level->hidden;", "lots += level->lots;"),
     ),
     mutant("no self-match", MATCH, ("if (resting->smp_group == a->group)", "if (0)")),
     mutant(
@@ -269,8 +269,8 @@ MUTANTS = [
         "a stop in a call needs funds",
         TRIGGER,
         (
-            "        order_is_funded(s, account, order))\n        return order_place",
-            "        1)\n        return order_place",
+            "         !order_is_funded(s, account, order)))\n        reason = CANCEL_FUNDS;",
+            "         0))\n        reason = CANCEL_FUNDS;",
         ),
     ),
     mutant("GTD orders expire at their time", EXPIRY, ("expiry_ns <= c->time_ns;", "expiry_ns + 9 <= c->time_ns;")),

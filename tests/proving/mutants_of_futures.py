@@ -48,14 +48,18 @@ MUTANTS_OF_FUTURES = [
     mutant(
         "what is left rests only with its margin",
         TRIGGER,
-        ("if (!s->is_future || order_is_funded(s, account, order)) /*", "if (1) /*"),
+        ("if (s->is_future && !order_is_funded(s, account, order)) /*", "if (0) /*"),
     ),
     mutant(
         "market-to-limit becomes priced only with its margin",
         EXPIRY,
-        ("        !order_is_funded(s, account, order)) {", "        0) {"),
+        ("(s->is_future && !order_is_funded(s, account, order)) ||", ""),
     ),
-    mutant("any stop in a call of a future needs funds", TRIGGER, ("} else if (!s->is_future) {", "} else {")),
+    mutant(
+        "any stop in a call of a future needs funds",
+        TRIGGER,
+        ("(is_stop_order || s->is_future) &&", "is_stop_order &&"),
+    ),
     mutant("closing in full ends the call", FUTURE, ("    if (lots == held)\n        stage_set(p, STAGE_NONE);\n", "")),
     mutant("a liquidation trades with anybody", FUTURE, ("    a.group = GROUP_NONE;\n", "")),
     mutant(
