@@ -70,7 +70,8 @@ def scrape(port: int) -> str:
 def test_a_venue_from_start_to_drain(open_folder):
     passwords = sample.write(open_folder)
     path, port = open_folder / "venue.toml", free_ports(4)
-    text = path.read_text().replace("port = 5001", f"port = {port}").replace("port = 0 ", f"port = {port + 1} ")
+    text = path.read_text().replace("port = 5001", f"port = {port}")
+    text = text.replace("port = 0                        # Prometheus", f"port = {port + 1}  # Prometheus")
     path.write_text(
         text.replace("range_seconds = 3", "range_seconds = 1").replace(
             "seconds_per_batch = 30", "seconds_per_batch = 2"
