@@ -88,7 +88,7 @@ class Floor:
         """BusinessMessageReject(j); it names the request by its identifier, the value of `ref_tag`."""
         fields: list[Field] = [(45, b"%d" % message.number), (58, text)]
         fields += [(372, message.values[35]), (380, b"%d" % code)]
-        if ref_tag in message.values:
+        if message.values.get(ref_tag):  # a broken message may have the field without a value
             fields.append((379, message.values[ref_tag]))
         self.send(message.session, b"j", fields)
 
