@@ -40,6 +40,15 @@ bool is_native(const FIX::Message &message) {
     return value_of(message, 40) != "P";
 }
 
+// The first field of the body that has no value, 0 for none: QuickFIX does not look into repeating groups for them.
+int tag_without_value(const std::string &body) {
+    size_t at = body.find("=\001");
+    if (at == std::string::npos)
+        return 0;
+    size_t start = body.rfind('\001', at);
+    return atoi(body.c_str() + (start == std::string::npos ? 0 : start + 1));
+}
+
 } // namespace
 
 void Gateway::onLogon(const FIX::SessionID &) {
@@ -61,10 +70,12 @@ void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     for (int tag : {115, 116}) // the venue's copies have them; from a member they would change who asks
         if (message.getHeader().isSetField(tag))
             throw FIX::TagNotDefinedForMessage(tag);
+    std::string body = body_of(message);
+    if (int tag = tag_without_value(body))
+        throw FIX::NoTagValue(tag);
     if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G') &&
         is_native(message))
         return serve_order(message, party, type[0]);
-    std::string body = body_of(message);
     const FIX::Header &header = message.getHeader();
     uint64_t number = std::stoull(header.getField(34));
     int poss_dup = is_yes(header, 43) || is_yes(header, 97) ? 1 : 0;
