@@ -1,5 +1,6 @@
 # make demo   the main job end to end, on embedded defaults      make demo PROVER=replay   without the SP1 step
 # make test   every test but the slow ones                       make bench                the measurements in perf/
+# make certify   every case on both FIX applications             make docs                 spec/ as HTML and PDF
 # make fuzz   FUZZ_SECONDS of the core's fuzz target             make coverage             lines and branches of cores/*.c
 
 PROVER ?= sp1
@@ -9,8 +10,7 @@ FUZZ_SECONDS ?= 60
 PY := .venv/bin/python
 ANVIL := .cache/node/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
 
-
-.PHONY: demo test slow fuzz coverage lint bench install prover anvil clean
+.PHONY: certify docs demo test slow fuzz coverage lint bench install prover anvil clean
 
 install:
 	@.ci/install
@@ -43,6 +43,12 @@ lint: install
 
 bench: install prover
 	@for bench in perf/bench_*.py; do echo; echo "$$bench"; $(PY) $$bench --quick || exit 1; done
+
+certify: install
+	@$(PY) -m fix_sessions.certification_run
+
+docs: install
+	@$(PY) spec/pages.py build/docs
 
 clean:
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

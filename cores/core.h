@@ -243,6 +243,7 @@ enum reason {
     REJECT_SESSION_SYMBOL_MISMATCH = 137, /* F/G names another symbol or side than its order has */
     REJECT_SESSION_STALE = 138, /* session is being closed or intake has stopped */
     REJECT_SESSION_BAD_COMBINATION = 139, /* each value is taken, but not these together */
+    REJECT_SESSION_NO_REFERENCE = 140, /* a pegged order, and there is no price that it could follow */
 };
 
 /* head: kind | reason << 8 | side << 16 | flags << 24 | symbol << 48.

@@ -37,7 +37,7 @@ cdef extern from "terms.h":
         uint64_t order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
-        uint8_t side, ord_type, tif, order_flags, status
+        uint8_t side, ord_type, tif, order_flags, status, peg
         char clordid[40]
     cdef struct engine_s "engine":
         pass
@@ -121,11 +121,16 @@ cdef extern from "gateway.h":
         void (*on_turn)(void *) noexcept nogil
         void (*on_tick)(void *) noexcept nogil
         void (*on_session)(void *, uint16_t, int, const char *) noexcept nogil
+        void (*on_cancel_orders)(void *, uint16_t, const char *) noexcept nogil
     cdef cppclass Settings "venue::Settings":
         string comp_id, host, dictionary_path, served
         int port
-        cbool native, hot_lane
+        cbool native, hot_lane, proxy_protocol
+        uint64_t generations_max
         uint64_t queue_bytes_max, logon_ms_max
+    cdef struct Rules "venue::Rules":
+        cbool cancel_on_disconnect, cancel_on_logout, keep_good_till
+        uint64_t messages_per_second
     cdef struct Status "venue::Status":
         cbool logged_on, undelivered
         uint64_t sender, target, unsent
@@ -133,6 +138,9 @@ cdef extern from "gateway.h":
         uint64_t last_exec_id()
         uint64_t rewind(uint64_t)
         cbool undelivered()
+        uint64_t generation()
+        uint64_t created_ns()
+        cbool leapt()
         cbool check()
     cdef cppclass atomic_number "std::atomic<uint64_t>":
         uint64_t load()
@@ -148,18 +156,19 @@ cdef extern from "gateway.h":
         Member member
         Store *store
     cdef cppclass Counters "venue::Counters":
-        atomic_number messages_in, messages_hot, messages_out, slow_consumers, logons, logons_refused
+        atomic_number messages_in, messages_hot, messages_out, slow_consumers, logons, logons_refused, throttled
         atomic_number garbled, rejects, connections, resends
     cdef cppclass NativeGateway "venue::Gateway":
         NativeGateway(Settings, Terms, const engine_api *, Callbacks) except +
-        void add_session(const Member &, cbool, const string &) except +
+        void add_session(const Member &, const Rules &, const string &) except +
         void open() except + nogil
         void resend(const report_s *, uint64_t) except + nogil
         void add_book(uint16_t, uint16_t, uint32_t)
         void add_quote(uint16_t, const string &) except +
         void start() except + nogil
         void stop(const string &, uint64_t) nogil
-        void answer_logon(uint64_t, const string &) nogil
+        void answer_logon(uint64_t, const string &, const string &) nogil
+        void begin_generation(uint16_t, const string &) except + nogil
         void log_out(uint16_t, const string &) nogil
         int port()
         const Counters &counters()
@@ -172,7 +181,26 @@ cdef extern from "gateway.h":
         void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
         uint64_t unsent(uint16_t)
         void settle() nogil
+        void add_source(uint16_t, const string &)
+        void copy(uint16_t, const vector[report_s] &, uint64_t, cbool, cbool) except + nogil
+        cbool incomplete()
         void send(uint16_t, const string &, const vector[pair[int, string]] &, uint64_t, cbool) except + nogil
+
+
+cdef extern from "reports.h":
+    cbool is_copied "venue::is_copied"(const report_s &)
+
+
+def copied(reports):
+    """Which reports (an array of REPORT) have a drop copy: those that leave as an 8 or 9."""
+    cdef bytes raw = reports.tobytes()
+    cdef const report_s *at = <const report_s *><const char *>raw
+    cdef uint64_t i, count = len(reports)
+    found = np.zeros(count, np.uint8)
+    cdef uint8_t[::1] view = found
+    for i in range(count):
+        view[i] = is_copied(at[i])
+    return found.astype(bool)
 
 
 cdef int call_message(void *context, uint16_t session, uint64_t number, const char *body, size_t count,
@@ -228,6 +256,14 @@ cdef void call_session(void *context, uint16_t session, int logged_on, const cha
         sys.excepthook(*sys.exc_info())
 
 
+cdef void call_cancel_orders(void *context, uint16_t session, const char *text) noexcept with gil:
+    cdef Gateway gateway = <Gateway>context
+    try:
+        gateway.application.on_cancel_orders(session, text.decode("utf-8", "replace"))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+
+
 cdef Terms make_terms(instruments, texts, order_codes, cancel_codes, quote_codes):
     cdef Terms terms
     cdef Instrument instrument
@@ -258,7 +294,8 @@ cdef class Gateway:
     cdef readonly bint native
 
     def __cinit__(self, engine, application, *, comp_id, host, port, dictionary_path, served, native, hot_lane,
-                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes, quote_codes):
+                  queue_bytes_max, logon_ms_max, instruments, texts, order_codes, cancel_codes, quote_codes,
+                  proxy_protocol=False, generations_max=4):
         """`engine` has `capsule`; `instruments` is [(symbol, tick_units, price_scale, lot_units, qty_scale, texts)]."""
         cdef Settings settings
         cdef Callbacks callbacks
@@ -272,6 +309,7 @@ cdef class Gateway:
         settings.dictionary_path, settings.port = str(dictionary_path).encode(), port
         settings.native, settings.hot_lane, settings.served = native, hot_lane, served
         settings.queue_bytes_max, settings.logon_ms_max = queue_bytes_max, logon_ms_max
+        settings.proxy_protocol, settings.generations_max = proxy_protocol, generations_max
         callbacks.context = <void *>self
         callbacks.on_message = call_message
         callbacks.on_reports = call_reports
@@ -279,6 +317,7 @@ cdef class Gateway:
         callbacks.on_turn = call_turn
         callbacks.on_tick = call_tick
         callbacks.on_session = call_session
+        callbacks.on_cancel_orders = call_cancel_orders
         self.gateway = new NativeGateway(
             settings, make_terms(instruments, texts, order_codes, cancel_codes, quote_codes), self.api, callbacks)
 
@@ -288,11 +327,15 @@ cdef class Gateway:
                 del self.gateway
 
     def add_session(self, number, comp_id, accounts, cancel_on_disconnect, store_path, smp_group=0, protections=(),
-                    protection_texts=("", "", "")):
+                    protection_texts=("", "", ""), *, cancel_on_logout=True, keep_good_till=False,
+                    messages_per_second=0):
         """A session of a member; before `open`. `protections`: (window_ns, quantity_lots, delta_lots, trades) for each
         instrument; `protection_texts`: the three limits as they were agreed."""
         cdef ProtectionLimits limits
         cdef Member member
+        cdef Rules rules
+        rules.cancel_on_disconnect, rules.cancel_on_logout = cancel_on_disconnect, cancel_on_logout
+        rules.keep_good_till, rules.messages_per_second = keep_good_till, messages_per_second
         member.session = number
         member.comp_id = comp_id.encode()
         member.accounts = accounts
@@ -303,7 +346,7 @@ cdef class Gateway:
             member.protections.push_back(limits)
         for index in range(3):
             member.protection_texts[index] = protection_texts[index].encode()
-        self.gateway.add_session(member, cancel_on_disconnect, str(store_path).encode())
+        self.gateway.add_session(member, rules, str(store_path).encode())
 
     def open(self):
         """Opens the session stores and listens."""
@@ -343,9 +386,21 @@ cdef class Gateway:
         with nogil:
             self.gateway.stop(reason, limit)
 
-    def answer_logon(self, connection, refusal=""):
-        """Lets a connection in, or refuses it with this text."""
-        self.gateway.answer_logon(connection, refusal.encode())
+    def answer_logon(self, connection, refusal="", status=""):
+        """Lets a connection in, or refuses it with this text; `status` is SessionStatus(1409) of the answer."""
+        self.gateway.answer_logon(connection, refusal.encode(), status.encode())
+
+    def begin_generation(self, session, text):
+        """Numbers from 1 in a new generation of the session's store; who is logged on is logged out with this text."""
+        cdef string reason = text.encode()
+        cdef uint16_t number = session
+        with nogil:
+            self.gateway.begin_generation(number, reason)
+
+    def store_facts(self, session):
+        """(generation, when it was begun in ns, whether numbers were skipped after a loss of power)."""
+        cdef Store *store = self.gateway.party(session).store
+        return store.generation(), store.created_ns(), bool(store.leapt())
 
     def log_out(self, session, text):
         """Logs one session out with this text."""
@@ -380,6 +435,29 @@ cdef class Gateway:
     def unsent(self, session):
         """Bytes that a session has not read; from any thread, without waiting."""
         return self.gateway.unsent(session)
+
+    def add_source(self, session, header):
+        """A session whose reports are copied, and what their header says of it: `tag=value` and SOH each; before `start`."""
+        self.gateway.add_source(session, header)
+
+    def copy(self, session, reports, uint64_t reached=0, poss_resend=False, replay=False):
+        """The 8 and 9 of these reports (an array of REPORT) for a session that gets copies; from any thread.
+
+        `reached`: its store has everything up to this execution now. A replay is neither kept nor progress.
+        """
+        cdef bytes raw = reports.tobytes()
+        cdef const report_s *at = <const report_s *><const char *>raw
+        cdef uint16_t number = session
+        cdef cbool again = poss_resend, old = replay
+        cdef vector[report_s] copies
+        copies.assign(at, at + <size_t>len(reports))
+        with nogil:
+            self.gateway.copy(number, copies, reached, again, old)
+
+    @property
+    def incomplete(self):
+        """Whether a store could not take a copy: the process must end and begin again from what the stores have."""
+        return self.gateway.incomplete()
 
     def settle(self):
         """Waits until all that was asked of the gateway before is done."""
@@ -432,7 +510,7 @@ cdef class Gateway:
             "order_id": found.order_id, "order_qty_lots": found.order_qty_lots, "leaves_lots": found.leaves_lots,
             "cum_lots": found.cum_lots, "value": found.value, "price_ticks": found.price_ticks,
             "last_exec_id": found.last_exec_id, "account": found.account, "symbol": found.symbol, "side": found.side,
-            "ord_type": found.ord_type, "tif": found.tif, "order_flags": found.order_flags,
+            "ord_type": found.ord_type, "tif": found.tif, "order_flags": found.order_flags, "peg": found.peg,
             "order_detail": found.order_detail, "order_aux": found.order_aux,
             "status": bytes([found.status]), "clordid": <bytes>found.clordid,
         }
@@ -467,7 +545,7 @@ cdef class Gateway:
             "messages_in": c.messages_in.load(), "messages_hot": c.messages_hot.load(),
             "messages_out": c.messages_out.load(),
             "slow_consumers": c.slow_consumers.load(), "logons": c.logons.load(),
-            "logons_refused": c.logons_refused.load(), "garbled": c.garbled.load(), "rejects": c.rejects.load(),
+            "logons_refused": c.logons_refused.load(), "throttled": c.throttled.load(), "garbled": c.garbled.load(), "rejects": c.rejects.load(),
             "connections": c.connections.load(), "resends": c.resends.load(),
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,14 +20,17 @@ from fix_sessions import library
 from fix_sessions.application import Application, served_text
 from fix_sessions.logon import Doorkeeper, LogonPolicy
 from fix_sessions.mass_quote import quote_codes
+from fix_sessions.messages import timestamp
 from fix_sessions.protection import protections
 from fix_sessions.reasons import cancel_codes, order_codes, texts
+from fix_sessions.schedule import Schedule, Timekeeper
 from venue.config import Config
 from venue.log import event
 
 log = logging.getLogger("fix")
 
 STOP_MS_MAX = 5_000
+NEWS_BYTES_MAX = 512
 APPLICATIONS = ("native", "python")
 OWNER = 4
 """Word of an order's slot that says account and session (core.h, canonical state)."""
@@ -77,31 +81,106 @@ class Acceptor:
         """Opens the stores, brings them up to date, listens. Raises OSError or RuntimeError with place and reason."""
         self.store_dir.mkdir(parents=True, exist_ok=True)
         self._gateway = self._make_gateway()
-        self._doorkeeper = Doorkeeper(LogonPolicy(self.config), self._gateway.answer_logon)
+        policy = LogonPolicy(self.config)
+        if self.config.logon.password_days_max:
+            policy.credentials.remember()
+        self._doorkeeper = Doorkeeper(policy, self._gateway.answer_logon)
+        self.timekeeper = Timekeeper(policy.schedule, self.config.schedule, self)
         self._application.attach(self._gateway, self._doorkeeper)
         for member, session in self.config.sessions():
             path = self.store_dir / f"session-{session.id}.store"
             cancels, group = session.cancel_on_disconnect, self.config.smp_group(member)
             self._gateway.add_session(
-                session.id, session.comp_id, member.accounts, cancels, path, group, *protections(self.config, member)
+                session.id,
+                session.comp_id,
+                member.accounts,
+                cancels,
+                path,
+                group,
+                *protections(self.config, member),
+                cancel_on_logout=session.cancel_on_logout,
+                keep_good_till=session.cancel_keeps_good_till,
+                messages_per_second=session.messages_per_second,
             )
         self._gateway.open()
         self._catch_up()
+        self._make_up_for_reset(policy.schedule)
         self._application.start()
         self._doorkeeper.start()
         self._gateway.start()
+        self.timekeeper.start()
 
     def stop(self, reason: str = "the venue is closing") -> None:
         """Logs everybody out with this reason; waits for their answers, but not for long. Idempotent."""
         if self._gateway is None or self._doorkeeper is None:
             return
+        self.timekeeper.stop()
         self._gateway.stop(reason, STOP_MS_MAX)
+        self._application.stop()
         if self._doorkeeper.thread.is_alive():
             self._doorkeeper.stop()
 
     def log_out(self, session: int, reason: str) -> None:
         """Logs one session out; it may log on again."""
         self._gateway.log_out(session, reason)
+
+    # ---- what operators and the schedule do ----
+
+    def end_hours(self, text: str) -> None:
+        for _, session in self.config.sessions():
+            self._gateway.log_out(session.id, text)
+
+    def begin_generations(self, text: str) -> None:
+        for _, session in self.config.sessions():
+            self.begin_generation(session.id, text)
+
+    def begin_generation(self, session: int, text: str) -> None:
+        """Numbers from 1; whoever is logged on is logged out so. Undelivered reports go on in the new generation."""
+        self._gateway.begin_generation(session, text)
+
+    def tell(self, headline: str, session: int | None = None, *, urgent: bool = True) -> list[str]:
+        """News(B) to everybody who is logged on, or to one session; returns who was told."""
+        told = [s for s in self.sessions() if s["logged_on"] and session in (None, s["id"])]
+        time_now = timestamp(time.time_ns())[:21]
+        fields = [(42, time_now), (61, b"1" if urgent else b"0"), (148, headline.encode("ascii", "replace"))]
+        fields += [(33, b"1"), (58, headline.encode("ascii", "replace"))]
+        for one in told:
+            self._gateway.send(one["id"], b"B", fields)
+        return [str(one["comp_id"]) for one in told]
+
+    def operate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """One verb of an operator. Raises ValueError for one that is not understood."""
+        verb, text = asked["verb"], str(asked.get("text") or "")
+        numbers = {session.comp_id: session.id for _, session in self.config.sessions()}
+        number = numbers.get(str(asked.get("session")))
+        if asked.get("session") is not None and number is None:
+            raise ValueError(f"session {asked['session']!r} is unknown")
+        if not (len(text) <= NEWS_BYTES_MAX and text.isascii() and text.isprintable()):
+            raise ValueError(f"a text has at most {NEWS_BYTES_MAX} printable ASCII characters")
+        if verb == "news" and text:
+            return {"told": self.tell(text, number)}
+        if verb == "unlock":
+            return {"unlocked": self.unlock(str(asked.get("name")))}
+        if verb == "locks":
+            return {"locks": self.locked()}
+        if verb == "log_out" and number is not None and text:
+            self.log_out(number, text)
+            return {"logged_out": asked["session"]}
+        if verb == "reset_session" and number is not None and text:
+            self.begin_generation(number, text)
+            return {"reset": asked["session"]}
+        raise ValueError(
+            f"verb {verb!r}: not one of news, unlock, locks, log_out and reset_session, or without its text"
+        )
+
+    def unlock(self, name: str) -> int:
+        """Ends the lock-outs of a CompID or of an address; returns how many there were."""
+        assert self._doorkeeper is not None, "started"
+        return self._doorkeeper.policy.lockout.unlock(name)
+
+    def locked(self) -> list[dict[str, object]]:
+        """Who is locked out."""
+        return self._doorkeeper.policy.lockout.locked() if self._doorkeeper is not None else []
 
     def sessions(self) -> list[dict[str, Any]]:
         """What operators ask about every session."""
@@ -138,6 +217,8 @@ class Acceptor:
             native=self.application_name == "native",
             hot_lane=os.environ.get("VENUE_FIX_HOT_LANE") != "off",
             queue_bytes_max=config.fix.queue_bytes_max,
+            proxy_protocol=bool(config.fix.proxy_networks),
+            generations_max=config.schedule.generations_max,
             logon_ms_max=self.logon_ms_max,
             instruments=instrument_terms(config),
             texts=texts(config, None),
@@ -145,6 +226,16 @@ class Acceptor:
             cancel_codes=cancel_codes(),
             quote_codes=quote_codes(),
         )
+
+    def _make_up_for_reset(self, schedule: Schedule) -> None:
+        """Resets that were due while the venue was down; and what a loss of power did."""
+        due = schedule.last_reset(time.time_ns())
+        for _, session in self.config.sessions():
+            _, created_ns, leapt = self._gateway.store_facts(session.id)
+            if leapt:
+                event(log, "numbers skipped after a loss of power", logging.WARNING, session=session.comp_id)
+            if due is not None and created_ns < due:
+                self._gateway.begin_generation(session.id, "")
 
     def _catch_up(self) -> None:
         """Reports of the last run that no store has, messages it did not journal, books where orders still rest."""

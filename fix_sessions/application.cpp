@@ -4,6 +4,7 @@
 
 #include "gateway.h"
 #include "orders.h"
+#include "parties.h"
 
 #include <cstring>
 
@@ -34,6 +35,11 @@ std::string value_of(const FIX::FieldMap &map, int tag) {
     return map.isSetField(tag) ? map.getField(tag) : "";
 }
 
+// A pegged order's price is found in Python; once it is there, it is an order like any other.
+bool is_native(const FIX::Message &message) {
+    return value_of(message, 40) != "P";
+}
+
 } // namespace
 
 void Gateway::onLogon(const FIX::SessionID &) {
@@ -52,7 +58,11 @@ void Gateway::onLogout(const FIX::SessionID &id) {
 void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     Party *party = m_current;
     const std::string &type = message.getHeader().getField(35);
-    if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G'))
+    for (int tag : {115, 116}) // the venue's copies have them; from a member they would change who asks
+        if (message.getHeader().isSetField(tag))
+            throw FIX::TagNotDefinedForMessage(tag);
+    if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G') &&
+        is_native(message))
         return serve_order(message, party, type[0]);
     std::string body = body_of(message);
     const FIX::Header &header = message.getHeader();
@@ -71,7 +81,10 @@ void Gateway::serve_order(const FIX::Message &message, Party *party, char type) 
     read_order(type, MessageFields(message), party->member, m_terms, m_engine, &submission);
     const FIX::Header &header = message.getHeader();
     submission.flags = is_yes(header, 43) || is_yes(header, 97) ? SUBMIT_POSS_DUP : 0;
-    enum submit_status status = submit_order(&submission, party, body_of(message));
+    std::string body = body_of(message), fault = party_fault(body);
+    if (!fault.empty())
+        return reject_business(party, header.getField(34), value_of(message, 11), type, "0", fault);
+    enum submit_status status = submit_order(&submission, party, body);
     refuse_order(party, status, header.getField(34), value_of(message, 11), type);
 }
 
@@ -123,14 +136,17 @@ void Gateway::refuse_order(Party *party, enum submit_status status, const std::s
     if (status == SUBMIT_OK || status == SUBMIT_KNOWN)
         return;
     bool stopped = status == SUBMIT_STOPPED;
-    std::vector<std::pair<int, std::string>> fields = {
-        {45, number},
-        {58, stopped ? "the venue takes no orders now; nothing was done"
-                     : "the message's body is longer than 4080 bytes; nothing was done"},
-        {372, std::string(1, type)}};
+    reject_business(party, number, clordid, type, stopped ? "4" : "0",
+                    stopped ? "the venue takes no orders now; nothing was done"
+                            : "the message's body is longer than 4080 bytes; nothing was done");
+}
+
+void Gateway::reject_business(Party *party, const std::string &number, std::string_view clordid, char type,
+                              const std::string &code, const std::string &text) {
+    std::vector<std::pair<int, std::string>> fields = {{45, number}, {58, text}, {372, std::string(1, type)}};
     if (!clordid.empty())
         fields.emplace_back(379, clordid);
-    fields.emplace_back(380, stopped ? "4" : "0");
+    fields.emplace_back(380, code);
     send(party->member.session, "j", fields, 0, false);
 }
 
@@ -154,6 +170,9 @@ std::string Gateway::body_of(const FIX::Message &message) const {
 
 void Gateway::toAdmin(FIX::Message &message, const FIX::SessionID &id) {
     const std::string &type = message.getHeader().getField(35);
+    if (type == "A" && m_current != nullptr && m_current->connection != nullptr &&
+        !m_current->connection->session_status.empty())
+        message.setField(FIX::FieldBase(1409, m_current->connection->session_status));
     if (type == "5") {
         Party *party = m_by_comp_id.at(id.getTargetCompID().getString());
         party->text = value_of(message, 58);

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cores import CommandKind, Tif
 from fix_sessions import messages
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
 from fix_sessions.codec import TagRefused, Terms, is_order_event
 from fix_sessions.mass_cancels import MassCancels
+from fix_sessions.mass_status import MassStatus
 from fix_sessions.order_desk import OrderDesk
+from fix_sessions.order_lists import OrderLists
+from fix_sessions.positions import Positions
 from fix_sessions.quotes import Quotes
+from fix_sessions.trade_captures import TradeCaptures
 from venue.config import Config
 from venue.log import event
 
@@ -30,6 +35,10 @@ log = logging.getLogger("fix")
 AREAS: tuple[type[Area], ...] = (
     OrderDesk,
     MassCancels,
+    MassStatus,
+    OrderLists,
+    Positions,
+    TradeCaptures,
     Quotes,
 )
 """What the order entry gateway serves; a further area is one more line."""
@@ -69,6 +78,12 @@ class Application:
         """The stores are up to date; nobody is let in yet."""
         for area in self.areas:
             area.on_start()
+
+    def stop(self) -> None:
+        """The gateway has ended; the engine still runs. Idempotent."""
+        self.floor.close()
+        for area in self.areas:
+            area.on_stop()
 
     def session_numbers(self) -> list[int]:
         return list(self.terms.members)
@@ -121,12 +136,25 @@ class Application:
             event(log, "session logged on", session=comp_id, peer=text)
         else:
             event(log, "session logged out", session=comp_id, reason=text)
+        self.floor.on_session(session, logged_on)
         for area in self.areas:
             area.on_session(session, logged_on)
 
+    def on_cancel_orders(self, session: int, text: str) -> None:
+        """A session is gone: what is not good till its end is cancelled, order by order."""
+        body = b"verb=cancel_on_disconnect\x01actor=%s\x01ref=%s\x01" % (
+            self.terms.members[session][1].comp_id.encode(),
+            text.encode("ascii", "replace"),
+        )
+        for order in self.floor.engine.session_orders(session):
+            if order["tif"] in (Tif.GTC, Tif.GTD):
+                continue
+            words = (CommandKind.CANCEL | order["symbol"] << 48, 0, 0, order["account"], order["order_id"], 0, 0, 0)
+            self.floor.gateway.submit(words, b"", b"", body, False)
+
     def on_turn(self) -> None:
         """After each round of reports, while something waits for them."""
-        self.floor.answer_waiting()
+        self.floor.on_turn()
 
     def on_tick(self) -> None:
         """Several times a second, while somebody wants it."""

@@ -7,8 +7,11 @@ area must never block there, and never tell of a state that is not durable yet.
 
 from __future__ import annotations
 
+import logging
+import queue
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +20,13 @@ import numpy as np
 from fix_sessions.codec import Terms
 from fix_sessions.messages import Field
 from venue.config import Config
+from venue.log import event
+from venue.pegs import PegService
 
+log = logging.getLogger("fix")
+
+PORTION_MESSAGES = 64
+UNSENT_BYTES_MAX = 256 << 10
 REASON_OTHER = 0
 REASON_UNKNOWN_ID = 1
 REASON_UNKNOWN_SECURITY = 2
@@ -40,6 +49,15 @@ class Inbound:
     poss_dup: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A message to be sent; with `as_is` its fields leave in the order given, as repeating groups need it."""
+
+    msg_type: bytes
+    fields: list[Field]
+    as_is: bool = False
+
+
 class Floor:
     """What every area is given. `gateway` is there from `attach` on, `engine` where there is one."""
 
@@ -48,9 +66,13 @@ class Floor:
         self.engine = engine
         self.terms = Terms(config)
         self.gateway: Any = None
+        self.pegs = PegService(engine, config)
         self.each_tick: list[Callable[[], None]] = []
+        self.logged_on: set[int] = set()
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._pouring: list[tuple[int, Iterator[Outbound]]] = []
         self._watchers: dict[int, int] = {}
+        self._clerks: dict[str, Clerk] = {}
 
     def send(
         self, session: int, msg_type: bytes, fields: list[Field], exec_id: int = 0, poss_resend: bool = False
@@ -58,11 +80,9 @@ class Floor:
         """A message in order of its tags, so without repeating groups."""
         self.gateway.send(session, msg_type, sorted(fields, key=lambda field: field[0]), exec_id, poss_resend)
 
-    def send_as_is(
-        self, session: int, msg_type: bytes, fields: list[Field], exec_id: int = 0, poss_resend: bool = False
-    ) -> None:
+    def send_as_is(self, session: int, msg_type: bytes, fields: list[Field]) -> None:
         """A message with repeating groups: its fields leave in the order given."""
-        self.gateway.send(session, msg_type, fields, exec_id, poss_resend)
+        self.gateway.send(session, msg_type, fields)
 
     def business_reject(self, message: Inbound, code: int, text: bytes, ref_tag: int = 11) -> None:
         """BusinessMessageReject(j); it names the request by its identifier, the value of `ref_tag`."""
@@ -72,13 +92,32 @@ class Floor:
             fields.append((379, message.values[ref_tag]))
         self.send(message.session, b"j", fields)
 
+    def pour(self, session: int, messages: Iterable[Outbound]) -> None:
+        """Many messages: a portion a turn, and only as fast as the broker reads; what is left when it logs out is not
+        sent. Everybody else is served in between.
+        """
+        self._pouring.append((session, iter(messages)))
+        self._want_turns()
+
+    def aside(self, work: Callable[[], Any], then: Callable[[Any], None], clerk: str = "clerk") -> None:
+        """Does work that takes long on the clerk's thread, and `then` what is to be done with its result on this one.
+        What `work` raises is given to `then`.
+        """
+        self._clerks.setdefault(clerk, Clerk(clerk)).ask(work, then)
+        self._want_turns()
+
+    def soon(self, call: Callable[[], Any]) -> None:
+        """Calls it in the next turn of the gateway's thread; before anything is submitted there, it is the first."""
+        self._waiting.append((0, call))
+        self._want_turns()
+
     def when_durable(self, seq: int, answer: Callable[[], None]) -> None:
         """Calls `answer` at once, or as soon as every command up to `seq` is durable; answers keep their order."""
         if not self._waiting and self.gateway.durable_seq() >= seq:
             answer()
         else:
             self._waiting.append((seq, answer))
-            self.gateway.want_turns(True)
+            self._want_turns()
 
     def watch(self, session: int, wanted: bool) -> None:
         """Whether the reports of a session come to the areas' `on_report` even when the native application sends them.
@@ -98,11 +137,86 @@ class Floor:
             self.each_tick.remove(call)
         self.gateway.want_ticks(bool(self.each_tick))
 
-    def answer_waiting(self) -> None:
+    def on_turn(self) -> None:
+        """What waited and can go on now."""
         while self._waiting and self._waiting[0][0] <= self.gateway.durable_seq():
             self._waiting.popleft()[1]()
-        if not self._waiting:
-            self.gateway.want_turns(False)
+        for clerk in tuple(self._clerks.values()):
+            clerk.answer()
+        self._pouring = [flow for flow in self._pouring if self._pour_portion(*flow)]
+        self._want_turns()
+
+    def on_session(self, session: int, logged_on: bool) -> None:
+        """Before the areas hear of it."""
+        (self.logged_on.add if logged_on else self.logged_on.discard)(session)
+
+    def close(self) -> None:
+        """Ends the threads that work aside. Idempotent."""
+        for clerk in self._clerks.values():
+            clerk.close()
+
+    def _want_turns(self) -> None:
+        busy = any(clerk.busy for clerk in self._clerks.values())
+        self.gateway.want_turns(bool(self._waiting or self._pouring or busy))
+
+    def _pour_portion(self, session: int, messages: Iterator[Outbound]) -> bool:
+        """Whether there is more."""
+        for _ in range(PORTION_MESSAGES):
+            if session not in self.logged_on:
+                return False
+            if self.gateway.unsent(session) > UNSENT_BYTES_MAX:
+                return True
+            message = next(messages, None)
+            if message is None:
+                return False
+            (self.send_as_is if message.as_is else self.send)(session, message.msg_type, message.fields)
+        return True
+
+
+class Clerk:
+    """One thread that does long work, one piece after the other; it starts with the first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Callable[[Any], None], Any]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._count = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was asked that is not answered."""
+        return self._count > 0
+
+    def ask(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            self._thread.start()
+        self._count += 1
+        self._asked.put((work, then))
+
+    def answer(self) -> None:
+        """Gives out the results that are there; on the thread that asked."""
+        while self._count and not self._done.empty():
+            then, result = self._done.get()
+            self._count -= 1
+            then(result)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._asked.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while (piece := self._asked.get()) is not None:
+            work, then = piece
+            try:
+                result = work()
+            except Exception as error:
+                event(log, "work aside failed", logging.ERROR, error=f"{type(error).__name__}: {error}")
+                result = error
+            self._done.put((then, result))
 
 
 class Area:
@@ -140,6 +254,9 @@ class Area:
 
     def on_start(self) -> None:
         """The stores are up to date; nobody is let in yet."""
+
+    def on_stop(self) -> None:
+        """The gateway has ended; the engine still runs. Idempotent."""
 
     def check(self) -> None:
         """Asserts the area's invariants."""

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import simplefix
+
+from fix_sessions.signatures import sign
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Pair = tuple[int, str | bytes]
 ADMIN = frozenset(b"0 1 2 3 4 5 A".split())
@@ -41,6 +48,8 @@ class Broker:
     admin: list[simplefix.FixMessage] = field(default_factory=list)
     executions: dict[bytes, simplefix.FixMessage] = field(default_factory=dict)
     duplicates: int = 0
+    tls: ssl.SSLContext | None = None
+    private_key: Ed25519PrivateKey | None = None
 
     def __post_init__(self) -> None:
         self.sent: dict[int, tuple[str, list[Pair], str]] = {}
@@ -54,15 +63,21 @@ class Broker:
 
     def log_on(self, *, reset: bool = False, seconds: float = 10.0, extra: Iterable[Pair] = ()) -> None:
         """Connects and logs on. Raises SessionLost with the venue's reason when it is refused."""
-        self.socket = socket.create_connection((self.host, self.port), seconds)
+        self.socket = self.connect(seconds)
         self.parser = simplefix.FixParser()
         self.logged_on, self.logout_text, self.asked_to = False, "", 0
         if reset:
             self.next_out = self.next_in = 1
             self.sent.clear()
-        body: list[Pair] = [(98, "0"), (108, str(self.heartbeat_seconds)), (553, self.username), (554, self.password)]
+        body: list[Pair] = [(98, "0"), (108, str(self.heartbeat_seconds)), (553, self.username)]
+        body += [(554, self.password)] if self.password else []
         self.send("A", body + ([(141, "Y")] if reset else []) + list(extra))
         self.wait_for(lambda: self.logged_on, seconds)
+
+    def connect(self, seconds: float) -> socket.socket:
+        """A connection to the venue, over TLS when there is a context for it."""
+        plain = socket.create_connection((self.host, self.port), seconds)
+        return self.tls.wrap_socket(plain, server_hostname=self.host) if self.tls is not None else plain
 
     def log_out(self, seconds: float = 5.0) -> None:
         """Says good-bye and waits for the answer."""
@@ -98,11 +113,19 @@ class Broker:
             header += [(43, "Y"), (122, orig_time)]
         else:
             self.sent[number] = (msg_type, body, now)
+        if msg_type == "A" and self.private_key is not None:
+            known = {int(tag): value if isinstance(value, bytes) else str(value).encode() for tag, value in header}
+            signature = sign(self.private_key, known)
+            body = [*body, (95, str(len(signature))), (96, signature)]
         for tag, value in header + body:
             message.append_pair(tag, value)
-        assert self.socket is not None, "log on first"
-        self.socket.sendall(message.encode())
+        self.transmit(message.encode())
         return next((value for tag, value in body if tag == 11), "")
+
+    def transmit(self, data: bytes) -> None:
+        """Bytes to the venue, as they are."""
+        assert self.socket is not None, "log on first"
+        self.socket.sendall(data)
 
     # ---- requests ----
 

@@ -17,11 +17,13 @@ from fix_sessions import messages, quote_names
 from fix_sessions.messages import Field
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from venue.config import Config, Instrument, Member, Session
+from venue.pegs import KINDS as PEG_KINDS
+from venue.pegs import PegTerms
 from venue.records import CLORDID_BYTES
 
 UNKNOWN_SYMBOL = b"[N/A]"
 SIDE_UNDISCLOSED = b"7"
-KINDS = {b"D": CommandKind.NEW, b"F": CommandKind.CANCEL, b"G": CommandKind.REPLACE}
+KINDS = {b"D": CommandKind.NEW, b"E": CommandKind.NEW, b"F": CommandKind.CANCEL, b"G": CommandKind.REPLACE}
 EXEC_TYPES = {
     EventKind.ACCEPTED: b"0",
     EventKind.REJECTED: b"8",
@@ -35,6 +37,7 @@ EXEC_TYPES = {
 }
 ANSWERS_OF_QUOTES = (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.REPLACED, EventKind.CANCEL_REJECTED)
 MARKET_TO_LIMIT = b"K"
+PEGGED = b"P"
 STOPS = (OrdType.STOP, OrdType.STOP_LIMIT)
 SMP_MODES = {  # SelfMatchPreventionInstruction(2964): FIX has 1, 2 and 3, and leaves 100 and above to the venues
     b"1": Smp.CANCEL_AGGRESSOR,
@@ -43,6 +46,7 @@ SMP_MODES = {  # SelfMatchPreventionInstruction(2964): FIX has 1, 2 and 3, and l
     b"100": Smp.DECREMENT,
 }
 SMP_BITS = 7 << FLAG_SMP_SHIFT
+PRICE_REASONS = Reason.REJECT_SESSION_PRICE_OFF_TICK, Reason.REJECT_SESSION_PRICE_OVERFLOW
 INSTRUCTION_BITS = CommandFlag.POST_ONLY | CommandFlag.ALL_OR_NONE
 TERMS_OF_AN_ORDER = (18, 59, 110, 111, 126, 432, 2964, 9479)  # which a replace may repeat and must not change
 
@@ -126,11 +130,12 @@ class Request:
     detail: int = 0  # the word order_id of a NEW: stop price or displayed quantity
     aux: int = 0
     kind: int = 0
+    peg: PegTerms | None = None
     values: dict[int, bytes] = field(default_factory=dict)
 
     @classmethod
     def read(cls, terms: Terms, session: int, body: bytes, poss_dup: bool, find_order: Any) -> Request:
-        """Reads a body of MsgType D, F or G. Raises TagRefused for a ClOrdID that no record can hold."""
+        """Reads a D, F or G, or one order of an E. Raises TagRefused for a ClOrdID that no record can hold."""
         request = cls(session, terms.members[session][0].accounts, terms, body, poss_dup)
         request.values = messages.first_fields(body)
         request.kind = KINDS[request.values[35]]
@@ -146,6 +151,7 @@ class Request:
         elif request.kind == CommandKind.REPLACE:
             request._read_terms()
             request._compare(find_order)
+            request._read_peg()
             request.qty_lots = request._quantity(38, required=True)
             request.price_ticks = request._price(replaced=True)
             request.aux = request._stop(replaced=True)
@@ -182,6 +188,10 @@ class Request:
         owner = self.account | self.session << 32
         return head, 0, 0, owner, self.detail, self.price_ticks, self.qty_lots, self.aux
 
+    def refuse(self, reason: Reason) -> None:
+        """Remembers the first reason found."""
+        self._refuse(reason)
+
     def _refuse(self, reason: Reason) -> None:
         self.reason = self.reason or int(reason)
 
@@ -201,6 +211,7 @@ class Request:
 
     def _read_new(self) -> None:
         self._read_terms()
+        self._read_peg()
         self.qty_lots = self._quantity(38, required=True)
         min_lots = self._not_negative(110)
         self.price_ticks = self._price()
@@ -213,6 +224,8 @@ class Request:
     def _read_terms(self) -> None:
         if self.values.get(40) == MARKET_TO_LIMIT:
             self.ord_type = OrdType.MARKET_TO_LIMIT
+        elif self.values.get(40) == PEGGED:
+            self.ord_type = OrdType.LIMIT
         else:
             self.ord_type = self._choice(40, b"1234")
         self.tif = self._choice(59, b"0123467")
@@ -232,16 +245,43 @@ class Request:
             self.flags |= SMP_MODES[mode] << FLAG_SMP_SHIFT
 
     def _read_instructions(self) -> None:
-        """ExecInst(18): 6 post-only, G all-or-none, each once or more."""
+        """ExecInst(18): 6 post-only, G all-or-none, each once or more; a pegged order's M, R, P instead of G."""
         instructions = self.values.get(18)
         if instructions is None:
             return
         found = set(instructions.split(b" "))
-        if not found <= {b"6", b"G"}:
+        if not found <= ({b"6", b"M", b"R", b"P"} if self.is_pegged else {b"6", b"G"}):
             self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
             return
         self.flags |= CommandFlag.POST_ONLY if b"6" in found else 0
         self.flags |= CommandFlag.ALL_OR_NONE if b"G" in found else 0
+
+    @property
+    def is_pegged(self) -> bool:
+        return self.values.get(40) == PEGGED
+
+    def _read_peg(self) -> None:
+        """What a pegged order follows, at which distance, and its limit. Its price is found when it is entered."""
+        if not self.is_pegged:
+            if 211 in self.values:
+                self._refuse(Reason.REJECT_SESSION_BAD_COMBINATION)
+            return
+        kinds = [kind for kind in PEG_KINDS if kind.encode() in self.values.get(18, b"").split(b" ")]
+        if len(kinds) != 1:
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        together = self.tif in (Tif.DAY, Tif.GTC, Tif.GTD) and not self.flags & CommandFlag.SLIDE
+        if not together or any(tag in self.values for tag in (99, 110, 111)):
+            self._refuse(Reason.REJECT_SESSION_BAD_COMBINATION)
+        offset, below = self.values.get(211), messages.is_negative(self.values.get(211, b""))
+        ticks = 0
+        if offset is not None and self.book is not None:
+            limits = self.book.price_scale, self.book.tick_units, PRICE_TICKS_MAX
+            unsigned = offset[1:] if below else offset
+            ticks = self._number(unsigned, limits, *PRICE_REASONS)
+        limit_ticks = self._ticks(44, required=False)
+        if 44 in self.values and limit_ticks == 0:
+            self._refuse(Reason.REJECT_SESSION_UNSUPPORTED_VALUE)
+        self.peg = PegTerms(kinds[0] if kinds else PEG_KINDS[0], -ticks if below else ticks, limit_ticks)
 
     def _choice(self, tag: int, allowed: bytes) -> int:
         text = self.values.get(tag)
@@ -269,7 +309,7 @@ class Request:
 
     def _price(self, *, replaced: bool = False) -> int:
         optional = replaced and self.ord_type == OrdType.MARKET_TO_LIMIT
-        if self.ord_type not in (OrdType.LIMIT, OrdType.STOP_LIMIT) and not optional:
+        if (self.ord_type not in (OrdType.LIMIT, OrdType.STOP_LIMIT) and not optional) or self.is_pegged:
             return 0
         return self._ticks(44, required=not optional)
 
@@ -316,7 +356,7 @@ class Request:
         if text is None or self.book is None:
             return 0
         limits = self.book.price_scale, self.book.tick_units, PRICE_TICKS_MAX
-        return self._number(text, limits, Reason.REJECT_SESSION_PRICE_OFF_TICK, Reason.REJECT_SESSION_PRICE_OVERFLOW)
+        return self._number(text, limits, *PRICE_REASONS)
 
     def _number(self, text: bytes, limits: tuple[int, int, int], inexact: Reason, overflow: Reason) -> int:
         try:
@@ -397,7 +437,8 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     found: list[Field] = [(1, b"%d" % report["account"]), (6, _average(report, book))]
     found += _named(11, report["clordid"])
     found += [(14, quantity(book, int(report["cum_lots"]))), (17, messages.identifier(exec_id))]
-    found += instructions(int(report["order_flags"]))
+    peg = int(report["peg"])
+    found += instructions(int(report["order_flags"]), peg)
     if fill:
         found += [(31, price(book, int(event["price_ticks"]))), (32, quantity(book, int(event["qty_lots"])))]
     found.append((37, _order_id(event)))
@@ -405,7 +446,7 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
         found.append((38, quantity(book, lots)))
     found.append((39, bytes(report["status"])))
     if report["ord_type"]:
-        found.append((40, ord_type(int(report["ord_type"]))))
+        found.append((40, ord_type(int(report["ord_type"]), peg)))
     found += _named(41, report["orig_clordid"])
     if ticks:
         found.append((44, price(book, ticks)))
@@ -420,9 +461,10 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     quote = quote_names.of_report(bytes(report["clordid"]), bytes(report["orig_clordid"]))
     found += [(117, quote.quote_id)] if quote else []
     leaves = int(event["qty_lots" if kind == EventKind.TRIGGERED else "leaves_lots"])
-    found += [(150, EXEC_TYPES[EventKind(kind)]), (151, quantity(book, leaves))]
+    venues = kind == EventKind.REPLACED and peg and not bytes(report["orig_clordid"])  # it has moved a pegged order
+    found += [(150, b"D" if venues else EXEC_TYPES[EventKind(kind)]), (151, quantity(book, leaves))]
     found += [(299, quote.entry_id)] if quote else []
-    found += _restatement(kind, reason)
+    found += [(378, b"3")] if venues else _restatement(kind, reason)
     if fill:
         found += [(527, messages.identifier(exec_id - second)), (851, _liquidity(flags))]
     if kind == EventKind.REFRESHED:
@@ -430,15 +472,17 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     return found
 
 
-def instructions(flags: int) -> list[Field]:
-    """ExecInst(18)."""
+def instructions(flags: int, peg: int) -> list[Field]:
+    """ExecInst(18); `peg` as in a report."""
     found = [b"6"] if flags & CommandFlag.POST_ONLY else []
-    found += [b"G"] if flags & CommandFlag.ALL_OR_NONE else []
+    found += [b"%c" % peg] if peg > 1 else [b"G"] if flags & CommandFlag.ALL_OR_NONE else []
     return [(18, b" ".join(found))] if found else []
 
 
-def ord_type(number: int) -> bytes:
-    """OrdType(40)."""
+def ord_type(number: int, peg: int) -> bytes:
+    """OrdType(40); a pegged order is a limit order to the core."""
+    if peg:
+        return PEGGED
     return MARKET_TO_LIMIT if number == OrdType.MARKET_TO_LIMIT else b"%d" % number
 
 

@@ -42,6 +42,8 @@ class Connection : public FIX::Responder {
     void append(const std::string &bytes);
 
     bool read();  // false: the peer is gone
+    // Takes a PROXY protocol header, v1 or v2, off the stream: 1 done, 0 more bytes are needed, -1 it is none.
+    int take_proxy_header();
     std::string_view received() const { // what was read and not taken yet
         return std::string_view(m_in.data() + m_in_begin, m_in_end - m_in_begin);
     }
@@ -60,7 +62,10 @@ class Connection : public FIX::Responder {
 
     const uint64_t id;
     const int fd;
-    const std::string peer;
+    std::string peer; // behind a terminator: whom its header names
+    std::string via;  // the terminator's own address; empty without one
+    bool proxied = false; // a header must come before the first message
+    std::string session_status; // SessionStatus(1409) of the answer to a Logon; empty: none
     State state = Waiting;
     Party *party = nullptr;
     uint64_t deadline_ms = 0; // Waiting, Authenticating, Closing: closed at this time

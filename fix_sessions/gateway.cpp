@@ -59,10 +59,11 @@ Gateway::~Gateway() {
             ::close(fd);
 }
 
-void Gateway::add_session(const Member &member, bool cancel_on_disconnect, const std::string &store_path) {
+void Gateway::add_session(const Member &member, const Rules &rules, const std::string &store_path) {
     auto party = std::make_unique<Party>();
     party->member = member;
-    party->cancel_on_disconnect = cancel_on_disconnect;
+    party->rules = rules;
+    party->messages_max = rules.messages_per_second == 0 ? UINT64_MAX : rules.messages_per_second;
     party->id = FIX::SessionID("FIX.4.4", m_settings.comp_id, member.comp_id);
     m_store_paths[member.comp_id] = store_path;
     m_by_number[member.session] = party.get();
@@ -84,6 +85,7 @@ void Gateway::open() {
     for (auto &party : m_parties) {
         party->session.reset(m_factory->create(party->id, settings));
         party->store = m_stores->store(party->member.comp_id);
+        party->store->keep_generations(m_settings.generations_max);
         party->state = dynamic_cast<FIX::SessionState *>(party->session->getLog()); // which is what getLog returns
         if (party->state == nullptr)
             throw std::runtime_error(
@@ -131,8 +133,10 @@ void Gateway::start() {
     m_running = true;
     m_thread = std::thread([this] { run(); });
     post([this] { // whoever was connected when the venue stopped is not any more
-        for (auto &party : m_parties)
+        for (auto &party : m_parties) {
+            party->good_bye = party->store->kept_orders();
             cancel_orders(party.get());
+        }
     });
 }
 
@@ -175,11 +179,12 @@ void Gateway::sink(void *context, const struct report *reports, u64 count) {
         gateway->wake();
 }
 
-void Gateway::answer_logon(uint64_t connection, const std::string &refusal) {
-    post([this, connection, refusal] {
+void Gateway::answer_logon(uint64_t connection, const std::string &refusal, const std::string &status) {
+    post([this, connection, refusal, status] {
         auto found = m_connections.find(connection);
         if (found == m_connections.end() || found->second->state != Connection::Authenticating)
             return;
+        found->second->session_status = status;
         if (refusal.empty())
             let_in(found->second.get());
         else
@@ -193,6 +198,29 @@ void Gateway::log_out(uint16_t session, const std::string &text) {
         if (party != nullptr && party->connection != nullptr)
             show_out(party->connection, text);
     });
+}
+
+void Gateway::begin_generation(uint16_t session, const std::string &text) {
+    if (!m_thread.joinable())
+        return renew(m_by_number[session], text);
+    post([this, session, text] { renew(m_by_number[session], text); });
+}
+
+// Reports that nobody was given go on in the new generation, marked PossResend: a reset loses none.
+void Gateway::renew(Party *party, const std::string &text) {
+    if (party->connection != nullptr)
+        show_out(party->connection, text);
+    std::vector<std::pair<std::string, uint64_t>> waiting = party->store->waiting();
+    party->state->reset(FIX::UtcTimeStamp::now());
+    party->early = 0;
+    for (const auto &[message, exec_id] : waiting) {
+        Frame frame;
+        read_frame(message.data(), message.size(), &frame);
+        if (frame.kind != Frame::Good)
+            continue;
+        m_body.assign(message, frame.body, frame.trailer - frame.body);
+        send_body(party, frame.type, exec_id, true);
+    }
 }
 
 void Gateway::take_tasks() {
@@ -373,6 +401,8 @@ void Gateway::run() {
     flush_all();
     depart_all();
     commit();
+    for (auto &party : m_parties)
+        party->store->ended();
     m_dirty.clear();
     m_connections.clear();
     m_running = false;
@@ -486,6 +516,7 @@ void Gateway::accept_all() {
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
         uint64_t id = m_next_connection++;
         auto connection = std::make_unique<Connection>(this, id, fd, peer_of(address, bytes));
+        connection->proxied = m_settings.proxy_protocol;
         connection->deadline_ms = now_ms() + m_settings.logon_ms_max;
         epoll_event event{EPOLLIN, {.u64 = id}};
         epoll_ctl(m_epoll_fd, EPOLL_CTL_ADD, fd, &event);
@@ -643,8 +674,12 @@ void Gateway::add_book(uint16_t session, uint16_t symbol, uint32_t account) {
 }
 
 void Gateway::cancel_orders(Party *party) {
-    if (!party->cancel_on_disconnect)
+    bool kept = party->good_bye && !party->rules.cancel_on_logout;
+    party->store->keeps_orders(kept);
+    if (!party->rules.cancel_on_disconnect || kept)
         return;
+    if (party->rules.keep_good_till)
+        return m_callbacks.on_cancel_orders(m_callbacks.context, party->member.session, party->text.c_str());
     std::string body =
         "verb=cancel_on_disconnect\001actor=" + party->member.comp_id + "\001ref=" + party->text + "\001";
     while (!party->books.empty()) {

@@ -16,6 +16,7 @@
 #include "connection.h"
 #include "frame.h"
 #include "hot_lane.h"
+#include "reports.h"
 #include "quotes.h"
 #include "store.h"
 #include "terms.h"
@@ -41,12 +42,16 @@ struct Callbacks { // into Python; each takes the interpreter's lock
     void (*on_turn)(void *context); // while it was asked for by want_turns
     void (*on_tick)(void *context); // every TICK_MS, while it was asked for by want_ticks
     void (*on_session)(void *context, uint16_t session, int logged_on, const char *text);
+    // A session is gone whose good-till orders stay: its others are to be cancelled.
+    void (*on_cancel_orders)(void *context, uint16_t session, const char *text);
 };
 
 struct Settings {
     std::string comp_id, host, dictionary_path;
     std::string served; // the message types that are served, for the refusal of any other
     int port = 0;
+    bool proxy_protocol = false; // every connection begins with a PROXY header: it comes from a terminator
+    uint64_t generations_max = 4; // ended session stores that are kept
     bool native = true; // D, F and G and their reports are served without Python
     bool hot_lane = true; // and the ordinary ones of them without QuickFIX
     uint64_t queue_bytes_max = 8u << 20;
@@ -55,13 +60,24 @@ struct Settings {
 
 struct Counters {
     std::atomic<uint64_t> messages_in{0}, messages_hot{0}, messages_out{0}, slow_consumers{0}, logons{0},
-        logons_refused{0};
+        logons_refused{0}, throttled{0};
     std::atomic<uint64_t> garbled{0}, rejects{0}, connections{0}, resends{0};
+};
+
+struct Rules { // what a session has agreed with the venue
+    bool cancel_on_disconnect = true;
+    bool cancel_on_logout = true; // also after its own Logout(5)
+    bool keep_good_till = false; // GTC and GTD orders are left alone
+    uint64_t messages_per_second = 0; // 0: any number
 };
 
 struct Party { // one session
     Member member;
-    bool cancel_on_disconnect = true;
+    Rules rules;
+    uint64_t messages = 0; // since the window below began, no more than the limit or somebody looks at the clock
+    uint64_t messages_max = UINT64_MAX;
+    uint64_t window_ms = 0, strikes = 0; // strikes: windows in a row with messages refused
+    bool good_bye = false; // its own Logout(5) came
     FIX::SessionID id;
     std::unique_ptr<FIX::Session> session;
     FIX::SessionState *state = nullptr; // the session's own: its clocks, what it waits for
@@ -72,7 +88,7 @@ struct Party { // one session
     std::string text; // why it was logged out last
     std::atomic<bool> logged_on{false};
     std::atomic<uint64_t> unsent{0}; // bytes that it has not read, as of the last message or flush
-    bool incomplete = false; // a published message that had to be kept could not be
+    bool incomplete = false; // a message that it must get could not be kept: it gets no more copies
     bool watched = false; // Python is told of its reports too
 };
 
@@ -87,7 +103,7 @@ class Gateway : public FIX::Application {
     ~Gateway() override;
 
     // Before start:
-    void add_session(const Member &member, bool cancel_on_disconnect, const std::string &store_path);
+    void add_session(const Member &member, const Rules &rules, const std::string &store_path);
     void open(); // makes the sessions and their stores, listens; throws std::runtime_error, FIX::IOException, ...
     void resend(const struct report *reports, uint64_t count); // kept for their sessions with PossResend(97)=Y
     void add_book(uint16_t session, uint16_t symbol, uint32_t account); // where a session has open orders already
@@ -96,7 +112,10 @@ class Gateway : public FIX::Application {
 
     // Any thread:
     void stop(const std::string &text, uint64_t ms_max);
-    void answer_logon(uint64_t connection, const std::string &refusal); // empty: let in
+    // No refusal: let in. `status` is SessionStatus(1409) of the answer, empty for none.
+    void answer_logon(uint64_t connection, const std::string &refusal, const std::string &status = "");
+    // A new generation of the session's store, numbers from 1; whoever is logged on is logged out with this text.
+    void begin_generation(uint16_t session, const std::string &text);
     void log_out(uint16_t session, const std::string &text);
     Status status(uint16_t session);
     int port() const {
@@ -133,6 +152,12 @@ class Gateway : public FIX::Application {
     uint64_t unsent(uint16_t session) const {
         return m_by_number[session] != nullptr ? m_by_number[session]->unsent.load(std::memory_order_relaxed) : 0;
     }
+    // The 8 and 9 of these reports to a session that gets copies, each with CopyMsgIndicator(797)=Y and the header's
+    // fields that `add_source` gave their session. `reached`: nothing up to this execution is missing any more, 0: not
+    // said. A replay is not kept, and is no progress.
+    void add_source(uint16_t session, const std::string &header); // before `start`
+    void copy(uint16_t to, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend, bool replay);
+    bool incomplete(); // some session's store could not take what it must: end, and begin again from what it has
     void settle(); // waits until all that was asked of the gateway before is done
 
     // FIX::Application
@@ -173,6 +198,7 @@ class Gateway : public FIX::Application {
     void refuse(Connection *connection, const std::string &text);
     void next(Party *party, const std::string &message);
     bool take_hot(Party *party);
+    bool over_limit(Party *party);
     void protect(Party *party, const std::function<void()> &serve);
     void resend_begin(Connection *connection);
     void resend_portion(Connection *connection);
@@ -185,10 +211,14 @@ class Gateway : public FIX::Application {
     void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend);
     void deliver(Party *party);
     void publish_one(Party *party, std::string_view type, const std::string &body, bool kept);
+    void copy_all(Party *party, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend,
+                  bool replay);
+    bool put(Party *party, const Envelope &envelope, const std::string &body, uint64_t exec_id, bool kept);
     void report_one(const struct report &report, bool poss_resend);
     void show_watched(bool poss_resend);
     void depart_all();
     void cancel_orders(Party *party);
+    void renew(Party *party, const std::string &text);
     void commit();
     void tick();
     void stop_begin(const std::string &text);
@@ -197,6 +227,8 @@ class Gateway : public FIX::Application {
     std::string reject_text(const FIX::Message &reject, int code) const;
     void serve_order(const FIX::Message &message, Party *party, char type);
     enum submit_status submit_order(struct submission *submission, Party *party, const std::string &body);
+    void reject_business(Party *party, const std::string &number, std::string_view clordid, char type,
+                         const std::string &code, const std::string &text);
     void refuse_order(Party *party, enum submit_status status, const std::string &number, std::string_view clordid,
                       char type);
     std::string body_of(const FIX::Message &message) const;
@@ -218,6 +250,8 @@ class Gateway : public FIX::Application {
     std::vector<std::unique_ptr<Party>> m_parties;
     std::vector<Party *> m_by_number;
     std::unordered_map<std::string, Party *> m_by_comp_id;
+    std::unordered_map<uint16_t, std::string> m_sources; // of copies: further fields of the header
+    std::atomic<bool> m_incomplete{false};
 
     int m_port = 0, m_listen_fd = -1, m_epoll_fd = -1, m_event_fd = -1;
     std::thread m_thread;

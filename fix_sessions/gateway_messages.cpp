@@ -5,6 +5,8 @@
 
 #include "decimal.h"
 
+#include <cstring>
+
 namespace venue {
 
 namespace {
@@ -12,6 +14,8 @@ namespace {
 constexpr uint64_t RESEND_PORTION = 64; // at most a few tens of kilobytes: far below the smallest bound of a queue
 constexpr uint64_t GAP_MESSAGES_MAX = 10000;
 constexpr uint64_t CLOSING_MS_MAX = 3000;
+constexpr uint64_t WINDOW_MS = 1000;
+constexpr uint64_t STRIKES_MAX = 5; // windows in a row with messages refused, then the session is logged out
 
 uint64_t number_of(const std::string &text, uint64_t otherwise) {
     uint64_t number = otherwise;
@@ -31,6 +35,15 @@ std::string printable(const std::string &text) {
 } // namespace
 
 void Gateway::handle(Connection *connection) {
+    if (connection->proxied) {
+        int taken = connection->take_proxy_header();
+        m_frame.sender.clear();
+        if (taken < 0)
+            return refuse(connection, "connections come through the venue's terminator, with a PROXY header");
+        if (taken == 0)
+            return;
+        connection->proxied = false;
+    }
     while (!connection->received().empty() && !connection->resend.active) {
         bool open = connection->state == Connection::Open;
         if (!open && connection->state != Connection::Waiting)
@@ -74,11 +87,55 @@ bool Gateway::handle_frame(Connection *connection) {
                                  " was never sent; answer the ResendRequest(35=2)");
         return false;
     }
+    if (++party->messages > party->messages_max && over_limit(party))
+        return connection->state == Connection::Open;
+    if (m_frame.type == "5" && !early)
+        party->good_bye = true;
     if (m_frame.type == "2")
         resend_begin(connection);
     else if (!take_hot(party))
         next(party, std::string(m_frame.data, m_frame.bytes));
     return connection->state == Connection::Open && !connection->resend.active;
+}
+
+// The window is looked at only when its messages are used up, so what is within the limit costs a count and a compare.
+// True: the message was dealt with. Messages of the session itself, and what the venue asked for, are never refused.
+bool Gateway::over_limit(Party *party) {
+    uint64_t now = now_ms();
+    if (now - party->window_ms >= WINDOW_MS) {
+        bool quiet = now - party->window_ms >= 2 * WINDOW_MS || party->messages <= party->messages_max + 1;
+        party->strikes = quiet ? 0 : party->strikes;
+        party->window_ms = now;
+        party->messages = 1;
+        return false;
+    }
+    std::string limit = std::to_string(party->messages_max);
+    bool first = party->messages == party->messages_max + 1;
+    party->strikes += first ? 1 : 0;
+    if (party->strikes > STRIKES_MAX || party->messages > 2 * party->messages_max + 1) {
+        m_counters.throttled++;
+        show_out(party->connection, "throttled: more than " + limit +
+                                        " messages a second, and they went on after refusals; slow down, log on again");
+        return true;
+    }
+    bool own = m_frame.type.size() == 1 && strchr("0123456789A", m_frame.type[0]) != nullptr &&
+               strchr("6789", m_frame.type[0]) == nullptr;
+    bool in_turn = m_frame.number == party->store->getNextTargetMsgSeqNum() && m_frame.number > party->early;
+    if (own || !in_turn)
+        return false;
+    m_counters.throttled++;
+    std::vector<std::pair<int, std::string>> fields = {
+        {45, std::to_string(m_frame.number)},
+        {58, "throttled: this session may send " + limit + " messages a second; nothing was done, send it again later"},
+        {372, m_frame.type},
+        {380, "0"}};
+    std::string clordid = body_field(m_frame, "11");
+    if (!clordid.empty())
+        fields.insert(fields.begin() + 3, {379, clordid});
+    party->state->lastReceivedTime(m_turn_time);
+    party->store->incrNextTargetMsgSeqNum();
+    send(party->member.session, "j", fields, 0, false);
+    return true;
 }
 
 void Gateway::next(Party *party, const std::string &message) {
@@ -137,8 +194,9 @@ void Gateway::handle_first(Connection *connection) {
     connection->state = Connection::Authenticating;
     connection->deadline_ms = now_ms() + m_settings.logon_ms_max;
     watch(connection, connection->writable_wanted);
+    std::string peer = connection->peer + (connection->via.empty() ? "" : " " + connection->via);
     m_callbacks.on_logon_request(m_callbacks.context, connection->id, connection->logon.data(),
-                                 connection->logon.size(), connection->peer.c_str());
+                                 connection->logon.size(), peer.c_str());
 }
 
 // QuickFIX answers a Logon that does not fit the dictionary with silence; the sender is told here.
@@ -184,6 +242,10 @@ void Gateway::let_in(Connection *connection) {
     connection->state = Connection::Open;
     party->session->setResponder(connection);
     party->text.clear();
+    party->good_bye = false;
+    party->messages = party->strikes = 0;
+    party->window_ms = now_ms();
+    party->store->keeps_orders(false);
     next(party, std::string(connection->logon));
     if (connection->state == Connection::Open && !party->session->isLoggedOn()) {
         refuse(connection, "the Logon was not accepted");
@@ -212,6 +274,8 @@ void Gateway::refuse(Connection *connection, const std::string &text) {
     header.setField(FIX::SendingTime(FIX::UtcTimeStamp::now(), 6));
     header.setField(FIX::FieldBase(56, m_frame.sender.empty() ? "UNKNOWN" : m_frame.sender));
     logout.setField(FIX::FieldBase(58, printable(text)));
+    if (!connection->session_status.empty())
+        logout.setField(FIX::FieldBase(1409, connection->session_status));
     connection->append(logout.toString());
     connection->state = Connection::Closing;
     connection->deadline_ms = now_ms() + CLOSING_MS_MAX;
@@ -243,6 +307,9 @@ void Gateway::resend_portion(Connection *connection) {
     Resend &resend = connection->resend;
     Party *party = connection->party;
     uint64_t last = std::min(resend.last, resend.next + RESEND_PORTION - 1);
+    uint64_t kept = party->store->next_kept(resend.next);
+    if (kept == 0 || kept > last) // one gap fill covers what is not kept, however long
+        last = kept == 0 ? resend.last : std::min(resend.last, kept - 1);
     connection->resending = true;
     bool served = false;
     protect(party, [&] {

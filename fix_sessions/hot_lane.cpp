@@ -87,6 +87,8 @@ bool make_rule(const FIX::DataDictionary &dictionary, const std::string &type, i
     bool listed = dictionary.hasFieldValue(tag);
     for (unsigned c = ' '; c <= '~'; c++)
         rule->values[c] = !listed || dictionary.isFieldValue(tag, std::string(1, static_cast<char>(c)));
+    if (tag == 40) // pegged orders are not served natively
+        rule->values['P'] = false;
     switch (kind) {
     case FIX::TYPE::String:
         rule->kind = HotRule::Text;

@@ -139,6 +139,31 @@ class Listener:
         fields: list[Field] = [(45, b"%d" % number), (58, text), (372, msg_type), (380, b"%d" % code)]
         self.send(session, b"j", fields + ([(379, reference)] if reference else []))
 
+    # ---- copies of reports ----
+
+    def add_source(self, session: int, header: bytes) -> None:
+        """A session whose reports are copied, and what the copies' header says of it; between `open` and `start`."""
+        self._gateway.add_source(session, header)
+
+    def copy(
+        self, session: int, reports: Any, *, reached: int = 0, poss_resend: bool = False, replay: bool = False
+    ) -> None:
+        """The 8 and 9 of these reports, each with CopyMsgIndicator(797)=Y.
+
+        `reached`: with these the session has all that it must get up to this execution. A replay says
+        ApplResendFlag(1352)=Y and is not kept.
+        """
+        self._gateway.copy(session, reports, reached, poss_resend, replay)
+
+    def last_exec_id(self, session: int) -> int:
+        """Up to which execution the session's store has all that it must get, 0: nothing yet; only before `start`."""
+        return int(self._gateway.last_exec_id(session))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a store could not take a copy: begin again from what the stores have."""
+        return bool(self._gateway.incomplete)
+
     def settle(self) -> None:
         """Waits until all that was sent before is in the sessions' queues and stores; not from the gateway's thread."""
         self._gateway.settle()

@@ -1,6 +1,7 @@
 """Single orders: NewOrderSingle (D), OrderCancelRequest (F), OrderCancelReplaceRequest (G), OrderStatusRequest (H).
 
-D, F and G and their reports are served natively as a rule; here they are only with `VENUE_FIX=python`.
+D, F and G and their reports are served natively as a rule; here they are only with `VENUE_FIX=python`, but for pegged
+orders, whose price is found here in any case (venue/pegs.py).
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cores import CommandKind, Tif
-from fix_sessions import messages, quote_names
+from cores import CommandKind, Reason, Tif
+from fix_sessions import messages, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Inbound
 from fix_sessions.codec import STOPS, Request, instructions, ord_type, order_terms, price, quantity, report_message
 from fix_sessions.messages import SEQ_BITS, Field
@@ -28,6 +29,17 @@ class OrderDesk(Area):
         else:
             self._order(message)
 
+    def on_start(self) -> None:
+        """Pegged orders that rest are followed again."""
+        self.floor.pegs.restore(self.floor.engine.data_dir / "journal")
+        self.floor.pegs.start()
+
+    def on_stop(self) -> None:
+        self.floor.pegs.stop()
+
+    def check(self) -> None:
+        self.floor.pegs.check()
+
     def report(self, report: np.void, poss_resend: bool) -> None:
         """The 8 or 9 of a report that the native application has not sent; nothing when it is neither."""
         message = report_message(report, self.terms)
@@ -38,6 +50,20 @@ class OrderDesk(Area):
     def _order(self, message: Inbound) -> None:
         session, body, poss_dup = message.session, message.body, message.poss_dup
         request = Request.read(self.terms, session, body, poss_dup, self.gateway.find_order)
+        fault = parties.fault(body)
+        if fault:
+            self.floor.business_reject(message, REASON_OTHER, fault)
+            return
+        if request.peg is not None:
+            with self.floor.pegs.lock:
+                self._find_price(request)
+                self._submit(message, request)
+                self._follow(request)
+        else:
+            self._submit(message, request)
+
+    def _submit(self, message: Inbound, request: Request) -> None:
+        session, body, poss_dup = message.session, message.body, message.poss_dup
         if request.kind == CommandKind.NEW and request.book is not None:
             self.gateway.add_book(session, request.book.number, request.account)
         status, _ = self.gateway.submit(request.words(), request.clordid, request.orig_clordid, body, poss_dup)
@@ -45,6 +71,22 @@ class OrderDesk(Area):
             self.floor.business_reject(message, REASON_NOT_AVAILABLE, STOPPED_TEXT)
         elif status == SubmitStatus.INVALID:
             self.floor.business_reject(message, REASON_OTHER, TOO_LONG_TEXT)
+
+    def _find_price(self, request: Request) -> None:
+        """Where a pegged order stands on its entry, or after its member has changed it."""
+        assert request.peg is not None
+        if request.reason:
+            return
+        request.price_ticks = self.floor.pegs.price(request.symbol, request.side, request.peg)
+        if request.price_ticks == 0:
+            request.refuse(Reason.REJECT_SESSION_NO_REFERENCE)
+
+    def _follow(self, request: Request) -> None:
+        """From here on the service moves it, if it was taken."""
+        order = self.gateway.find_order(request.session, request.clordid)
+        if order is not None and order["clordid"] == request.clordid and order["peg"] and order["status"] in b"01":
+            assert request.peg is not None
+            self.floor.pegs.watch(request.symbol, order["order_id"], request.side, request.peg)
 
     def _status(self, message: Inbound) -> None:
         """Answered once what it tells is durable."""
@@ -81,11 +123,11 @@ def status_fields(terms: Any, order: dict[str, Any]) -> list[Field]:
     quote = quote_names.parse(order["clordid"])
     fields += [(117, quote.quote_id), (299, quote.entry_id)] if quote else []
     if order["ord_type"]:
-        fields.append((40, ord_type(order["ord_type"])))
+        fields.append((40, ord_type(order["ord_type"], order["peg"])))
     if order["price_ticks"]:
         fields.append((44, price(book, order["price_ticks"])))
     is_stop, is_gtd = order["ord_type"] in STOPS, order["tif"] == Tif.GTD
-    fields += instructions(order["order_flags"])
+    fields += instructions(order["order_flags"], order["peg"])
     fields += order_terms(book, order["order_detail"], order["order_aux"], is_stop=is_stop, is_gtd=is_gtd)
     return fields
 

@@ -99,6 +99,11 @@ template <class Fields> class Request {
             refuse(REJECT_SESSION_UNSUPPORTED_VALUE);
     }
 
+    void no_peg() { // PegOffsetValue(211) is of pegged orders, which are not read here
+        if (has(211))
+            refuse(REJECT_SESSION_BAD_COMBINATION);
+    }
+
     uint64_t quantity(int tag, bool required) {
         std::string_view text = field(tag);
         if (text.data() == nullptr && required)
@@ -298,6 +303,7 @@ template <class Fields> void read_new(Request<Fields> *request) {
     request->instructions();
     request->slide();
     request->self_match();
+    request->no_peg();
     uint64_t qty_lots = request->quantity(38, true);
     uint64_t min_lots = request->minimum();
     uint64_t price_ticks = request->price(false);
@@ -329,6 +335,7 @@ template <class Fields> void read_replace(Request<Fields> *request, const struct
     request->slide();
     request->self_match();
     request->known(engine);
+    request->no_peg();
     uint64_t qty_lots = request->quantity(38, true);
     uint64_t price_ticks = request->price(true);
     uint64_t stop_ticks = request->stop(true);

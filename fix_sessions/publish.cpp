@@ -24,21 +24,75 @@ void Gateway::publish_one(Party *party, std::string_view type, const std::string
     bool there = party != nullptr && party->logged_on && party->connection != nullptr;
     if (party == nullptr || (!kept && !there))
         return;
+    uint64_t number = party->store->getNextSenderMsgSeqNum();
+    put(party, {type, number, m_settings.comp_id, party->member.comp_id, false}, body, 0, kept);
+}
+
+bool Gateway::put(Party *party, const Envelope &envelope, const std::string &body, uint64_t exec_id, bool kept) {
     Store *store = party->store;
-    uint64_t number = store->getNextSenderMsgSeqNum();
-    write_message({type, number, m_settings.comp_id, party->member.comp_id, false}, body, &m_message);
+    write_message(envelope, body, &m_message);
     try {
+        store->carries(exec_id);
         if (kept)
-            store->set(number, m_message);
+            store->set(envelope.number, m_message);
+        store->carries(0);
         store->incrNextSenderMsgSeqNum();
     } catch (const FIX::IOException &) { // the disk is full
+        store->carries(0);
         party->incomplete = true;
-        return party->session->disconnect();
+        m_incomplete = true;
+        party->session->disconnect();
+        return false;
     }
     deliver(party);
     Connection *connection = party->connection;
     if (connection != nullptr && connection->unsent() > m_settings.queue_bytes_max / 2)
         (void)connection->flush(); // so that a burst of one turn makes nobody slow; the peer's end is noticed elsewhere
+    return true;
+}
+
+// ---- copies ------------------------------------------------------------------------------------------------------------
+
+void Gateway::add_source(uint16_t session, const std::string &header) {
+    m_sources[session] = header;
+}
+
+void Gateway::copy(uint16_t to, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend,
+                   bool replay) {
+    Party *party = m_by_number[to];
+    if (m_running && std::this_thread::get_id() != m_thread_id.load())
+        post([this, party, reports, reached, poss_resend, replay] {
+            copy_all(party, reports, reached, poss_resend, replay);
+        });
+    else
+        copy_all(party, reports, reached, poss_resend, replay);
+}
+
+void Gateway::copy_all(Party *party, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend,
+                       bool replay) {
+    if (replay && (!party->logged_on || party->connection == nullptr))
+        return;
+    for (const struct report &report : reports) {
+        auto source = m_sources.find(report.session);
+        char type = source == m_sources.end() || !is_copied(report) ? '\0' : write_report(report, m_terms, &m_body);
+        if (type == 0)
+            continue;
+        if (party->incomplete) // the order of executions is its position: nothing may come after what is missing
+            return;
+        m_body += "797=Y\001";
+        if (replay)
+            m_body += "1352=Y\001";
+        uint64_t number = party->store->getNextSenderMsgSeqNum();
+        Envelope envelope{{&type, 1},    number, m_settings.comp_id, party->member.comp_id, poss_resend || replay,
+                          source->second};
+        put(party, envelope, m_body, replay ? 0 : report.event.exec_id, !replay);
+    }
+    if (reached != 0 && !party->incomplete)
+        party->store->reach(reached);
+}
+
+bool Gateway::incomplete() {
+    return m_incomplete;
 }
 
 void Gateway::settle() {

@@ -41,7 +41,7 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_UNKNOWN_ACCOUNT: Words(UNKNOWN_ACCOUNT, OTHER, "Account(1) does not exist; ask the venue to open it"),
     Reason.REJECT_ACCOUNT_FROZEN: Words(BROKER, OTHER, "Account(1) is frozen; cancels are taken, ask the venue"),
     Reason.REJECT_BAD_SIDE: Words(UNSUPPORTED, OTHER, "Side(54) must be 1 (buy) or 2 (sell)"),
-    Reason.REJECT_BAD_ORD_TYPE: Words(UNSUPPORTED, OTHER, "OrdType(40) must be 1, 2, 3, 4 or K"),
+    Reason.REJECT_BAD_ORD_TYPE: Words(UNSUPPORTED, OTHER, "OrdType(40) must be 1, 2, 3, 4, K or P"),
     Reason.REJECT_BAD_TIF: Words(
         UNSUPPORTED,
         OTHER,
@@ -185,15 +185,22 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G,"
+        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K P, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G M R P,"
         " Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
         " TimeInForce nor OrdType, ExecInst, MaxFloor",
     ),
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,
         OTHER,
-        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), which go with nothing else,"
-        " and takes no MinQty(110); StopPx(99) goes with OrdType(40) 3 4 only, MaxFloor(111) with neither",
+        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), they nothing else, and takes"
+        " no MinQty(110); StopPx(99) goes with 40=3 4, PegOffsetValue(211) with 40=P only; 40=P takes 59=0 1 6 and no"
+        " 99 110 111, a stop no 111",
+    ),
+    Reason.REJECT_SESSION_NO_REFERENCE: Words(
+        OTHER,
+        OTHER,
+        "pegged, and there is no price to follow now: {symbol} is not in continuous trading, nobody but pegged orders"
+        " stands on the side it follows, or the price would lie outside {price_min} to {price_max}",
     ),
     Reason.REJECT_SESSION_PRICE_OVERFLOW: Words(
         EXCEEDS_LIMIT, OTHER, "Price(44) or StopPx(99) is larger than any price here: {price_max} is the highest"

@@ -76,8 +76,12 @@ class Writer {
         m_body += SOH;
     }
 
-    void instructions(unsigned flags) { // ExecInst(18)
+    void instructions(unsigned flags, unsigned peg) { // ExecInst(18)
         bool post_only = (flags & FLAG_POST_ONLY) != 0, all_or_none = (flags & FLAG_ALL_OR_NONE) != 0;
+        if (peg > 1) {
+            m_body += post_only ? "18=6 " : "18=";
+            return character("", static_cast<char>(peg));
+        }
         text("18=", post_only && all_or_none ? "6 G" : post_only ? "6" : all_or_none ? "G" : "");
     }
 
@@ -141,10 +145,23 @@ char exec_type(unsigned kind) {
     }
 }
 
+char ord_type(const struct report &report) {
+    if (report.peg != 0)
+        return 'P';
+    return report.ord_type == ORD_MARKET_TO_LIMIT ? 'K' : static_cast<char>('0' + report.ord_type);
+}
+
+// A pegged order whose price the venue has moved: nobody asked, so it is a restatement.
+bool is_moved(const struct report &report) {
+    return event_kind(report) == EVENT_REPLACED && report.peg != 0 && report.orig_clordid[0] == 0;
+}
+
 // ExecRestatementReason(378) of what was not asked for; null where FIX has none for it.
 const char *restatement(unsigned kind, unsigned reason) {
     if (kind == EVENT_REFRESHED)
         return "8"; // market option
+    if (kind == EVENT_REPLACED)
+        return "3"; // repricing
     if (kind == EVENT_RESTATED)
         return reason == CANCEL_SELF_MATCH ? "5" : "3"; // partial decline of OrderQty, repricing
     return kind == EVENT_CANCELLED && reason == CANCEL_SELF_MATCH ? "17" : "";
@@ -187,7 +204,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
     writer.text("11=", report.clordid);
     writer.quantity("14=", report.cum_lots);
     writer.exec_id("17=", event.exec_id);
-    writer.instructions(report.order_flags);
+    writer.instructions(report.order_flags, report.peg);
     if (fill) {
         writer.price("31=", event.price_ticks);
         writer.quantity("32=", event.qty_lots);
@@ -197,8 +214,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
         writer.quantity("38=", report.order_qty_lots);
     writer.character("39=", static_cast<char>(report.status));
     if (report.ord_type != 0)
-        writer.character("40=",
-                         report.ord_type == ORD_MARKET_TO_LIMIT ? 'K' : static_cast<char>('0' + report.ord_type));
+        writer.character("40=", ord_type(report));
     writer.text("41=", report.orig_clordid);
     if (report.order_price_ticks != 0)
         writer.price("44=", report.order_price_ticks);
@@ -222,7 +238,8 @@ void write_execution(const struct report &report, const Terms &terms, char type,
     writer.character("150=", type);
     writer.quantity("151=", kind == EVENT_TRIGGERED ? event.qty_lots : event.leaves_lots);
     writer.text("299=", quote.entry_id);
-    writer.text("378=", restatement(kind, reason));
+    if (kind != EVENT_REPLACED || type == 'D')
+        writer.text("378=", restatement(kind, reason));
     if (fill) {
         writer.exec_id("527=", second ? event.exec_id - 1 : event.exec_id);
         writer.character("851=", liquidity(flags));
@@ -258,12 +275,19 @@ bool is_quiet(const struct report &report) {
                     : kind == EVENT_CANCELLED;
 }
 
+bool is_copied(const struct report &report) {
+    unsigned kind = event_kind(report);
+    return (exec_type(kind) != 0 || kind == EVENT_CANCEL_REJECTED) && !is_quiet(report);
+}
+
 char write_report(const struct report &report, const Terms &terms, std::string *body) {
     unsigned kind = event_kind(report);
     char type = exec_type(kind);
     if (type == 0 && kind != EVENT_CANCEL_REJECTED)
         return 0;
     body->clear();
+    if (is_moved(report))
+        type = 'D';
     if (type != 0)
         write_execution(report, terms, type, body);
     else

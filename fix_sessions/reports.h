@@ -19,6 +19,9 @@ char write_report(const struct report &report, const Terms &terms, std::string *
 // Whether a report answers a command of a quote: a MassQuoteAcknowledgement tells of those, no 8 or 9.
 bool is_quiet(const struct report &report);
 
+// Whether a report leaves as an 8 or 9, and so has a drop copy.
+bool is_copied(const struct report &report);
+
 // A whole message around a body.
 struct Envelope {
     std::string_view type;

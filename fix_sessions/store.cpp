@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -40,6 +41,31 @@ void publish(uint64_t *word, uint64_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
+// Another one after each start of the system; zeros where the system has none.
+void read_boot(uint64_t boot[2]) {
+    char text[64] = {};
+    boot[0] = boot[1] = 0;
+    int fd = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t count = ::read(fd, text, sizeof text - 1);
+    ::close(fd);
+    int digits = 0;
+    for (ssize_t i = 0; i < count && digits < 32; i++) {
+        if (!isxdigit(static_cast<unsigned char>(text[i])))
+            continue;
+        unsigned char c = static_cast<unsigned char>(tolower(text[i]));
+        boot[digits / 16] = boot[digits / 16] << 4 | static_cast<uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+        digits++;
+    }
+}
+
+bool is_application(const std::string &message) {
+    size_t at = message.find("\00135=");
+    bool single = at != std::string::npos && at + 5 < message.size() && message[at + 5] == '\001';
+    return at != std::string::npos && !(single && strchr("012345A", message[at + 4]) != nullptr);
+}
+
 } // namespace
 
 struct Store::Head {
@@ -49,6 +75,11 @@ struct Store::Head {
     uint64_t created_ns;
     uint64_t delivered; // sequence number up to which messages went to a live connection
     uint64_t forgotten_exec_id; // the last execution among the records that were dropped
+    uint64_t reached_exec_id;
+    uint64_t generation;
+    uint64_t boot[2]; // of the system when it was opened last
+    uint64_t closed;  // 1: the process ended in order; written into the page that has the numbers
+    uint64_t kept_orders;
 };
 
 struct Store::Taken {
@@ -75,10 +106,15 @@ Store::Store(const std::string &path, uint64_t bytes_max) : m_path(path), m_byte
         throw FIX::IOException("session store " + path +
                                ": is no store of this version; move the file away to begin anew");
     }
+    if (head()->generation == 0)
+        publish(&head()->generation, 1);
     scan();
+    notice_power_loss();
 }
 
 Store::~Store() {
+    if (m_map != nullptr)
+        ended();
     close();
 }
 
@@ -196,6 +232,7 @@ void Store::forget() {
     }
     close();
     open(BYTES_FIRST);
+    publish(&head()->closed, 0);
     scan();
 }
 
@@ -243,8 +280,59 @@ FIX::UtcTimeStamp Store::getCreationTime() const {
     return FIX::UtcTimeStamp(static_cast<time_t>(head()->created_ns / 1000000000), 0);
 }
 
+// A page that was not written back before the power went is as it was a while ago, so a broker may have seen numbers
+// that this file does not know were used. Numbers of messages out are then skipped: a number too high is only a gap.
+void Store::notice_power_loss() {
+    uint64_t boot[2];
+    read_boot(boot);
+    Head *at = head();
+    bool known = (at->boot[0] | at->boot[1]) != 0 && (boot[0] | boot[1]) != 0;
+    m_leapt = known && at->closed == 0 && (at->boot[0] != boot[0] || at->boot[1] != boot[1]);
+    if (m_leapt)
+        publish(&at->next_sender, at->next_sender + LEAP);
+    publish(&at->closed, 0);
+    at->boot[0] = boot[0];
+    publish(&at->boot[1], boot[1]);
+}
+
+std::string Store::generation_path(uint64_t generation) const {
+    return m_path + ".g" + std::to_string(generation);
+}
+
+// The ended generation gets a name of its own, then the new file takes its place whole.
+void Store::begin_generation() {
+    uint64_t reported = last_exec_id(), ended = head()->generation, used = head()->used;
+    std::string path = m_path + ".part", kept = generation_path(ended);
+    unlink(path.c_str());
+    {
+        Store next(path, m_bytes_max);
+        next.head()->forgotten_exec_id = reported;
+        next.head()->generation = ended + 1;
+    }
+    unlink(kept.c_str());
+    if (m_generations_max > 0 && link(m_path.c_str(), kept.c_str()) != 0)
+        fail(m_path, "cannot be kept");
+    if (rename(path.c_str(), m_path.c_str()) != 0)
+        fail(m_path, "cannot be replaced");
+    publish(&head()->closed, 1);
+    munmap(m_map, m_bytes);
+    m_map = nullptr;
+    (void)!ftruncate(m_fd, static_cast<off_t>(used));
+    close();
+    if (ended > m_generations_max)
+        unlink(generation_path(ended - m_generations_max).c_str());
+    open(BYTES_FIRST);
+    publish(&head()->closed, 0);
+    scan();
+}
+
 // The executions stay reported: a session that begins anew is not told of them twice.
 void Store::reset(const FIX::UtcTimeStamp &) {
+    try {
+        return begin_generation();
+    } catch (const FIX::IOException &) { // the disk is full: the numbers begin anew all the same, in the same file
+    }
+    publish(&head()->generation, head()->generation + 1);
     publish(&head()->forgotten_exec_id, last_exec_id());
     publish(&head()->used, HEAD_BYTES);
     publish(&head()->next_sender, 1);
@@ -262,9 +350,51 @@ uint64_t Store::last_exec_id() const {
     for (auto place = m_places.rbegin(); place != m_places.rend(); ++place) {
         const Record *record = reinterpret_cast<const Record *>(m_map + place->offset);
         if (record->exec_id != 0)
-            return record->exec_id;
+            return std::max(record->exec_id, head()->reached_exec_id);
     }
-    return head()->forgotten_exec_id;
+    return std::max(head()->forgotten_exec_id, head()->reached_exec_id);
+}
+
+void Store::reach(uint64_t exec_id) {
+    if (exec_id > head()->reached_exec_id)
+        publish(&head()->reached_exec_id, exec_id);
+}
+
+uint64_t Store::generation() const {
+    return head()->generation;
+}
+
+uint64_t Store::created_ns() const {
+    return head()->created_ns;
+}
+
+void Store::ended() {
+    publish(&head()->closed, 1);
+}
+
+void Store::keeps_orders(bool kept) {
+    publish(&head()->kept_orders, kept ? 1 : 0);
+}
+
+bool Store::kept_orders() const {
+    return head()->kept_orders != 0;
+}
+
+std::vector<std::pair<std::string, uint64_t>> Store::waiting() const {
+    std::vector<std::pair<std::string, uint64_t>> found;
+    for (const Place &place : m_places) {
+        const Record *record = reinterpret_cast<const Record *>(m_map + place.offset);
+        std::string message(record->message, record->message_bytes);
+        if (place.number > head()->delivered && is_application(message))
+            found.emplace_back(std::move(message), record->exec_id);
+    }
+    return found;
+}
+
+FIX::SEQNUM Store::next_kept(FIX::SEQNUM from) const {
+    auto before = [](const Place &place, FIX::SEQNUM number) { return place.number < number; };
+    auto place = std::lower_bound(m_places.begin(), m_places.end(), from, before);
+    return place == m_places.end() ? 0 : place->number;
 }
 
 void Store::delivered() {

@@ -2,7 +2,9 @@
 //
 // Safe against the death of the process at any instruction: a record is written whole, then one word makes it count.
 // The last execution that was put into a message is part of the same record, so what was reported and what was not is
-// never in doubt. It is not synced: after a loss of power the journal, which is, says what must be reported again.
+// never in doubt. It is not synced: after a loss of power the journal, which is, says what must be reported again, and
+// the number of the next message out leaps far ahead of what a broker can have seen, who takes it as a gap to be filled.
+// A reset begins a new generation, a file of its own; the ended one stays beside it under its number, so many of them.
 // It also remembers which journal entry each of the last messages in led to: when the process died before an entry was
 // written, `rewind` takes the sequence number back, and the broker is asked for that message again.
 //
@@ -21,6 +23,7 @@
 
 namespace venue {
 
+constexpr uint64_t LEAP = uint64_t{1} << 24; // more than a session sends before the system writes a page back
 constexpr uint64_t STORE_BYTES_MAX = 256u << 20; // then the older half is forgotten: resends of it become gap fills
 
 class Store : public FIX::MessageStore {
@@ -50,6 +53,21 @@ class Store : public FIX::MessageStore {
         m_exec_id = exec_id;
     }
     uint64_t last_exec_id() const;
+    void reach(uint64_t exec_id); // nothing up to here is missing, reported or not: last_exec_id is at least this
+    // Application messages that nobody was given, in order, with the executions that they report.
+    std::vector<std::pair<std::string, uint64_t>> waiting() const;
+    FIX::SEQNUM next_kept(FIX::SEQNUM from) const; // the first message from there on that is kept; 0: none
+    void keep_generations(uint64_t count) { // how many ended ones stay beside the file
+        m_generations_max = count;
+    }
+    uint64_t generation() const;
+    uint64_t created_ns() const;
+    bool leapt() const { // the machine went down without notice: numbers were skipped, see the constructor
+        return m_leapt;
+    }
+    void ended(); // nothing is written any more: the next start finds all there is
+    void keeps_orders(bool kept); // the broker said good-bye, and its open orders were left alone
+    bool kept_orders() const;
     void delivered(); // everything so far was handed to a live connection
     bool undelivered() const; // something was kept while nobody was connected
     bool check() const; // every record readable, numbers ascending, head consistent
@@ -68,12 +86,17 @@ class Store : public FIX::MessageStore {
     void grow(uint64_t bytes_min);
     void scan();
     void forget();
+    void notice_power_loss();
+    void begin_generation();
+    std::string generation_path(uint64_t generation) const;
     void close();
 
     std::string m_path;
     uint64_t m_bytes_max;
     uint64_t m_exec_id = 0;
     uint64_t m_submitted_seq = 0;
+    uint64_t m_generations_max = 4;
+    bool m_leapt = false;
     int m_fd = -1;
     char *m_map = nullptr;
     uint64_t m_bytes = 0;

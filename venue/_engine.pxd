@@ -53,6 +53,8 @@ cdef extern from "engine_internal.h" nogil:
         TEXT_BYTES
         SYNC_BUCKETS
         SUBMIT_POSS_DUP
+        SUBMIT_IF_PEGGED
+        PEGS_MAX
         SUBMIT_OK
         SUBMIT_KNOWN
         SUBMIT_STOPPED
@@ -76,7 +78,7 @@ cdef extern from "engine_internal.h" nogil:
         event event
         u64 time_ns, origin, order_qty_lots, order_price_ticks, cum_lots, value, order_detail, order_aux
         uint16_t session, symbol
-        uint8_t side, ord_type, tif, order_flags, command_kind, command_session_differs, status, pad
+        uint8_t side, ord_type, tif, order_flags, command_kind, command_session_differs, status, peg
         uint32_t account
         char clordid[40]
         char orig_clordid[40]
@@ -85,7 +87,7 @@ cdef extern from "engine_internal.h" nogil:
         u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id, order_detail, order_aux
         uint32_t account
         uint16_t session, symbol
-        uint8_t side, ord_type, tif, order_flags, status
+        uint8_t side, ord_type, tif, order_flags, status, peg
         char clordid[40]
 
     ctypedef void (*engine_sink)(void *context, const report *reports, u64 count) noexcept nogil
@@ -119,6 +121,7 @@ cdef extern from "engine_internal.h" nogil:
 
     struct reports_s "reports":
         u64 total, released, pending_count
+        report *pending
 
     struct snapshots_s "snapshots":
         u64 last_seq
@@ -158,7 +161,21 @@ cdef extern from "engine_internal.h" nogil:
     u64 engine_check(engine_s *engine)
     void engine_lock(engine_s *engine)
     void engine_unlock(engine_s *engine)
+    int replica_open(const core_config *config, const char *path, u64 seq, engine_s **opened, char *text)
+    int replica_apply(engine_s *replica, const core_command *command, const uint8_t *annex, u64 annex_bytes)
+    int replica_save(engine_s *replica, const char *dir, uint32_t epoch)
+    void engine_free(engine_s *engine)
     u64 reports_take_pending(reports_s *reports, uint16_t session, u64 after_exec_id, report **taken)
+    u64 orders_open_part(const orders_s *orders, uint16_t session, u64 *next, u64 limit, order_status *found)
+    struct peg_view:
+        u64 order_id, price_ticks, qty_lots, leaves_lots
+        uint32_t account
+        uint16_t session
+        uint8_t peg, side
+        char clordid[40]
+
+    void pegs_look(const engine_s *engine, u64 symbol, const u64 *order_ids, u64 count, peg_view *views, u64 *best_ticks)
+    u64 pegs_open(const engine_s *engine, u64 *found, u64 capacity)
     void snapshot_take(engine_s *engine)
     int snapshot_wait(engine_s *engine)
 

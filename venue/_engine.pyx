@@ -96,7 +96,7 @@ cdef status_of(const order_status *found):
         "last_exec_id": found.last_exec_id, "account": found.account, "session": found.session,
         "symbol": found.symbol, "side": found.side, "ord_type": found.ord_type, "tif": found.tif,
         "order_flags": found.order_flags, "order_detail": found.order_detail, "order_aux": found.order_aux,
-        "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
+        "peg": found.peg, "status": chr(found.status), "clordid": found.clordid.decode("ascii"),
     }
 
 
@@ -111,6 +111,19 @@ cdef position_of(const position_view *view):
         open_buys=view.open_buys,
         open_sells=view.open_sells,
     )
+
+
+cdef peg_of(const peg_view *view):
+    if view.peg == 0:
+        return None
+    return {
+        "order_id": view.order_id, "price_ticks": view.price_ticks, "qty_lots": view.qty_lots,
+        "leaves_lots": view.leaves_lots, "account": view.account, "session": view.session, "side": view.side,
+        "peg": chr(view.peg), "clordid": view.clordid.decode("ascii"),
+    }
+
+
+cdef u64 ORDERS_PORTION = 8192
 
 
 cdef class Engine:
@@ -198,6 +211,21 @@ cdef class Engine:
         cdef u64 seq = 0
         cdef int status
         alive = self._fill(&s, command, clordid, orig_clordid, body, poss_dup, origin, fields)
+        with nogil:
+            status = engine_submit(self.engine, &s, &seq)
+        return status, seq
+
+    def move_peg(self, *, u64 symbol, u64 order_id, u64 account, u64 price_ticks, u64 qty_lots, body):
+        """Submits a REPLACE of a pegged order's price, unless it is open, pegged and of this quantity no more; returns
+        (SubmitStatus, seq)."""
+        self._alive()
+        cdef submission s
+        cdef u64 seq = 0
+        cdef int status
+        fields = {"kind": 3, "symbol": symbol, "account": account, "order_id": order_id}
+        fields.update(ord_type=0, price_ticks=price_ticks, qty_lots=qty_lots)
+        alive = self._fill(&s, None, b"", b"", body, False, 0, fields)
+        s.flags = SUBMIT_IF_PEGGED
         with nogil:
             status = engine_submit(self.engine, &s, &seq)
         return status, seq
@@ -290,9 +318,37 @@ cdef class Engine:
         cdef int there
         with nogil:
             there = engine_find_order(self.engine, session, name, &found)
-        if not there:
-            return None
-        return status_of(&found)
+        return status_of(&found) if there else None
+
+    def open_orders_of(self, uint16_t session):
+        """(seq, dicts like `find_order`'s of every open order of the session, in order of entry); seq: the last command
+        that any of them may know of. The lock is taken for a portion at a time, so each is as it was at its own moment.
+        """
+        self._alive()
+        cdef u64 at = 0, day, end, seq, count, i
+        cdef order_status *portion = <order_status *>malloc(ORDERS_PORTION * sizeof(order_status))
+        if portion is NULL:
+            raise MemoryError("no memory for open orders")
+        found = {}
+        try:
+            with nogil:
+                engine_lock(self.engine)
+                day = self.engine.orders.day
+                engine_unlock(self.engine)
+            while True:
+                with nogil:
+                    engine_lock(self.engine)
+                    if day != self.engine.orders.day:  # what is forgotten at midnight moves the others
+                        day, at = self.engine.orders.day, 0
+                    count = orders_open_part(&self.engine.orders, session, &at, ORDERS_PORTION, portion)
+                    end, seq = self.engine.orders.tracked_count, self.engine.last_seq
+                    engine_unlock(self.engine)
+                for i in range(count):
+                    found[portion[i].order_id] = status_of(&portion[i])
+                if at >= end:
+                    return int(seq), list(found.values())
+        finally:
+            free(portion)
 
     def session_orders(self, uint16_t session):
         """All open orders that a session entered, as `find_order` gives them, in the order in which they came."""
@@ -332,6 +388,44 @@ cdef class Engine:
             found = core_best_price(self.engine.core, symbol, <side>book_side, &price, &lots)
             engine_unlock(self.engine)
         return (int(price), int(lots)) if found else None
+
+    def pegs(self, u64 symbol, order_ids):
+        """(best buy price, best sell price) of all other orders in the book, 0 where there is none, and what has become
+        of these, as a dict each; None for an order that is not open or pegged no longer."""
+        self._alive()
+        cdef u64 count = len(order_ids)
+        cdef u64 best[2]
+        if count > PEGS_MAX:
+            raise ValueError(f"{count} pegged orders in one look, at most {PEGS_MAX}")
+        ids = np.array(order_ids, np.uint64)
+        cdef u64 *id_at = <u64 *><uintptr_t>address_of(ids) if count else NULL
+        cdef peg_view *views = <peg_view *>malloc((count + 1) * sizeof(peg_view))
+        if views is NULL:
+            raise MemoryError(f"no memory for {count} pegged orders")
+        try:
+            with nogil:
+                engine_lock(self.engine)
+                pegs_look(self.engine, symbol, id_at, count, views, best)
+                engine_unlock(self.engine)
+            return (int(best[0]), int(best[1])), [peg_of(&views[i]) for i in range(count)]
+        finally:
+            free(views)
+
+    def open_pegs(self):
+        """[(symbol, order id, number of the command with the member's terms in force)] of the open pegged orders."""
+        self._alive()
+        cdef u64 count = 0, capacity = 256
+        cdef u64 *at
+        while True:
+            found = np.empty((capacity, 3), np.uint64)
+            at = <u64 *><uintptr_t>address_of(found)
+            with nogil:
+                engine_lock(self.engine)
+                count = pegs_open(self.engine, at, capacity)
+                engine_unlock(self.engine)
+            if count <= capacity:
+                return [tuple(row) for row in found[:count].tolist()]
+            capacity = count
 
     def balance(self, u64 account, u64 asset):
         """(balance, hold, credit) in units; the balance may be negative while credit is drawn."""
@@ -601,3 +695,4 @@ cdef extern from *:
 
 
 include "_journal.pxi"
+include "_replica.pxi"

@@ -89,6 +89,16 @@ class Annexes:
         text = str(role).encode()
         return self._slices(ids[(roles & _mask(len(text) + 1)) == _word(text + b"\x01")], 4)
 
+    def attribute(self, kind: bytes) -> Bool:
+        """Which annexes say Y to an order attribute: OrderAttributeType(2594), then OrderAttributeValue(2595)."""
+        found = np.zeros(self.count, np.bool_)
+        kinds = np.flatnonzero(self._is(b"2594") & (self._load(self._starts + 5) & _mask(2) == _word(kind + b"\x01")))
+        kinds = kinds[kinds + 1 < len(self._starts)]
+        said = self._is(b"2595")[kinds + 1] & (self._load(self._starts[kinds + 1] + 5) & _mask(2) == _word(b"Y\x01"))
+        said &= self._owners[kinds + 1] == self._owners[kinds]
+        found[self._owners[kinds[said]]] = True
+        return found
+
     def _slices(self, fields: I64, skip: int) -> Slices:
         """The values of these fields (ascending), which start `skip` bytes after their tag."""
         slices = Slices(np.zeros(self.count, np.int64), np.zeros(self.count, np.int64))

@@ -60,7 +60,7 @@ def _add_running(verbs: Verbs) -> None:
     verb.add_argument("folder", type=Path)
     verb = _verb(verbs, "run", _run, "run the venue: engine with FIX sessions, archive, settlement")
     verb.add_argument("--config", type=Path, default=Path("venue.toml"))
-    for name in ("engine", "archive", "market_data", "settlement", "chain"):
+    for name in ("engine", "drop_copy", "archive", "market_data", "settlement", "chain"):
         verb = _verb(verbs, name, _process, f"run only the {name} process (venue run starts them all)")
         verb.add_argument("--config", type=Path, default=Path("venue.toml"))
         verb.set_defaults(process=name)
@@ -80,7 +80,26 @@ def _add_running(verbs: Verbs) -> None:
     verb.add_argument("--seed", type=int, default=7, help="seed of the market (default 7)")
     verb.add_argument("--rate", type=float, default=2.0, help="background orders a second and instrument (default 2)")
     verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR, or go on with what is there")
+    _add_certify(verbs)
     _verb(verbs, "hash-password", _hash_password, "read a password and print its argon2 hash")
+
+
+def _add_certify(verbs: Verbs) -> None:
+    verb = _verb(verbs, "certify", _certify, "play the certification cases against a venue, or watch a session")
+    verb.add_argument("--target", metavar="HOST:PORT", help="the venue's FIX port")
+    verb.add_argument("--member", required=True, help="who is certified, for the report")
+    verb.add_argument("--session", required=True, metavar="COMPID:USERNAME[:PASSWORD]", help="the session under test")
+    verb.add_argument("--counterpart", metavar="COMPID:USERNAME[:PASSWORD]", help="another member's, for fills")
+    verb.add_argument("--venue", default="VENUE", help="the venue's CompID (default VENUE)")
+    verb.add_argument("--symbol", default="ACME", help="an instrument in which nobody else trades (default ACME)")
+    verb.add_argument("--price", default="100.00", help="its price; orders rest a tenth away from it")
+    verb.add_argument("--tick", default="0.01")
+    verb.add_argument("--lot", default="1")
+    verb.add_argument("--no-cancel-on-disconnect", action="store_true", help="the session keeps its orders")
+    verb.add_argument("--config", type=Path, help="the venue's configuration, on its machine: terms, operator's cases")
+    verb.add_argument("--case", action="append", metavar="Cnn", help="only this case (may be repeated)")
+    verb.add_argument("--watch", action="store_true", help="read what the session itself has shown; needs --config")
+    verb.add_argument("--output", type=Path, default=Path("build/certification"), help="folder of the report")
 
 
 def _add_archive(verbs: Verbs) -> None:
@@ -123,6 +142,7 @@ def _add_operating(verbs: Verbs) -> None:
         if name == "withdraw":
             action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
     _add_market_actions(actions)
+    _add_session_actions(actions)
     _add_future_actions(actions)
     action = actions.add_parser("mass-cancel")
     action.add_argument("--account", type=_positive_or_zero, required=True)
@@ -138,6 +158,20 @@ def _add_operating(verbs: Verbs) -> None:
     verb.add_argument("--session", required=True, help="SenderCompID")
     verb.add_argument("--password", help="asked for when left out")
     verb.add_argument("--seconds", type=float, default=2.0, help="how long to wait for reports")
+
+
+def _add_session_actions(actions: Verbs) -> None:
+    """News, locks, and the ends of sessions."""
+    action = actions.add_parser("news", help="News(B) to everybody who is logged on")
+    action.add_argument("text")
+    action.add_argument("--session", help="CompID (default: everybody)")
+    action = actions.add_parser("unlock", help="end the lock-outs of a CompID or of an address")
+    action.add_argument("name")
+    actions.add_parser("locks", help="who is locked out after failed logons")
+    for name, text in (("log-out", "log a session out"), ("reset-session", "its numbers begin at 1 again")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("session", help="CompID")
+        action.add_argument("--reason", required=True, help="the text of its Logout")
 
 
 def _add_market_actions(actions: Verbs) -> None:
@@ -253,6 +287,7 @@ def _process(arguments: argparse.Namespace) -> int:
     configure(arguments.process)
     bodies: dict[str, Callable[[Config], int]] = {
         "engine": processes.engine,
+        "drop_copy": processes.drop_copy,
         "archive": processes.archive,
         "market_data": processes.market_data,
         "settlement": processes.settlement,
@@ -291,6 +326,12 @@ def _sandbox(arguments: argparse.Namespace) -> int:
     return sandbox.run(
         host=arguments.host, port=arguments.port, seed=arguments.seed, rate=arguments.rate, keep=arguments.keep
     )
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    from fix_sessions import certify
+
+    return certify.run(arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -295,11 +295,14 @@ def _party_columns(batch: _Batch) -> dict[str, pa.Array]:
     is_fix = annexes.from_member()
     known = (entry >= 0) & is_fix[entry] if len(is_fix) else np.zeros(batch.count, np.bool_)
     dea = annexes.equals(annexes.values(b"1724"), b"5")
-    provision = annexes.contains_word(annexes.values(b"529"), b"5")
+    provision = annexes.contains_word(annexes.values(b"529"), b"5") | annexes.attribute(b"2")
+    client = annexes.strings(annexes.party(3))
+    for attribute, code in ((b"0", "AGGR"), (b"1", "PNAL")):  # many clients, or not yet known which
+        client = pc.if_else(pa.array(annexes.attribute(attribute)), pa.scalar(code), client)
     return {
         "member_lei": _member_codes(batch),
         "dea": _bools(_spread(dea, entry, False), known),
-        "client_id": _names(annexes.strings(annexes.party(3)), entry),
+        "client_id": _names(client, entry),
         "investment_decision": _names(annexes.strings(annexes.party(122)), entry),
         "execution_decision": _names(annexes.strings(annexes.party(12)), entry),
         "non_executing_broker": _names(annexes.strings(annexes.party(26)), entry),

@@ -13,8 +13,10 @@ import re
 import tomllib
 import types
 import typing
+from base64 import b64decode
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -28,11 +30,14 @@ from venue.config_sections import (
     FixSection,
     JournalSection,
     LimitsSection,
+    LogonSection,
     MarginSection,
     MarketDataSection,
     MetricsSection,
+    PegsSection,
     ProtectionSection,
     ProvingSection,
+    ScheduleSection,
     SettlementSection,
     TimetableSection,
     VenueSection,
@@ -42,6 +47,7 @@ T = TypeVar("T")
 
 SESSION_ID_MAX = 65_535
 SCALE_MAX = 12
+PEGS_MAX = 1024  # as in engine_internal.h
 SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
 SESSION_KINDS = ("order_entry", "market_data", "drop_copy")
 TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
@@ -132,16 +138,24 @@ class Account:
 @dataclass(frozen=True)
 class Session:
     """A FIX session of a member: TargetCompID is the venue's name, SenderCompID is `comp_id`. `kind` says which gateway
-    serves it: order_entry, market_data or drop_copy. A drop copy is of the member's own sessions, or of those of the
-    members that `copies` names (a clearing firm's)."""
+    serves it: order_entry, market_data or drop_copy. With `public_key` (Ed25519, 32 bytes in base64) a Logon must be
+    signed; a session has this, a password, or both. `networks` (CIDR) are where it may log on from; none: anywhere.
+    `messages_per_second` 0: any number. `cancel_on_disconnect` takes in the session's own Logout unless
+    `cancel_on_logout` is false, and leaves GTC and GTD orders alone with `cancel_keeps_good_till`. A drop copy is of
+    the member's own sessions, or of those of the members that `copies` names (a clearing firm's)."""
 
     id: int
     comp_id: str
     username: str
-    password_hash: str
+    password_hash: str = ""
     cancel_on_disconnect: bool = True
     kind: str = "order_entry"
     copies: tuple[str, ...] = ()
+    public_key: str = ""
+    networks: tuple[str, ...] = ()
+    messages_per_second: int = 0
+    cancel_on_logout: bool = True
+    cancel_keeps_good_till: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +180,8 @@ class Config:
     limits: LimitsSection = field(default_factory=LimitsSection)
     journal: JournalSection = field(default_factory=JournalSection)
     fix: FixSection = field(default_factory=FixSection)
+    logon: LogonSection = field(default_factory=LogonSection)
+    schedule: ScheduleSection = field(default_factory=ScheduleSection)
     archive: ArchiveSection = field(default_factory=ArchiveSection)
     proving: ProvingSection = field(default_factory=ProvingSection)
     settlement: SettlementSection = field(default_factory=SettlementSection)
@@ -173,6 +189,7 @@ class Config:
     clock: ClockSection = field(default_factory=ClockSection)
     timetable: TimetableSection = field(default_factory=TimetableSection)
     margin: MarginSection = field(default_factory=MarginSection)
+    pegs: PegsSection = field(default_factory=PegsSection)
     market_data: MarketDataSection = field(default_factory=MarketDataSection)
     drop_copy: DropCopySection = field(default_factory=DropCopySection)
     assets: tuple[Asset, ...] = ()
@@ -340,6 +357,7 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{file}: account {account.id}: credit needs credit_asset, one of the assets' codes")
     _check_members(config, file)
     _check_times(config, file)
+    _check_schedule(config, file)
 
 
 def _check_bounds(config: Config, file: str) -> None:
@@ -369,6 +387,8 @@ def _check_bounds(config: Config, file: str) -> None:
         ("fix.heartbeat_seconds_max", config.fix.heartbeat_seconds_max, config.fix.heartbeat_seconds_min),
         ("fix.queue_bytes_max", config.fix.queue_bytes_max, 1 << 16),
         ("settlement.range_batches", config.settlement.range_batches, 1),
+        ("drop_copy.reports_kept", config.drop_copy.reports_kept, 1_000),
+        ("drop_copy.replay_reports_max", config.drop_copy.replay_reports_max, 1),
         ("market_data.conflation_ms_min", config.market_data.conflation_ms_min, 1),
         ("market_data.conflation_ms", config.market_data.conflation_ms, config.market_data.conflation_ms_min),
         ("market_data.slow_bytes", config.market_data.slow_bytes, 1 << 12),
@@ -379,6 +399,7 @@ def _check_bounds(config: Config, file: str) -> None:
     for place, port in (
         ("fix.port", config.fix.port),
         ("market_data.port", config.market_data.port),
+        ("drop_copy.port", config.drop_copy.port),
         ("metrics.port", config.metrics.port),
     ):
         if not 0 <= port <= 65_535:
@@ -491,6 +512,11 @@ def _check_times(config: Config, file: str) -> None:
     margin = config.margin
     if margin.check_seconds <= 0 or margin.mark_seconds < 0 or margin.call_seconds < 0:
         raise ConfigError(f"{file}: margin: check_seconds must be positive, the other seconds not negative")
+    pegs = config.pegs
+    if pegs.turn_seconds <= 0 or not 1 <= pegs.per_book_max <= PEGS_MAX or pegs.moves_per_turn < 1:
+        raise ConfigError(
+            f"{file}: pegs: turn_seconds must be positive, per_book_max from 1 to {PEGS_MAX}, moves_per_turn at least 1"
+        )
     if config.clock.volatility_seconds < 0 or config.clock.indicative_seconds < 0:
         raise ConfigError(f"{file}: clock: seconds must not be negative; 0 switches it off")
     table = config.timetable
@@ -511,6 +537,62 @@ def _check_times(config: Config, file: str) -> None:
         raise ConfigError(f"{file}: timetable: pre_open, open, close_call and close must follow one another in a day")
     if times and not (table.open and table.close):
         raise ConfigError(f"{file}: timetable: open and close are needed; leave out all four for no timetable")
+
+
+def _check_networks(networks: tuple[str, ...], place: str) -> None:
+    for text in networks:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise ConfigError(f"{place}: networks are written as 192.0.2.0/24 or 2001:db8::/32: {error}") from None
+
+
+def _check_session_policy(session: Session, place: str) -> None:
+    if not session.password_hash and not session.public_key:
+        raise ConfigError(f"{place}: it needs a password_hash (`venue hash-password` makes one), a public_key, or both")
+    if session.password_hash and not session.password_hash.startswith("$argon2"):
+        raise ConfigError(f"{place}: password_hash must be an argon2 hash; `venue hash-password` makes one")
+    try:
+        key = b64decode(session.public_key, validate=True)
+    except ValueError:
+        key = b"?"
+    if session.public_key and len(key) != 32:
+        raise ConfigError(f"{place}: public_key must be an Ed25519 key, 32 bytes in base64")
+    _check_networks(session.networks, place)
+    if not 0 <= session.messages_per_second <= 1_000_000:
+        raise ConfigError(f"{place}: messages_per_second must be from 0 (any number) to 1000000")
+
+
+def _check_schedule(config: Config, file: str) -> None:
+    schedule, logon = config.schedule, config.logon
+    try:
+        ZoneInfo(schedule.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"{file}: schedule.time_zone {schedule.time_zone!r} is unknown") from error
+    for name in ("start", "end", "reset"):
+        text = getattr(schedule, name)
+        if text and not TIME_OF_DAY.fullmatch(text):
+            raise ConfigError(f"{file}: schedule.{name} must be a time of day as 09:00 or 09:00:30, is {text!r}")
+    if bool(schedule.start) != bool(schedule.end) or (schedule.start and schedule.start == schedule.end):
+        raise ConfigError(f"{file}: schedule: start and end go together and differ; leave out both for all hours")
+    if not schedule.weekdays or not all(1 <= day <= 7 for day in schedule.weekdays):
+        raise ConfigError(f"{file}: schedule.weekdays are 1 (Monday) to 7 (Sunday)")
+    if not 0 <= schedule.reset_weekday <= 7 or (schedule.reset_weekday and not schedule.reset):
+        raise ConfigError(f"{file}: schedule.reset_weekday is 0 (every day) or 1 to 7, and needs a time in reset")
+    if not all(1 <= minutes <= 1_440 for minutes in schedule.news_minutes):
+        raise ConfigError(f"{file}: schedule.news_minutes are from 1 to 1440")
+    for place, value, low, high in (
+        ("schedule.generations_max", schedule.generations_max, 0, 1_000),
+        ("logon.failures_max", logon.failures_max, 1, 1_000),
+        ("logon.address_failures_max", logon.address_failures_max, logon.failures_max, 100_000),
+        ("logon.window_seconds", logon.window_seconds, 1, 86_400),
+        ("logon.signature_seconds", logon.signature_seconds, 1, 120),
+        ("logon.password_length_min", logon.password_length_min, 8, 64),
+        ("logon.password_days_max", logon.password_days_max, 0, 3_650),
+    ):
+        if not low <= value <= high:
+            raise ConfigError(f"{file}: {place} must be from {low} to {high}, is {value}")
+    _check_networks(config.fix.proxy_networks, f"{file}: fix.proxy_networks")
 
 
 def _check_protection(member: Member, file: str) -> None:
@@ -544,11 +626,7 @@ def _check_members(config: Config, file: str) -> None:
             raise ConfigError(f"{file}: session {session.comp_id}: id must be from 1 to {SESSION_ID_MAX}")
         if session.comp_id == config.venue.name:
             raise ConfigError(f"{file}: session {session.comp_id}: CompID is the venue's own")
-        if not session.password_hash.startswith("$argon2"):
-            raise ConfigError(
-                f"{file}: session {session.comp_id}: password_hash must be an argon2 hash; "
-                "`venue hash-password` makes one"
-            )
+        _check_session_policy(session, f"{file}: session {session.comp_id}")
     for member in config.members:
         if member.self_match not in SELF_MATCH:
             known = ", ".join(SELF_MATCH)

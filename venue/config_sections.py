@@ -38,12 +38,45 @@ class JournalSection:
 
 @dataclass(frozen=True)
 class FixSection:
+    """`proxy_networks`: where TLS terminators connect from (CIDR); when there are any, every connection must come from
+    one of them and begin with a PROXY header, version 1 or 2, that says who is behind it."""
+
     host: str = "127.0.0.1"
     port: int = 5001
     application: str = "native"
     heartbeat_seconds_min: int = 1
     heartbeat_seconds_max: int = 120
     queue_bytes_max: int = 8 << 20
+    proxy_networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogonSection:
+    """Who is let in. Failures are counted for a CompID from one address (of IPv6, a /64), and for an address over
+    all CompIDs, within `window_seconds`; a lock lasts as long. 0 days: passwords do not age."""
+
+    failures_max: int = 5
+    address_failures_max: int = 50
+    window_seconds: int = 300
+    signature_seconds: int = 30
+    password_length_min: int = 12
+    password_days_max: int = 0
+
+
+@dataclass(frozen=True)
+class ScheduleSection:
+    """When sessions may be logged on, and when their numbers begin anew. `start` and `end` empty: at all hours of the
+    weekdays. `reset` is a time of day, `reset_weekday` 0 every day or 1 (Monday) to 7; empty: never by itself.
+    `news_minutes`: how long before an end or a reset News(B) says so."""
+
+    time_zone: str = "UTC"
+    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    start: str = ""
+    end: str = ""
+    reset: str = ""
+    reset_weekday: int = 0
+    news_minutes: tuple[int, ...] = (15, 5, 1)
+    generations_max: int = 4
 
 
 @dataclass(frozen=True)
@@ -92,6 +125,16 @@ class MarginSection:
 
 
 @dataclass(frozen=True)
+class PegsSection:
+    """The service that moves pegged orders. A look every `turn_seconds` at each book that has some; `per_book_max`: how
+    many a book takes; `moves_per_turn`: how many prices of a book are moved in one look."""
+
+    turn_seconds: float = 0.01
+    per_book_max: int = 256
+    moves_per_turn: int = 64
+
+
+@dataclass(frozen=True)
 class TimetableSection:
     """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
 
@@ -132,10 +175,13 @@ class MarketDataSection:
 
 @dataclass(frozen=True)
 class DropCopySection:
-    """The drop-copy gateway, a follower with a FIX port of its own. Port 0: not run."""
+    """The drop-copy gateway, a follower with a FIX port of its own. Port 0: not run. `reports_kept`: how many reports
+    of all sessions, at least half of them, can be replayed; `replay_reports_max`: most copies for one request."""
 
     host: str = "127.0.0.1"
     port: int = 0
+    reports_kept: int = 1_000_000
+    replay_reports_max: int = 100_000
 
 
 @dataclass(frozen=True)

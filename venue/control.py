@@ -9,6 +9,7 @@ A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endia
   1 command   body: 64-byte command (seq, time, precheck zero), then the annex body  -> 129: seq u64, 64 bytes an event
               (of more than 262,144 events those about single orders are left out)
   2 status    -> 130: JSON     3 snapshot -> 131: seq u64     4 stop -> 132: empty, the engine's process then ends
+  5 operate   body: a JSON object, {"verb": ...}, about the sessions; nothing of it is journaled  -> 133: JSON
   255 error   body: text; the connection is closed after it when the frame itself was malformed
 """
 
@@ -55,10 +56,12 @@ class Frame(IntEnum):
     STATUS = 2
     SNAPSHOT = 3
     STOP = 4
+    OPERATE = 5
     COMMAND_DONE = 129
     STATUS_DONE = 130
     SNAPSHOT_DONE = 131
     STOP_DONE = 132
+    OPERATE_DONE = 133
     ERROR = 255
 
 
@@ -145,8 +148,11 @@ class ControlServer:
         *,
         on_stop: Callable[[], None] = lambda: None,
         status: Callable[[], dict[str, Any]] = dict,
+        operate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
-        """`on_stop` is called when an operator asks the process to end; `status` adds facts of the host."""
+        """`on_stop` is called when an operator asks the process to end; `status` adds facts of the host; `operate` does
+        what is asked of the sessions, ValueError refuses it."""
+        self._operate = operate
         self._engine = engine
         self._on_stop = on_stop
         self._status = status
@@ -233,6 +239,8 @@ class ControlServer:
     def _answer(self, connection: socket.socket, peer: bytes, kind: int, request: int, body: bytes) -> None:
         if kind == Frame.COMMAND:
             self._command(connection, peer, request, body)
+        elif kind == Frame.OPERATE:
+            self._operation(connection, peer, request, body)
         elif body:
             raise MalformedFrame(f"a frame of kind {kind} has no body, not one of {len(body)} bytes")
         elif kind == Frame.STATUS:
@@ -250,6 +258,18 @@ class ControlServer:
             self._on_stop()
         else:
             raise MalformedFrame(f"unknown kind of frame {kind}")
+
+    def _operation(self, connection: socket.socket, peer: bytes, request: int, body: bytes) -> None:
+        try:
+            asked = json.loads(body)
+            if not isinstance(asked, dict) or not isinstance(asked.get("verb"), str) or self._operate is None:
+                raise ValueError("a request is a JSON object with a verb, and this engine must have sessions")
+            answer = self._operate(asked)
+        except (ValueError, RecursionError) as error:
+            write_frame(connection, Frame.ERROR, request, str(error).encode())
+            return
+        event(log, "operator", peer=peer.decode().replace("\x01", " ").strip(), **{k: str(v) for k, v in asked.items()})
+        write_frame(connection, Frame.OPERATE_DONE, request, json.dumps(answer).encode())
 
     def _command(self, connection: socket.socket, peer: bytes, request: int, body: bytes) -> None:
         if len(body) < COMMAND_BYTES:
@@ -438,6 +458,12 @@ class ControlClient:
     def status(self) -> dict[str, Any]:
         """The engine's counters and what its host adds."""
         found: dict[str, Any] = json.loads(self._ask(Frame.STATUS))
+        return found
+
+    def operate(self, verb: str, **what: Any) -> dict[str, Any]:
+        """Asks something of the sessions: news, unlock, locks, log_out, reset (fix_sessions/acceptor.py)."""
+        body = json.dumps({"verb": verb, "actor": self._actor, **what}).encode()
+        found: dict[str, Any] = json.loads(self._ask(Frame.OPERATE, body))
         return found
 
     def snapshot(self) -> int:

@@ -72,6 +72,8 @@ static enum submit_status admit(struct engine *engine, const struct submission *
         wait_for_room(engine);
     if (engine->stopped || engine->last_seq == SEQ_MAX)
         return SUBMIT_STOPPED;
+    if (submission->flags & SUBMIT_IF_PEGGED && !pegs_moves(engine, command))
+        return SUBMIT_KNOWN;
     u64 time_ns = now_ns(CLOCK_REALTIME);
     command->time_ns = time_ns > engine->last_time_ns ? time_ns : engine->last_time_ns;
     command->seq = engine->last_seq + 1;
@@ -262,7 +264,7 @@ u64 engine_check(struct engine *engine) {
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */
 
-static int replay_entry(void *context, const struct command *command, const uint8_t *annex, u64 annex_bytes) {
+int engine_replay_entry(void *context, const struct command *command, const uint8_t *annex, u64 annex_bytes) {
     struct engine *engine = context;
     struct names names = {0};
     if (annex_bytes < SALT_BYTES || !names_read(annex + SALT_BYTES, annex_bytes - SALT_BYTES, &names))
@@ -282,7 +284,7 @@ static enum journal_status recover(struct engine *engine, uint32_t *epoch, char 
     struct scan scan = {.dir = engine->journal.dir,
                         .config = &engine->config,
                         .to_seq = SEQ_MAX,
-                        .visit = replay_entry,
+                        .visit = engine_replay_entry,
                         .context = engine};
     enum journal_status status = snapshot_load_newest(engine, text);
     if (status != JOURNAL_OK)
@@ -325,7 +327,7 @@ static enum journal_status folders_make(const struct engine_options *options, st
     return JOURNAL_OK;
 }
 
-static enum journal_status core_make(struct engine *engine, char text[TEXT_BYTES]) {
+enum journal_status engine_core_make(struct engine *engine, char text[TEXT_BYTES]) {
     engine->core_bytes = core_size(&engine->config);
     if (engine->core_bytes == 0) {
         snprintf(text, TEXT_BYTES, "limits are out of range: see core_config in core.h");
@@ -362,7 +364,7 @@ static void options_set(struct engine *engine, const struct engine_options *opti
                             engine_commit,      engine};
 }
 
-static void engine_free(struct engine *engine) {
+void engine_free(struct engine *engine) {
     if (engine->core != 0 && engine->core != MAP_FAILED)
         munmap(engine->core, engine->core_bytes);
     free(engine->events);
@@ -387,7 +389,7 @@ enum journal_status engine_open(const struct engine_options *options, struct eng
     if (status == JOURNAL_OK && (engine->lock_fd = journal_lock(engine->journal.dir, text)) < 0)
         status = JOURNAL_LOCKED;
     if (status == JOURNAL_OK)
-        status = core_make(engine, text);
+        status = engine_core_make(engine, text);
     if (status == JOURNAL_OK)
         status = recover(engine, &epoch, text);
     if (status == JOURNAL_OK) {

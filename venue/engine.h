@@ -31,11 +31,12 @@ struct submission {
 enum submit_flag {
     SUBMIT_POSS_DUP = 1, /* FIX 43=Y or 97=Y: a ClOrdID already known is not an error, nothing is journaled */
     SUBMIT_COMMIT_FOLLOWS = 2, /* more submissions follow at once, then `commit`: they are synced together */
+    SUBMIT_IF_PEGGED = 4, /* a REPLACE by order_id: only while that order is open, pegged and of this quantity */
 };
 
 enum submit_status {
     SUBMIT_OK = 0,      /* journaled and applied; the reports follow when durable */
-    SUBMIT_KNOWN = 1,   /* SUBMIT_POSS_DUP and the ClOrdID is known: nothing was done */
+    SUBMIT_KNOWN = 1, /* SUBMIT_POSS_DUP and the ClOrdID is known, or SUBMIT_IF_PEGGED and it is not: nothing done */
     SUBMIT_STOPPED = 2, /* intake has stopped: nothing was done */
     SUBMIT_INVALID = 3, /* body longer than ANNEX_BYTES_MAX - 16: nothing was done */
 };
@@ -51,14 +52,14 @@ struct report {
     u64 cum_lots;
     u64 value; /* sum of price_ticks * qty_lots over its fills: AvgPx = value / cum */
     u64 order_detail; /* of a stop its stop price in ticks, of any other its displayed quantity in lots (0: all) */
-    u64 order_aux;    /* of a GTD order its expiry in ns, of any other its MinQty in lots */
+    u64 order_aux; /* of a GTD order its expiry in ns, of any other its MinQty in lots */
     uint16_t session;
     uint16_t symbol;
     uint8_t side, ord_type, tif, order_flags;
-    uint8_t command_kind;    /* of the command that caused the event */
+    uint8_t command_kind; /* of the command that caused the event */
     uint8_t command_session_differs; /* 1 when another session's (or an operator's) command caused it */
-    uint8_t status;          /* OrdStatus(39) after the event, as its character */
-    uint8_t pad;
+    uint8_t status; /* OrdStatus(39) after the event, as its character */
+    uint8_t peg; /* the order is pegged: M, R or P of its ExecInst(18), or 1 when it named none; else 0 */
     uint32_t account;
     char clordid
         [CLORDID_BYTES]; /* the order's current ClOrdID (after REPLACED the new one; for rejects the request's) */
@@ -73,7 +74,7 @@ struct order_status {
     u64 order_detail, order_aux; /* as in struct report */
     uint32_t account;
     uint16_t session, symbol;
-    uint8_t side, ord_type, tif, order_flags, status;
+    uint8_t side, ord_type, tif, order_flags, status, peg;
     char clordid[CLORDID_BYTES];
 };
 
@@ -88,6 +89,6 @@ struct engine_api {
     void (*commit)(struct engine *engine);
     struct engine *engine;
 };
-#define ENGINE_API_VERSION 3u
+#define ENGINE_API_VERSION 4u
 
 #endif

@@ -112,6 +112,20 @@ u64 engine_check(struct engine *engine);
 void engine_lock(struct engine *engine);
 void engine_unlock(struct engine *engine);
 
+/* Parts of the above that a replica needs too. */
+enum journal_status engine_core_make(struct engine *engine, char text[TEXT_BYTES]);
+int engine_replay_entry(void *context, const struct command *command, const uint8_t *annex, u64 annex_bytes);
+void engine_free(struct engine *engine);
+
+/* ---- replica.c ---- */
+/* An engine that only follows: the state after a snapshot, or of an empty venue when `path` is null. It has no journal,
+ * takes no lock and starts no thread; nothing but the calls below may be made with it. */
+enum journal_status replica_open(const struct core_config *config, const char *path, u64 seq, struct engine **opened,
+                                 char text[TEXT_BYTES]);
+/* Applies the next entry of the journal; its reports are pending. 0 when it is not the next one, or no entry at all. */
+int replica_apply(struct engine *replica, const struct command *command, const uint8_t *annex, u64 annex_bytes);
+int replica_save(struct engine *replica, const char *dir, uint32_t epoch); /* a snapshot; 0, or an errno */
+
 /* ---- reports.c: all with the lock held ---- */
 struct report *report_add(struct reports *reports);
 void reports_release(struct engine *engine); /* gives the lock up while it is in the sink */
@@ -124,11 +138,38 @@ u64 reports_kept_first(const struct reports *reports);
 const struct report *report_at(const struct reports *reports, u64 number);
 void reports_free(struct reports *reports);
 
+/* ---- pegs.c: all with the lock held ---- */
+#define PEGS_MAX 1024u /* of one book, in one look */
+
+struct peg_view {
+    u64 order_id, price_ticks, qty_lots, leaves_lots;
+    uint32_t account;
+    uint16_t session;
+    uint8_t peg; /* 0: not open, or pegged no longer */
+    uint8_t side;
+    char clordid[CLORDID_BYTES];
+};
+/* Whether a SUBMIT_IF_PEGGED still finds the order that it was made for. */
+int pegs_moves(const struct engine *engine, const struct command *command);
+/* What has become of these orders of a book (at most PEGS_MAX), and the best buy and sell price (0: none) among all the
+ * others in it. */
+void pegs_look(const struct engine *engine, u64 symbol, const u64 *order_ids, u64 count, struct peg_view *views,
+               u64 best_ticks[2]);
+/* The open pegged orders of all books: (symbol, order id, number of the command with the member's terms in force);
+ * writes at most `capacity`, returns how many there are. */
+u64 pegs_open(const struct engine *engine, u64 *found, u64 capacity);
+
 /* ---- snapshot.c ---- */
 enum journal_status snapshots_open(struct engine *engine, char text[TEXT_BYTES]);
 enum journal_status snapshot_load_newest(struct engine *engine, char text[TEXT_BYTES]);
 void snapshot_take(struct engine *engine); /* lock held; does nothing while one is being written */
 int snapshot_wait(struct engine *engine);  /* lock held; 0 or the errno of the last attempt */
 void snapshots_close(struct engine *engine);
+/* JOURNAL_DAMAGED and a fault when the file is no snapshot of `seq`; core and order table must be empty. */
+enum journal_status snapshot_load(struct engine *engine, u64 seq, const char *path, const char **fault,
+                                  char text[TEXT_BYTES]);
+int snapshot_image(struct engine *engine, struct image *image); /* the state as it is now; 0 without memory */
+void snapshot_image_free(struct image *image);
+int snapshot_write(const char *dir, const struct image *image, uint32_t epoch); /* 0, or an errno */
 
 #endif

@@ -66,6 +66,8 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
         return {"snapshot_seq": client.snapshot()}
     if action == "close-day":
         return {"expired": {i.symbol: client.time(i.id) for i in config.instruments}}
+    if action in ("news", "unlock", "locks", "log-out", "reset-session"):
+        return _session_verb(config, client, arguments)
     if action in ("phase", "limit", "kill", "rearm", "mark", "margin", "settle"):
         return _market_verb(config, client, arguments)
     if action == "mass-cancel":
@@ -76,6 +78,20 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
     if action == "deposit":
         return {"seq": client.deposit(arguments.account, asset.id, amount, arguments.ref)}
     return {"seq": client.withdraw(arguments.account, asset.id, amount, address(arguments.address), arguments.ref)}
+
+
+def _session_verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    session = getattr(arguments, "session", None)
+    if session is not None and session not in {s.comp_id for _, s in config.sessions()}:
+        known = ", ".join(s.comp_id for _, s in config.sessions())
+        raise ConfigError(f"session {session!r} is unknown; this venue has {known}")
+    if arguments.action == "news":
+        return client.operate("news", text=arguments.text, session=session)
+    if arguments.action == "unlock":
+        return client.operate("unlock", name=arguments.name)
+    if arguments.action == "locks":
+        return client.operate("locks")
+    return client.operate(arguments.action.replace("-", "_"), session=session, text=arguments.reason)
 
 
 def _market_verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:

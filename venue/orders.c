@@ -29,11 +29,27 @@ static int name_copy(char name[CLORDID_BYTES], const uint8_t *value, u64 bytes) 
     return 1;
 }
 
+/* Which price a pegged order follows: ExecInst(18) M, R or P among others; 1 when it names none of them. */
+static uint8_t peg_read(const uint8_t *body, const uint8_t *end) {
+    for (const uint8_t *at = body; at < end;) {
+        const uint8_t *stop = memchr(at, SOH, (size_t)(end - at));
+        if (stop == 0)
+            stop = end;
+        if (stop - at > 3 && memcmp(at, "18=", 3) == 0)
+            for (at += 3; at < stop; at++)
+                if (*at == 'M' || *at == 'R' || *at == 'P')
+                    return *at;
+        at = stop + 1;
+    }
+    return 1;
+}
+
 int names_read(const uint8_t *body, u64 body_bytes, struct names *names) {
     memset(names, 0, sizeof *names);
     if (body_bytes < 3 || memcmp(body, "35=", 3) != 0)
         return 1;
     const uint8_t *at = body, *end = body + body_bytes;
+    int pegged = 0;
     while (at < end) {
         const uint8_t *stop = memchr(at, SOH, (size_t)(end - at));
         if (stop == 0)
@@ -44,8 +60,11 @@ int names_read(const uint8_t *body, u64 body_bytes, struct names *names) {
                 (at[0] == '4' && !name_copy(names->orig_clordid, at + 3, bytes)))
                 return 0;
         }
+        pegged |= stop - at == 4 && memcmp(at, "40=P", 4) == 0;
         at = stop + 1;
     }
+    if (pegged)
+        names->peg = peg_read(body, end);
     return 1;
 }
 
@@ -331,6 +350,7 @@ static u64 order_add(struct orders *orders, const struct command *c, const struc
         .tif = (uint8_t)(c->head >> 24),
         .order_flags = (uint8_t)(c->head >> 32),
         .status = (uint8_t)status,
+        .peg = names->peg,
     };
     u64 index = tracked_add(orders, &order);
     orders->tracked[index].known = known_add(orders, order.session, names->clordid, index, 1, c->time_ns);
@@ -387,6 +407,11 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
         order->status = order->cum_lots > 0 ? STATUS_PARTIAL : STATUS_NEW;
         if (is_stop(order->ord_type) && !order->triggered && c->aux != 0)
             order->detail = c->aux;
+        if (names->clordid[0] != 0) { /* the member's own, and not a price that the venue has moved */
+            u64 after = c->seq - (order->order_id >> 24);
+            order->terms_after = after < NO_ORDER ? (uint32_t)after : NO_ORDER;
+            order->peg = names->peg;
+        }
         uint32_t name = request_add(orders, c, names, index, 1);
         if (name != NO_ORDER)
             orders->tracked[index].known = name;
@@ -410,12 +435,13 @@ static void report_order(const struct orders *orders, const struct tracked *orde
     report->ord_type = order->ord_type;
     report->tif = order->tif;
     report->order_flags = order->order_flags;
+    report->peg = order->peg;
     report->status = order->status;
     if (order->known != NO_ORDER)
         memcpy(report->clordid, orders->known[order->known].clordid, CLORDID_BYTES);
 }
 
-static void report_command(const struct command *c, struct report *report) {
+static void report_command(const struct command *c, const struct names *names, struct report *report) {
     report->order_qty_lots = c->qty_lots;
     report->order_price_ticks = command_price(c);
     if ((c->head & 0xff) == COMMAND_NEW) {
@@ -427,6 +453,7 @@ static void report_command(const struct command *c, struct report *report) {
     report->ord_type = (uint8_t)(c->head >> 16);
     report->tif = (uint8_t)(c->head >> 24);
     report->order_flags = (uint8_t)(c->head >> 32);
+    report->peg = names->peg;
 }
 
 /* Each fill of a liquidation is reported as an order of its own: what is left is said by the position, not by an order. */
@@ -454,15 +481,17 @@ void orders_apply(struct orders *orders, const struct command *command, const st
     if (index != NO_ORDER)
         report_order(orders, &orders->tracked[index], report);
     else
-        report_command(command, report);
+        report_command(command, names, report);
     if (is_liquidation(event))
         report_liquidation(event, report);
     if (kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED)
         report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
-    int answers =
-        kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED || kind == EVENT_REPLACED ||
-        kind == EVENT_MASS_CANCELLED || kind == EVENT_COMMAND_REJECTED ||
-        (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && !report->command_session_differs);
+    int named = names->clordid[0] != 0 || names->orig_clordid[0] != 0; /* 0: the venue acts by itself for a session */
+    int answers = kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED ||
+                  (kind == EVENT_REPLACED && names->clordid[0] != 0) || kind == EVENT_MASS_CANCELLED ||
+                  kind == EVENT_COMMAND_REJECTED ||
+                  (kind == EVENT_CANCELLED && (command->head & 0xff) == COMMAND_CANCEL && named &&
+                   !report->command_session_differs);
     if (answers) { /* to the request itself: its names */
         memcpy(report->clordid, names->clordid, CLORDID_BYTES);
         memcpy(report->orig_clordid, names->orig_clordid, CLORDID_BYTES);
@@ -470,6 +499,11 @@ void orders_apply(struct orders *orders, const struct command *command, const st
 }
 
 /* ---- questions ----------------------------------------------------------------------------------------------- */
+
+const struct tracked *orders_of_id(const struct orders *orders, u64 order_id) {
+    u64 index = tracked_find(orders, order_id);
+    return index == NO_ORDER ? 0 : &orders->tracked[index];
+}
 
 static void status_write(const struct orders *orders, const struct tracked *order, struct order_status *status) {
     memset(status, 0, sizeof *status);
@@ -489,6 +523,7 @@ static void status_write(const struct orders *orders, const struct tracked *orde
     status->ord_type = order->ord_type;
     status->tif = order->tif;
     status->order_flags = order->order_flags;
+    status->peg = order->peg;
     status->status = order->status;
     if (order->known != NO_ORDER)
         memcpy(status->clordid, orders->known[order->known].clordid, CLORDID_BYTES);
@@ -502,6 +537,16 @@ int orders_find(const struct orders *orders, uint16_t session, const char *clord
     }
     status_write(orders, &orders->tracked[known->order], status);
     return 1;
+}
+
+u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found) {
+    u64 count = 0, end = orders->tracked_count - *next < limit ? orders->tracked_count : *next + limit;
+    for (; *next < end; ++*next) {
+        const struct tracked *order = &orders->tracked[*next];
+        if (order->session == session && is_open(order))
+            status_write(orders, order, &found[count++]);
+    }
+    return count;
 }
 
 u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found) {

@@ -13,10 +13,12 @@
 
 #include "engine.h"
 
-/* ClOrdID(11) and OrigClOrdID(41) of an annex body; empty when the body is none of FIX. 0: one is too long. */
+/* ClOrdID(11) and OrigClOrdID(41) of an annex body; empty when the body is none of FIX. 0: one is too long. Of OrdType(40)
+ * P (pegged) the peg as in struct report. */
 struct names {
     char clordid[CLORDID_BYTES];
     char orig_clordid[CLORDID_BYTES];
+    uint8_t peg;
 };
 int names_read(const uint8_t *body, u64 body_bytes, struct names *names);
 
@@ -31,7 +33,9 @@ struct tracked { /* an order, open or finished */
     uint16_t session, symbol;
     uint8_t side, ord_type, tif, order_flags, status;
     uint8_t triggered; /* a stop that is none any more */
-    uint8_t pad[6];
+    uint8_t peg; /* as in struct report */
+    uint8_t pad;
+    uint32_t terms_after; /* how many commands after its entry the member's last accepted request stands, capped */
 };
 _Static_assert(sizeof(struct tracked) == 104, "no hidden padding: the table is written to snapshots");
 
@@ -76,7 +80,13 @@ u64 orders_precheck(const struct orders *orders, struct command *command, const 
 void orders_apply(struct orders *orders, const struct command *command, const struct names *names,
                   const struct event *event, struct report *report);
 
+/* The order of this id, or null. */
+const struct tracked *orders_of_id(const struct orders *orders, u64 order_id);
+
 int orders_find(const struct orders *orders, uint16_t session, const char *clordid, struct order_status *status);
+
+/* The session's open orders among the `limit` orders of the table from `*next` on, which moves; `found` has room. */
+u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u64 limit, struct order_status *found);
 
 /* Open orders that a session entered, in the order in which they came; writes them when `found` is not null. */
 u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found);

@@ -27,6 +27,7 @@ log = logging.getLogger("process")
 PORT_ARCHIVE = 1
 PORT_SETTLEMENT = 2
 PORT_MARKET_DATA = 3
+PORT_DROP_COPY = 4
 PROGRAM = "execution"
 ATTEST_SECONDS_MAX = 120.0
 EMBEDDED_CHAIN = "eth-tester://"
@@ -101,7 +102,13 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
     clock, margin = Clock(writer, config), MarginService(writer, config)
     clock.start()
     margin.start()
-    with ControlServer(writer, config.control_path, on_stop=stop.set, status=lambda: {"sessions": acceptor.sessions()}):
+    with ControlServer(
+        writer,
+        config.control_path,
+        on_stop=stop.set,
+        status=lambda: {"sessions": acceptor.sessions()},
+        operate=acceptor.operate,
+    ):
         event(log, "venue open", host=config.fix.host, port=config.fix.port, application=config.fix.application)
         stop.wait()
         margin.stop()
@@ -151,6 +158,44 @@ def archive(config: Config) -> int:
         metrics(config, PORT_ARCHIVE, read)
 
     return sealer.run(config, stop, on_start=serve_metrics)
+
+
+def drop_copy(config: Config) -> int:
+    """Copies members' reports to their drop-copy sessions. Whatever ends it, trading goes on and nothing is lost."""
+    from fix_sessions.drop_copy import DropCopy, Incomplete
+    from venue.follower import JournalDamaged
+
+    stop = stop_event()
+    try:
+        gateway = DropCopy(config)
+    except ValueError as error:
+        print(f"venue: {error}", file=sys.stderr)
+        return 1
+    reason = "the venue is closing"
+    try:
+        gateway.open()
+        metrics(config, PORT_DROP_COPY, lambda: _drop_copy_samples(gateway))
+        gateway.run(stop)
+    except (JournalDamaged, Incomplete, OSError, RuntimeError) as error:
+        event(log, "drop copy stopped", logging.CRITICAL, alarm="drop_copy", reason=str(error))
+        print(f"venue: {error}", file=sys.stderr)
+        reason = "the drop-copy gateway is restarting"
+        return 1
+    finally:
+        gateway.close(reason)
+    return 0
+
+
+def _drop_copy_samples(gateway: Any) -> Iterable[Sample]:
+    """What /metrics of the drop-copy gateway shows."""
+    yield Sample("venue_drop_copy_lag_seconds", gateway.lag_seconds)
+    yield Sample("venue_drop_copy_lag_commands", gateway.lag_commands)
+    yield Sample("venue_drop_copies_total", gateway.copies)
+    fix = gateway.listener.counters()
+    yield Sample("venue_fix_logons_refused_total", fix["logons_refused"])
+    yield Sample("venue_fix_slow_consumers_total", fix["slow_consumers"])
+    for session in gateway.listener.sessions():
+        yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
 
 
 def market_data(config: Config) -> int:

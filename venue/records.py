@@ -36,7 +36,7 @@ REPORT = np.dtype(
         ("command_kind", "u1"),
         ("command_session_differs", "u1"),
         ("status", "S1"),
-        ("pad", "u1"),
+        ("peg", "u1"),
         ("account", "<u4"),
         ("clordid", f"S{CLORDID_BYTES}"),
         ("orig_clordid", f"S{CLORDID_BYTES}"),
@@ -54,3 +54,4 @@ class SubmitStatus(IntEnum):
 class SubmitFlag(IntFlag):
     POSS_DUP = 1
     COMMIT_FOLLOWS = 2
+    IF_PEGGED = 4

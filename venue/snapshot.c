@@ -32,7 +32,7 @@ static void *copy_of(const void *array, u64 count, size_t size) {
     return copy;
 }
 
-static void image_free(struct image *image) {
+void snapshot_image_free(struct image *image) {
     free(image->slots);
     free(image->tracked);
     free(image->known);
@@ -61,12 +61,7 @@ static u64 next_at(const struct engine *engine) {
     return engine->snapshots.interval == 0 ? SEQ_MAX + 1 : engine->last_seq + engine->snapshots.interval;
 }
 
-void snapshot_take(struct engine *engine) {
-    struct snapshots *snapshots = &engine->snapshots;
-    struct image *image = &snapshots->image;
-    if (snapshots->busy || !snapshots->thread_started)
-        return;
-    snapshots->next_at = next_at(engine);
+int snapshot_image(struct engine *engine, struct image *image) {
     image->seq = engine->last_seq;
     image->time_ns = engine->last_time_ns;
     image->day = engine->orders.day;
@@ -79,11 +74,22 @@ void snapshot_take(struct engine *engine) {
     image->known = copy_of(engine->orders.known, image->known_count, sizeof(struct known));
     reports_copy(&engine->reports, image);
     if (image->slots == 0 || image->tracked == 0 || image->known == 0 || image->reports == 0) {
-        snapshots->failed_errno = ENOMEM;
-        image_free(image);
-        return;
+        snapshot_image_free(image);
+        return 0;
     }
     core_snapshot(engine->core, image->slots);
+    return 1;
+}
+
+void snapshot_take(struct engine *engine) {
+    struct snapshots *snapshots = &engine->snapshots;
+    if (snapshots->busy || !snapshots->thread_started)
+        return;
+    snapshots->next_at = next_at(engine);
+    if (!snapshot_image(engine, &snapshots->image)) {
+        snapshots->failed_errno = ENOMEM;
+        return;
+    }
     snapshots->busy = 1;
     pthread_cond_signal(&snapshots->wake);
 }
@@ -171,7 +177,7 @@ static void prune(const char *dir) {
     }
 }
 
-static int snapshot_write(const char *dir, const struct image *image, uint32_t epoch) {
+int snapshot_write(const char *dir, const struct image *image, uint32_t epoch) {
     char temporary[PATH_BYTES + 48], path[PATH_BYTES + 48];
     snprintf(temporary, sizeof temporary, "%s/next.tmp", dir);
     snprintf(path, sizeof path, "%s/%020" PRIu64 ".snapshot", dir, image->seq);
@@ -218,7 +224,7 @@ static void *snapshot_main(void *context) {
             error = snapshot_write(snapshots->dir, image, engine->journal.epoch);
             engine_lock(engine);
         }
-        image_free(image);
+        snapshot_image_free(image);
         snapshots->failed_errno = error;
         if (error == 0)
             __atomic_store_n(&snapshots->last_seq, seq, __ATOMIC_RELEASE);
@@ -258,7 +264,7 @@ void snapshots_close(struct engine *engine) {
     pthread_cond_broadcast(&snapshots->wake);
     engine_unlock(engine);
     pthread_join(snapshots->thread, 0);
-    image_free(&snapshots->image);
+    snapshot_image_free(&snapshots->image);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------------------- */
@@ -319,8 +325,8 @@ static enum journal_status body_load(struct engine *engine, const uint8_t *data,
 }
 
 /* Maps the file and loads it; JOURNAL_DAMAGED and a fault when it is no good. */
-static enum journal_status snapshot_load(struct engine *engine, u64 seq, const char *path, const char **fault,
-                                         char text[TEXT_BYTES]) {
+enum journal_status snapshot_load(struct engine *engine, u64 seq, const char *path, const char **fault,
+                                  char text[TEXT_BYTES]) {
     struct stat facts;
     struct snapshot_head head;
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -154,7 +154,10 @@ class Supervisor:
 
 def _names(config: Config) -> list[str]:
     """In the order of an order's way; they are stopped in the same order."""
-    names = ["engine", "archive"]
+    names = ["engine"]
+    if config.drop_copy.port:
+        names.append("drop_copy")
+    names.append("archive")
     if config.market_data.port:
         names.append("market_data")
     if config.settlement.enabled:

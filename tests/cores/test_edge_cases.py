@@ -481,6 +481,7 @@ def test_waiting_and_dormant_orders_are_cancelled_and_give_back_their_holds(make
 
 
 def test_killed_session_may_cancel_and_works_again_when_re_armed(make: Make) -> None:
+    """ROE-40"""
     market = Market(make)
     market.new("a", 1, BUY, 110, 1)
     market.limit(Limit.KILL_SESSION, 1, session=1)

@@ -160,6 +160,7 @@ def queue(core: Any, price: int) -> list[int]:
 
 
 def test_replace_down_keeps_the_place_and_up_loses_it(make: Make) -> None:
+    """ROE-32"""
     core = funded(make)
     a, b, c = (place(core, 1, BUY, 110, 5) for _ in range(3))
     (event,) = core.apply_one(**target(CommandKind.REPLACE, 1, a, price_ticks=110, qty_lots=2))
@@ -226,6 +227,7 @@ def test_mass_cancel_scopes(make: Make) -> None:
 
 
 def test_day_orders_expire_at_the_close(make: Make) -> None:
+    """ROE-9"""
     core = funded(make)
     day = [place(core, 1, BUY, 110, 2), place(core, 2, SELL, 130, 3)]
     kept = place(core, 1, BUY, 111, 2, tif=Tif.GTC)

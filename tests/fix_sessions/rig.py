@@ -91,9 +91,22 @@ USERS = {"ALPHA1": "alpha", "ALPHA2": "alpha2", "BRAVO1": "bravo"}
 FUNDS = {(1, 0): 10**12, (1, 1): 10**6, (1, 2): 10**6, (2, 0): 10**12, (2, 1): 10**6, (2, 2): 10**6, (3, 0): 10**6}
 
 
-def make_config(folder: Path, application: str = "native", queue_bytes_max: int = 8 << 20, alpha: str = "") -> Config:
+Changes = tuple[tuple[str, str], ...]
+"""Replacements in the configuration's text, each made once."""
+
+
+def make_config(
+    folder: Path,
+    application: str = "native",
+    queue_bytes_max: int = 8 << 20,
+    alpha: str = "",
+    changes: Changes = (),
+) -> Config:
     """`alpha`: further lines of the member ALPHA."""
     text = CONFIG.format(application=application, queue_bytes_max=queue_bytes_max, hash=PASSWORD_HASH, alpha=alpha)
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
     return loads(text, folder / "venue.toml")
 
 

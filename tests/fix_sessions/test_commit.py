@@ -25,6 +25,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_failing_sync_is_followed_by_no_report(
     tmp_path: Path, application: str, faults: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ):
+    """ROE-17"""
     with monkeypatch.context() as patch:
         patch.setenv("LD_PRELOAD", str(faults))
         for name, value in {"CALL": "fdatasync", "ERRNO": str(errno.EIO), "AFTER": "30"}.items():

@@ -24,6 +24,16 @@ BACK_PORTED = {
     "SelfMatchPreventionInstruction",
     "DisplayIndicator",
     "DisplayQty",
+    "ContingencyType",
+    "TradeID",
+    "ApplReportID",
+    "ApplReportType",
+    "ApplReqID",
+    "ApplReqType",
+    "ApplResendFlag",
+    "ApplResponseType",
+    "ApplTotalMessageCount",
+    "SessionStatus",
     "AggressorSide",
     "ApplSeqNum",
     "ConflationInterval",
@@ -35,8 +45,9 @@ BACK_PORTED = {
     "MMProtectionReset",
     "UnsolicitedCancelType",
 }
-SERVED = {"D", "F", "G", "H", "q", "i", "Z"}
-SENT = {"8", "9", "r", "b", "j", "3"}
+SERVED = {"D", "E", "F", "G", "H", "K", "M", "Z", "i", "q", "AD", "AF", "AN"}
+SENT = {"8", "9", "N", "b", "r", "j", "3", "AE", "AO", "AP", "AQ", "B"}
+DROP_COPY = {"BW", "BX", "BY"}
 MARKET_DATA = {"V", "W", "X", "Y", "c", "d", "e", "f", "g", "h", "x", "y"}
 SESSION = {"0", "1", "2", "4", "5", "A"}
 
@@ -57,7 +68,7 @@ def official() -> ET.Element:
 
 def test_messages_are_those_of_the_code(tree: ET.Element, tmp_path: Path):
     kinds = {message.get("msgtype") for message in tree.findall("messages/message")}
-    assert kinds == SERVED | SENT | SESSION | MARKET_DATA
+    assert kinds == SERVED | SENT | SESSION | MARKET_DATA | DROP_COPY
     served = Application(make_config(tmp_path)).served
     assert {kind.decode() for kind in served} == SERVED
 
@@ -109,7 +120,7 @@ def test_every_message_that_is_sent_fits(make_venue, application: str):
         message = quickfix.Message(text, dictionary, True)
         dictionary.validate(message)
         kinds.add(message.getHeader().getField(35))
-    assert kinds >= {"0", "2", "3", "8", "9", "j", "r"}, kinds
+    assert kinds >= {"0", "2", "3", "8", "9", "j", "r", "N", "AO", "AP", "AQ", "AE"}, kinds
 
 
 def spied_session(venue: Venue) -> list[str]:
@@ -119,6 +130,19 @@ def spied_session(venue: Venue) -> list[str]:
     take = broker.on_message
     broker.on_message = lambda message: (raw.append(message.encode(raw=True).decode()), take(message))[1]  # type: ignore[method-assign]
     ask(broker, lambda: broker.send("6", [(23, "x")]))
+    legs: list[tuple[int, str]] = []
+    for number in ("1", "2"):
+        legs += [(11, f"leg{number}"), (67, number), (55, "ACME"), (54, "1"), (38, "1"), (40, "2"), (44, f"6{number}")]
+    broker.send("E", [(66, "list"), (1385, "1"), (68, "2"), (73, "2"), *legs])
+    settle(broker)
+    other = next(b for b in venue.brokers if b.comp_id == "BRAVO1")
+    other.order("ACME", "sell", 1, "61.00")
+    settle(other)
+    broker.send("AF", [(584, "s"), (585, "7")])
+    broker.send("AN", [(710, "p"), (724, "0"), (60, "20260101-00:00:00")])
+    broker.send("AD", [(568, "t"), (569, "0")])
+    broker.wait_for(lambda: {b"AE", b"8"} <= {m.get(35) for m in broker.inbox if m.get(912) == b"Y"})
+    broker.send("K", [(66, "list"), (60, "20260101-00:00:00")])
     broker.next_out += 1
     settle(broker)
     broker.send("2", [(7, "1"), (16, "0")])

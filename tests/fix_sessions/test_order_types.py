@@ -127,6 +127,7 @@ def test_an_order_good_till_a_time_expires(venue: Venue):
 
 
 def test_an_auction(venue: Venue):
+    """ROE-8"""
     alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
     phase(venue, Phase.PRE_OPEN)
     buy = alpha.order("ACME", "buy", 10, "101", t59="2")
@@ -166,7 +167,7 @@ def test_instructions(venue: Venue):
     [("", "04", "0F"), ("2", "04", "0F"), ("1", "0", "04"), ("3", "04", "04"), ("100", "04", "0D")],
 )
 def test_self_match_prevention(venue: Venue, mode: str, resting: str, aggressor: str):
-    """ALPHA meets itself; by default its resting order goes."""
+    """ROE-36: ALPHA meets itself; by default its resting order goes."""
     alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
     own = alpha.order("ACME", "sell", 3, "99")
     settle(alpha)
@@ -218,6 +219,7 @@ def test_what_does_not_fit_is_refused_in_words(shared_venue: Venue, fields: dict
 
 
 def test_limits_speak_for_themselves(venue: Venue):
+    """ROE-38 ROE-39 ROE-40"""
     alpha = venue.logged_on("ALPHA1")
     for kind, amount, fields, text in (
         (Limit.ORDER_QTY, 4, {"symbol": 0}, "largest size"),

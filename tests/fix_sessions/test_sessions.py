@@ -33,6 +33,7 @@ def test_logon_and_logout(venue: Venue):
     ],
 )
 def test_logon_refused(venue: Venue, fields: dict[str, object], text: str):
+    """ROE-2 ROE-3"""
     broker = venue.broker("ALPHA1")
     for name, value in fields.items():
         setattr(broker, name, value)
@@ -43,6 +44,7 @@ def test_logon_refused(venue: Venue, fields: dict[str, object], text: str):
 
 
 def test_an_unknown_user_is_told_the_same_as_a_wrong_password(venue: Venue):
+    """ROE-2"""
     texts = set()
     for comp_id, password in (("ALPHA1", "wrong"), ("NOBODY", "correct horse")):
         broker = venue.broker("ALPHA1", password=password)
@@ -54,12 +56,14 @@ def test_an_unknown_user_is_told_the_same_as_a_wrong_password(venue: Venue):
 
 
 def test_logon_with_a_field_that_is_not_taken(venue: Venue):
+    """ROE-6"""
     broker = venue.broker("ALPHA1")
     with pytest.raises(SessionLost, match=r"Symbol.55. is not taken in a Logon"):
         broker.log_on(extra=[(55, "ACME")])
 
 
 def test_two_clients_with_one_comp_id(venue: Venue):
+    """ROE-5"""
     first = venue.logged_on("ALPHA1")
     second = venue.broker("ALPHA1")
     with pytest.raises(SessionLost, match=r"already logged on from 127\.0\.0\.1"):
@@ -71,6 +75,7 @@ def test_two_clients_with_one_comp_id(venue: Venue):
 
 
 def test_number_too_low(venue: Venue):
+    """ROE-10"""
     broker = venue.logged_on("ALPHA1")
     settle(broker)
     broker.next_out = 1
@@ -80,6 +85,7 @@ def test_number_too_low(venue: Venue):
 
 
 def test_number_too_high_is_asked_for_again(venue: Venue):
+    """ROE-11"""
     broker = venue.logged_on("ALPHA1")
     lost_number = broker.next_out
     broker.sent[lost_number] = ("D", [(11, "lost"), (55, "ACME"), (54, "1"), (38, "5"), (40, "2"), (44, "99")], "")
@@ -92,6 +98,7 @@ def test_number_too_high_is_asked_for_again(venue: Venue):
 
 
 def test_a_gap_that_is_never_filled_does_not_grow_for_ever(venue: Venue):
+    """ROE-11"""
     broker = venue.logged_on("ALPHA1", heartbeat_seconds=60)
     broker.answer_resend = lambda begin, end: None  # type: ignore[method-assign]
     broker.next_out += 1
@@ -103,6 +110,7 @@ def test_a_gap_that_is_never_filled_does_not_grow_for_ever(venue: Venue):
 
 
 def test_numbers_are_kept_when_a_broker_comes_back(venue: Venue):
+    """ROE-7 ROE-10"""
     broker = venue.logged_on("ALPHA2")
     ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
     broker.close()
@@ -113,6 +121,7 @@ def test_numbers_are_kept_when_a_broker_comes_back(venue: Venue):
 
 
 def test_reports_of_the_absence_come_with_the_resend(venue: Venue):
+    """ROE-13"""
     absent, other = venue.logged_on("ALPHA2"), venue.logged_on("BRAVO1")
     ask(absent, lambda: absent.order("ACME", "buy", 10, "99"))
     absent.close()
@@ -127,6 +136,7 @@ def test_reports_of_the_absence_come_with_the_resend(venue: Venue):
 
 
 def test_resend_of_many_messages_in_portions(venue: Venue):
+    """ROE-12"""
     broker = venue.logged_on("ALPHA2")
     for _ in range(700):
         broker.order("ACME", "buy", 1, "0.005")
@@ -144,6 +154,7 @@ def test_resend_of_many_messages_in_portions(venue: Venue):
 
 
 def test_reset_of_the_numbers(venue: Venue):
+    """ROE-14"""
     broker = venue.logged_on("ALPHA2")
     ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
     broker.log_out()
@@ -154,6 +165,7 @@ def test_reset_of_the_numbers(venue: Venue):
 
 
 def test_reset_that_would_lose_reports_is_refused(venue: Venue):
+    """ROE-14"""
     absent, other = venue.logged_on("ALPHA2"), venue.logged_on("BRAVO1")
     ask(absent, lambda: absent.order("ACME", "buy", 10, "99"))
     absent.log_out()
@@ -167,6 +179,7 @@ def test_reset_that_would_lose_reports_is_refused(venue: Venue):
 
 
 def test_a_repeated_order_is_done_once(venue: Venue):
+    """ROE-15"""
     broker = venue.logged_on("ALPHA1")
     body = [(11, "once"), (55, "ACME"), (54, "1"), (38, "5"), (40, "2"), (44, "99"), (60, "20260101-00:00:00")]
     broker.send("D", list(body))
@@ -185,12 +198,14 @@ def test_a_repeated_order_is_done_once(venue: Venue):
 
 
 def test_heartbeats_and_test_requests(venue: Venue):
+    """ROE-18"""
     broker = venue.logged_on("ALPHA1", heartbeat_seconds=1)
     broker.wait_for(lambda: any(m.get(35) == b"0" for m in broker.admin), 5)
     broker.wait_for(lambda: any(m.get(35) == b"1" for m in broker.admin), 5)
 
 
 def test_a_silent_client_is_disconnected(venue: Venue):
+    """ROE-18 ROE-20"""
     broker = venue.logged_on("ALPHA1", heartbeat_seconds=1)
     order = ask(broker, lambda: broker.order("ACME", "buy", 5, "99"))
     assert order[39] == "0"
@@ -202,6 +217,7 @@ def test_a_silent_client_is_disconnected(venue: Venue):
 
 
 def test_cancel_on_disconnect(venue: Venue):
+    """ROE-20"""
     leaver, stayer, other = venue.logged_on("ALPHA1"), venue.logged_on("ALPHA2"), venue.logged_on("BRAVO1")
     for broker in (leaver, stayer, other):
         ask(broker, lambda broker=broker: broker.order("ACME", "buy", 5, "99"))
@@ -227,6 +243,7 @@ def test_an_order_sent_with_the_last_breath_is_cancelled_too(venue: Venue):
 
 
 def test_stop_says_why(make_venue, application: str):
+    """ROE-22"""
     venue = make_venue(application)
     broker = venue.logged_on("ALPHA1")
     ask(broker, lambda: broker.order("ACME", "buy", 5, "99"))

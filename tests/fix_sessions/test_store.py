@@ -15,6 +15,7 @@ from tests.fix_sessions.rig import PASSWORD, USERS, Venue, ask, settle, spawn, t
 
 
 def test_numbers_and_messages_survive_a_restart(make_venue: Callable[..., Venue], application: str):
+    """ROE-7"""
     first = make_venue(application)
     broker = first.logged_on("ALPHA2")
     ask(broker, lambda: broker.order("ACME", "buy", 5, "99"))
@@ -37,6 +38,7 @@ def test_numbers_and_messages_survive_a_restart(make_venue: Callable[..., Venue]
 
 
 def test_unreported_executions_come_once(make_venue: Callable[..., Venue], application: str):
+    """ROE-16"""
     first = make_venue(application)
     numbers: dict[str, Broker] = {}
     for name in ("ALPHA2", "BRAVO1"):
@@ -136,6 +138,7 @@ def reconcile(venue: Venue, brokers: dict[str, Broker]) -> None:
 
 
 def test_a_slow_consumer_is_shown_out_and_delays_nobody(make_venue: Callable[..., Venue], application: str):
+    """ROE-19"""
     venue = make_venue(application, queue_bytes_max=1 << 17)
     slow, quick = venue.broker("ALPHA2"), venue.logged_on("BRAVO1")
     slow.log_on()
@@ -186,3 +189,57 @@ def test_a_torn_record_is_forgotten(make_venue: Callable[..., Venue]):
     second = Venue(first.config.path.parent, "native")
     second.acceptor.check()
     second.close()
+
+
+BOOT, CLOSED, NEXT_SENDER = 64, 80, 16
+LEAP = 1 << 24
+
+
+def test_after_a_loss_of_power_numbers_leap_and_nothing_is_lost(make_venue: Callable[..., Venue], application: str):
+    """The store's pages are as they were a while ago, and the system was started anew: a broker has seen more."""
+    first = make_venue(application, sync="commit")
+    broker = first.logged_on("ALPHA2")
+    for _ in range(3):
+        ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
+    path = first.config.path.parent / "fix" / "session-4.store"
+    old = bytearray(path.read_bytes())
+    for _ in range(5):
+        ask(broker, lambda: broker.order("ACME", "buy", 1, "98"))
+    seen = broker.next_in
+    first.close()
+    old[BOOT] ^= 0xFF
+    assert old[CLOSED] == 0, "the venue was running"
+    path.write_bytes(old)
+    second = Venue(first.config.path.parent, application, sync="commit")
+    try:
+        broker.port = second.acceptor.port
+        broker.log_on()
+        settle(broker)
+        settle(broker)
+        assert broker.next_in > LEAP > seen
+        assert ask(broker, lambda: broker.order("ACME", "buy", 1, "97"))[150] == "0"
+        assert len(broker.executions) == 9, "each order's report, those twice reported under the same ExecID"
+        assert second.engine.open_orders(0) == 9, "orders that were asked for again are known"
+        second.acceptor.check()
+    finally:
+        second.close()
+
+
+def test_a_clean_stop_or_a_killed_process_skips_nothing(make_venue: Callable[..., Venue]):
+    first = make_venue("native")
+    broker = first.logged_on("ALPHA2")
+    ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
+    broker.log_out()
+    path = first.config.path.parent / "fix" / "session-4.store"
+    first.close()
+    for closed, other_boot in (
+        (1, True),
+        (0, False),
+    ):  # a clean end; a kill
+        data = bytearray(path.read_bytes())
+        data[CLOSED] = closed
+        data[BOOT] ^= 0xFF if other_boot else 0
+        before = data[NEXT_SENDER : NEXT_SENDER + 8]
+        path.write_bytes(data)
+        Venue(first.config.path.parent, "native").close()
+        assert path.read_bytes()[NEXT_SENDER : NEXT_SENDER + 8] == before

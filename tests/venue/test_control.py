@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,15 @@ from tests.venue.engine_flow import (
     segment_paths,
 )
 from venue import control
-from venue.control import CommandRefused, ControlClient, ControlError, ControlLost, ControlServer, short_address
+from venue.control import (
+    CommandRefused,
+    ControlClient,
+    ControlError,
+    ControlLost,
+    ControlServer,
+    Frame,
+    short_address,
+)
 from venue.engine import Engine
 
 ROOT = Path(__file__).parent.parent.parent
@@ -287,3 +296,41 @@ def test_too_many_connections_are_refused(served: Served):
     finally:
         for connection in connections:
             connection.close()
+
+
+# ---- sessions ----
+
+
+def test_what_is_asked_of_the_sessions_is_no_command(tmp_path: Path):
+    asked: list[dict[str, Any]] = []
+
+    def operate(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        if request["verb"] == "dance":
+            raise ValueError("'dance' is no verb")
+        return {"told": ["ALPHA1"]}
+
+    engine, path = opened(tmp_path), tmp_path / "control.sock"
+    before = engine.last_seq
+    with ControlServer(engine, path, operate=operate), ControlClient(path, actor="eve") as client:
+        assert client.operate("news", text="Maintenance at noon", session=None) == {"told": ["ALPHA1"]}
+        with pytest.raises(ControlError, match="'dance' is no verb"):
+            client.operate("dance")
+        for body in (b"", b"{", b"[]", b"{}", b'{"verb": 5}', b"\xff", b"[" * 2000):
+            with pytest.raises(ControlError):
+                client._ask(Frame.OPERATE, body)
+        assert client.operate("news", text="again")["told"] == ["ALPHA1"], "the connection goes on"
+    assert asked[0] == {"verb": "news", "actor": "eve", "text": "Maintenance at noon", "session": None}
+    assert engine.last_seq == before
+    engine.close()
+
+
+def test_an_engine_without_sessions_says_so(tmp_path: Path):
+    engine, path = opened(tmp_path), tmp_path / "control.sock"
+    with (
+        ControlServer(engine, path),
+        ControlClient(path) as client,
+        pytest.raises(ControlError, match="must have sessions"),
+    ):
+        client.operate("news", text="x")
+    engine.close()

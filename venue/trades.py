@@ -1,0 +1,141 @@
+"""Every fill of the journal, for whoever asks what was traded: both sides of it, in order, durable ones only.
+
+The engine does not remember fills; the journal has the commands, and a core of our own makes the fills of them again.
+It is kept from question to question and goes on where it stood, so only the first one is long. All of the work is done
+by array operations that leave the interpreter's lock alone. It is never the thread of the gateway that does it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cores import Core, CoreConfig
+from cores.records import EventFlag, EventKind, Side
+from venue.follower import Follower
+from venue.records import SALT_BYTES
+
+SLICE_COMMANDS = 65_536
+SCAN_GAP = 200_000  # so many entries are read rather than a segment opened anew
+SEQ_BITS = np.uint64(24)
+FILL = np.dtype(
+    [
+        ("exec_id", "<u8"),
+        ("trade_id", "<u8"),  # the same for both sides
+        ("order_id", "<u8"),
+        ("named_seq", "<u8"),  # the command that gave the order its present name; 0: a liquidation, which has none
+        ("time_ns", "<u8"),
+        ("price_ticks", "<u8"),
+        ("qty_lots", "<u8"),
+        ("account", "<u4"),
+        ("symbol", "<u2"),
+        ("side", "u1"),
+        ("flags", "u1"),
+    ]
+)
+
+Fills = NDArray[np.void]
+
+
+class Trades:
+    """The fills of one journal as far as `follow` has come."""
+
+    def __init__(self, journal_dir: Path, config: CoreConfig) -> None:
+        self.journal_dir = journal_dir
+        self._follower = Follower(journal_dir)
+        self._core = Core(config)
+        self._parts: list[Fills] = []
+        self._names: dict[int, int] = {}  # replaced orders: the command that did it last
+
+    @property
+    def last_seq(self) -> int:
+        """Up to which command the fills are known."""
+        return self._follower.next_seq - 1
+
+    def check(self) -> None:
+        """Asserts that fills are in order."""
+        ids = self.fills()["exec_id"]
+        assert bool(np.all(ids[1:] > ids[:-1]))
+
+    def follow(self) -> Fills:
+        """Reads what has become durable since; returns the new fills. Raises JournalDamaged."""
+        new: list[Fills] = []
+        while len(piece := self._follower.poll(SLICE_COMMANDS)):
+            events, _ = self._core.apply(piece.commands)
+            fills = self._fills_of(events, piece.commands)
+            if len(fills):
+                new.append(fills)
+        self._parts += new
+        return np.concatenate(new) if new else np.empty(0, FILL)
+
+    def fills(self) -> Fills:
+        """All of them."""
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0] if self._parts else np.empty(0, FILL)
+
+    def close(self) -> None:
+        self._follower.close()
+
+    def _fills_of(self, events: NDArray[np.void], commands: NDArray[np.void]) -> Fills:
+        kinds = events["kind"]
+        rows = np.flatnonzero((kinds == EventKind.FILL) | (kinds == EventKind.REPLACED))
+        events, is_fill = events[rows], kinds[rows] == EventKind.FILL
+        seqs = events["exec_id"] >> SEQ_BITS
+        fills = np.empty(int(is_fill.sum()), FILL)
+        source = events[is_fill]
+        for name in ("exec_id", "order_id", "price_ticks", "qty_lots", "account", "symbol", "side", "flags"):
+            fills[name] = source[name]
+        own = seqs[is_fill]
+        fills["time_ns"] = commands["time_ns"][(own - commands["seq"][0]).astype(np.int64)] if len(own) else 0
+        second = (fills["flags"] & EventFlag.AGGRESSOR) != 0
+        second |= ((fills["flags"] & EventFlag.AUCTION) != 0) & (fills["side"] == Side.SELL)
+        fills["trade_id"] = fills["exec_id"] - second.astype(np.uint64)
+        fills["named_seq"] = fills["order_id"] >> SEQ_BITS
+        if self._names or not is_fill.all():
+            self._follow_names(events, is_fill, seqs, fills)
+        return fills
+
+    def _follow_names(
+        self, events: NDArray[np.void], is_fill: NDArray[np.bool_], seqs: NDArray[np.uint64], fills: Fills
+    ) -> None:
+        at = 0
+        for order_id, fill, seq in zip(events["order_id"].tolist(), is_fill.tolist(), seqs.tolist(), strict=True):
+            if not fill:
+                self._names[order_id] = seq
+                continue
+            named = self._names.get(order_id)
+            if named is not None:
+                fills["named_seq"][at] = named
+            at += 1
+
+
+def bodies(journal_dir: Path, wanted: set[int]) -> dict[int, bytes]:
+    """What was journaled beside these commands, without its salt."""
+    found: dict[int, bytes] = {}
+    seqs = sorted(wanted)
+    while seqs:
+        follower = Follower(journal_dir, seqs[0])
+        try:
+            seqs = _scan(follower, seqs, found)
+        finally:
+            follower.close()
+    return found
+
+
+def _scan(follower: Follower, seqs: list[int], found: dict[int, bytes]) -> list[int]:
+    """Reads on until a gap that is not worth reading; returns what is left."""
+    at = 0
+    while at < len(seqs) and seqs[at] - follower.next_seq < SCAN_GAP:
+        first = follower.next_seq
+        piece = follower.poll(SLICE_COMMANDS)
+        if not len(piece):
+            return []
+        while at < len(seqs) and seqs[at] < follower.next_seq:
+            index = seqs[at] - first
+            start = int(piece.annex_ends[index - 1]) if index else 0
+            found[seqs[at]] = piece.annex[start + SALT_BYTES : int(piece.annex_ends[index])]
+            at += 1
+    return seqs[at:]
