@@ -11,7 +11,7 @@ import pytest
 
 from cores import CommandFlag, CommandKind, OrdType, Phase, Side, Smp, Tif
 from cores.records import FLAG_SMP_SHIFT, Limit
-from tests.cores.fix_cores import account, deposit, market, new
+from tests.cores.fix_cores import account, deposit, instrument, market, new
 from tests.cores.test_missing import left_out_one_by_one, opening
 from tests.cores.test_reasons import limit, phase
 
@@ -89,6 +89,21 @@ CASES: dict[str, tuple[list[Fields], list[Fields]]] = {
 def test_each_way(name: str) -> None:
     before, batch = CASES[name]
     assert left_out_one_by_one([*opening(), *before], batch) >= 1
+
+
+WIDE = [instrument(qty_lots=141 + 64 * 1_000), *opening()[1:]]  # one page has all prices of these cases but the ends
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_way_in_a_wide_instrument(name: str) -> None:
+    before, batch = CASES[name]
+    assert left_out_one_by_one([*WIDE, *before], batch) >= 1
+
+
+def test_a_dormant_order_without_a_page() -> None:
+    """It ends, and so its account is needed: beside the symbol."""
+    distant = new(2, BUY, 1_000, 1, tif=Tif.AT_CLOSE)
+    assert left_out_one_by_one([*WIDE, distant], [phase(Phase.CLOSE_CALL)]) == 2
 
 
 def test_killed_session_needs_no_account() -> None:
