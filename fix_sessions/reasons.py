@@ -185,9 +185,9 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K P, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G, one of M R"
-        " P with 40=P, Price(44) with a limit, StopPx(99) with a stop, (2362) the member's own; a replace changes none"
-        " of TimeInForce, 40, 18, MaxFloor",
+        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K P, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G M R P,"
+        " Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
+        " TimeInForce nor OrdType, ExecInst, MaxFloor",
     ),
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,

@@ -229,8 +229,9 @@ def is_of_futures(reason: Reason) -> bool:
 
 
 def wanted_of_the_generator() -> set[tuple[Any, ...]]:
-    """All but what only futures have, which have a generator of their own."""
+    """All but what only futures have, which have a generator of their own, and wide instruments (test_pages.py)."""
     reasons = {reason for reason in Reason if reason < REJECT_SESSION_FIRST and not is_of_futures(reason)}
+    reasons -= {Reason.REJECT_PAGES_FULL, Reason.CANCEL_PAGES_FULL}
     wanted: set[tuple[Any, ...]] = {("kind", kind.name) for kind in EventKind if kind < EventKind.MARKED}
     wanted |= {("reason", reason.name) for reason in reasons}
     wanted |= {("phase", old.name, target.name) for old in Phase for target in Phase if old != target}

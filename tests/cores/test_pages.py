@@ -6,6 +6,7 @@ given out in another order, must go on as the others do.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 from typing import Any
@@ -39,6 +40,11 @@ LOW, HIGH = 1_000, 1_000 + (1 << 24)
 FAR = 100_000  # ticks between prices that share no page
 
 
+def replace_levels(levels: int) -> CoreConfig:
+    """One page a ladder or more."""
+    return dataclasses.replace(PAGED, levels=levels)
+
+
 # ---- generated commands, with their prices moved apart ----
 
 
@@ -66,7 +72,7 @@ def widened(fields: dict[str, Any], stride: int) -> dict[str, Any]:
     return changed
 
 
-def assert_pages(core: Any) -> None:
+def assert_pages(core: Any, levels: int) -> None:
     """W2, W3: seen from outside, no ladder has orders in more ranges than it has pages."""
     for number in range(core.symbol_count):
         rows = core.walk_symbol(number)
@@ -77,19 +83,25 @@ def assert_pages(core: Any) -> None:
             facts, cold = int(rows[at, 5]), int(rows[at, 5]) >> 32 & Fact.COLD
             waiting, side = bool(facts >> 32 & Fact.WAITING), facts & 0xFF
             price = int(rows[at + 1, 2]) if waiting else int(rows[at, 2])
-            assert bool(facts >> 32 & Fact.WIDE) == (high - low >= PAGED.levels)
+            assert bool(facts >> 32 & Fact.WIDE) == (high - low >= levels)
             if not facts >> 32 & Fact.DORMANT:
                 down = (side == Side.BUY) != waiting
                 ranges.setdefault((side, waiting), set()).add((high - price if down else price - low) // PAGE_LEVELS)
             at += 2 if cold else 1
-        assert all(len(used) <= PAGES for used in ranges.values()), ranges
+        assert all(len(used) <= levels // PAGE_LEVELS for used in ranges.values()), ranges
 
 
 @PLENTY
-@given(st.lists(st.integers(0, 2**40), min_size=80, max_size=80), st.sampled_from([7, 15, 24, 48]), st.integers(0, 79))
-def test_events_and_state_agree(numbers: list[int], stride: int, cut: int) -> None:
+@given(
+    st.lists(st.integers(0, 2**40), min_size=80, max_size=80),
+    st.sampled_from([7, 15, 24, 48]),
+    st.sampled_from([64, 128, 256]),
+    st.integers(0, 79),
+)
+def test_events_and_state_agree(numbers: list[int], stride: int, levels: int, cut: int) -> None:
     """The same bytes from both after every command, and from a core restored on the way, whose pages lie elsewhere."""
-    play, compiled, reference = Play(), CompiledCore(PAGED), ReferenceCore(PAGED)
+    config = replace_levels(levels)
+    play, compiled, reference = Play(), CompiledCore(config), ReferenceCore(config)
     restored: Any = None
     for place, fields in enumerate(setup_fields() + [generate(number) for number in numbers]):
         record = play.record(widened(fields, stride))
@@ -103,12 +115,27 @@ def test_events_and_state_agree(numbers: list[int], stride: int, cut: int) -> No
         compiled.check()
         play.see(events)
     reference.check()
-    assert_pages(compiled)
+    assert_pages(compiled, levels)
     assert compiled.snapshot() == reference.snapshot()
     if restored is not None:
         restored.check()
         assert restored.snapshot() == compiled.snapshot()
     assert ReferenceCore.restore(compiled.snapshot()).snapshot() == compiled.snapshot()
+
+
+def test_the_generator_reaches_the_pages() -> None:
+    """Refused NEW and REPLACE, what comes to rest and finds no page, trades and uncrosses of wide instruments."""
+    seen: set[tuple[str, ...]] = set()
+    for run in range(300):
+        play, core = Play(), CompiledCore(replace_levels(64 << run % 3))
+        for fields in setup_fields() + [generate(run << 16 | number) for number in range(80)]:
+            events, _ = core.apply(play.record(widened(fields, (7, 15, 24, 48)[run % 4])))
+            play.see(events)
+            seen |= {(EventKind(e["kind"]).name, Reason(e["reason"]).name) for e in events if e["reason"] < 128}
+            seen |= {("uncross",) for e in events if e["kind"] == EventKind.PHASE and e["qty_lots"]}
+    full = {("REJECTED", "REJECT_PAGES_FULL"), ("CANCEL_REJECTED", "REJECT_PAGES_FULL")}
+    wanted = full | {("CANCELLED", "CANCEL_PAGES_FULL"), ("FILL", "NONE"), ("TRIGGERED", "NONE"), ("uncross",)}
+    assert wanted <= seen, wanted - seen
 
 
 # ---- named ----

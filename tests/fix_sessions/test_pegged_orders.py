@@ -96,7 +96,9 @@ def test_a_replace_changes_terms_keeps_or_ends_the_peg_and_a_cancel_ends_it(venu
     body = [(41, plain[11]), (55, "ACME"), (54, "1"), (38, "3"), (40, "P"), (18, "R")]
     again = ask(alpha, lambda: alpha.request("G", body))
     assert (again[150], again[44], again[40]) == ("5", "99.50", "P")
-    status = ask(alpha, lambda: alpha.request("H", [(11, again[11]), (55, "ACME"), (54, "1")]))
+    alpha.request("H", [(11, again[11]), (55, "ACME"), (54, "1")])
+    alpha.wait_for(lambda: tags(alpha.inbox[-1])[150] == "I")  # answered once the replace is durable
+    status = tags(alpha.inbox[-1])
     assert (status[150], status[40], status[18], status[44]) == ("I", "P", "R", "99.50")
     gone = ask(alpha, lambda: alpha.cancel(again[11], "ACME", "buy"))
     assert (gone[150], gone[39], gone[40]) == ("4", "4", "P")
