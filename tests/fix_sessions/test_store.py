@@ -191,7 +191,7 @@ def test_a_torn_record_is_forgotten(make_venue: Callable[..., Venue]):
     second.close()
 
 
-BOOT, CLOSED, NEXT_SENDER = 64, 80, 16
+BOOT, CLOSED, NEXT_SENDER = 72, 88, 16
 LEAP = 1 << 24
 
 
