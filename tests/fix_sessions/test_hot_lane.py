@@ -211,7 +211,10 @@ def session(venue: Venue, number: int, second: float, payload: bytes) -> list[li
 def journal(venue: Venue) -> tuple[bytes, list[bytes]]:
     """Every command but for its time, every annex but for its salt."""
     venue.engine.drain()
-    found = Follower(venue.data_dir / "journal").poll(1_000_000)
+    follower = Follower(venue.data_dir / "journal")
+    # Reports leave before the watermark says that their entries are written, when nothing is synced.
+    until(lambda: (mark := follower.watermark()) is not None and mark.durable_seq == venue.engine.last_seq)
+    found = follower.poll(1_000_000)
     commands = found.commands.copy()
     commands["time_ns"] = 0
     ends = [0, *found.annex_ends.tolist()]
