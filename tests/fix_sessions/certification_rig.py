@@ -18,6 +18,7 @@ from typing import Any
 
 from cores import CommandFlag, CommandKind, Limit, Phase
 from fix_sessions.certification import Agreed, Case, Door, Party, Protection, Result, Stage, Terms, play
+from fix_sessions.certification_cases import CASES
 from fix_sessions.schedule import Schedule
 from tests.fix_sessions.market_rig import Gateway
 from tests.fix_sessions.rig import PASSWORD, Venue
@@ -28,6 +29,8 @@ ALPHA, BRAVO = Party("ALPHA1", "alpha", PASSWORD), Party("BRAVO1", "bravo", PASS
 FEED, ACOPY = Party("FEED1", "feed1", PASSWORD), Party("ACOPY", "acopy", PASSWORD)
 MMP = 'mmp = { window_ms = 60000, quantity = "50", delta = "30", trades = 6 }'
 MESSAGES_PER_SECOND = 1000
+HEARTBEATS = 30
+BY_NAME = {case.name: case for case in CASES}
 THROTTLE = (('comp_id = "ALPHA1"', f'messages_per_second = {MESSAGES_PER_SECOND}, comp_id = "ALPHA1"'),)
 Spoil = Callable[[bytes], bytes | list[bytes]]
 
@@ -73,9 +76,8 @@ def cut(*ends: socket.socket) -> None:
 class Spoiler:
     """Stands in front of one port of the venue; `spoil` is None while nothing is to be spoilt."""
 
-    def __init__(self, port: int) -> None:
-        self.port_behind = port
-        self.spoil: Spoil | None = None
+    def __init__(self, port: int, spoil: Spoil | None = None) -> None:
+        self.port_behind, self.spoil = port, spoil
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.sockets: list[socket.socket] = []
@@ -180,3 +182,92 @@ def agreed_hours(venue: Venue) -> Agreed:
 def with_hours(start: str, end: str) -> dict[str, Any]:
     """A venue that has these hours."""
     return {"changes": (("[limits]", f'[schedule]\nstart = "{start}"\nend = "{end}"\n[limits]'),)}
+
+
+# ---- what a spoiler does ----
+
+
+def kind_of(message: bytes) -> bytes:
+    found = re.search(rb"\x0135=([^\x01]+)\x01", message)
+    return found[1] if found else b""
+
+
+def changed(old: str, new: str, kind: str = "") -> Spoil:
+    """Every field `old` becomes `new`; in messages of one type, or of all."""
+    before, after = f"\x01{old}\x01".encode(), f"\x01{new}\x01".encode()
+
+    def spoil(message: bytes) -> bytes:
+        return message if kind and kind_of(message) != kind.encode() else message.replace(before, after)
+
+    return spoil
+
+
+def worded(old: str, new: str) -> Spoil:
+    """Other words in a text."""
+    return lambda message: message.replace(old.encode(), new.encode())
+
+
+def never(kind: str, has: str = "") -> Spoil:
+    """Messages of this type (with such a field) were never sent."""
+    field = f"\x01{has}\x01".encode() if has else b""
+    return lambda message: b"" if kind_of(message) == kind.encode() and field in message else message
+
+
+def accepted(text: str) -> Spoil:
+    """A Logout that says so becomes a Logon: who was to be refused is let in."""
+    return lambda m: m.replace(b"\x0135=5\x01", b"\x0135=A\x01") if text.encode() in m and kind_of(m) == b"5" else m
+
+
+def late(kind: str = "A") -> Spoil:
+    """After each message of this type come heartbeats: numbers are higher than they should be."""
+
+    def spoil(message: bytes) -> bytes | list[bytes]:
+        beat = re.sub(rb"\x0135=A\x01", b"\x0135=0\x01", message)
+        beat = re.sub(rb"\x01(98|108|141)=[^\x01]*(?=\x01)", b"", beat)
+        return [message] + [beat] * HEARTBEATS if kind_of(message) == kind.encode() else message
+
+    return spoil
+
+
+def twice(kind: str, has: str = "") -> Spoil:
+    """Messages of this type (with such a field) come twice."""
+    field = f"\x01{has}\x01".encode() if has else b""
+    return lambda message: [message] * 2 if kind_of(message) == kind.encode() and field in message else message
+
+
+def one_execution(message: bytes) -> bytes:
+    """All reports are of one execution."""
+    return re.sub(rb"\x0117=[1-9][0-9]*-[0-9]+\x01", b"\x0117=1-1\x01", message)
+
+
+class Second:
+    """The second and later messages of a type have another field."""
+
+    def __init__(self, kind: str, pattern: str, new: str) -> None:
+        self.kind, self.pattern, self.new, self.count = kind.encode(), pattern.encode(), new.encode(), 0
+
+    def __call__(self, message: bytes) -> bytes:
+        if kind_of(message) != self.kind:
+            return message
+        self.count += 1
+        field = rb"\x01" + self.pattern + rb"(?=\x01)"
+        return message if self.count == 1 else re.sub(field, b"\x01" + self.new, message)
+
+
+class Eager:
+    """Each X comes as four updates, numbered as such."""
+
+    def __init__(self) -> None:
+        self.more = 0
+
+    def __call__(self, message: bytes) -> bytes | list[bytes]:
+        if kind_of(message) != b"X":
+            return message
+        first, self.more = self.more, self.more + 3
+        number = int(re.search(rb"\x0183=([0-9]+)\x01", message)[1])  # type: ignore[index]
+        return [re.sub(rb"\x0183=[0-9]+", b"\x0183=%d" % (number + first + n), message) for n in range(4)]
+
+
+def raced(message: bytes) -> bytes:
+    """Neither answer to a cancel that meets a fill is right."""
+    return message.replace(b"\x01102=0\x01", b"\x01102=99\x01").replace(b"\x01150=4\x01", b"\x01150=C\x01")

@@ -16,12 +16,10 @@ from fix_sessions.certification_cases import AREAS, CASES
 from fix_sessions.certification_report import Report
 from fix_sessions.certification_watch import stored, watch
 from fix_sessions.schedule import Schedule
-from tests.fix_sessions.certification_rig import ALPHA, BRAVO, TERMS, Desk, Whole
+from tests.fix_sessions.certification_rig import ALPHA, BRAVO, BY_NAME, TERMS, Desk, Whole
 from tests.fix_sessions.rig import PASSWORD, Venue, settle
 from venue import cli
 from venue.config_sections import ScheduleSection
-
-BY_NAME = {case.name: case for case in CASES}
 
 
 def stage(venue: Venue, port: int = 0, full: bool = True) -> Stage:

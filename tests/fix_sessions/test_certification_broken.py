@@ -5,7 +5,6 @@ One row a case, some with more. A case without a row is an error, so that a chec
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,102 +14,30 @@ import pytest
 
 from fix_sessions import certification
 from fix_sessions.certification import FAILED, PASSED, Stage, play
-from fix_sessions.certification_cases import CASES
-from tests.fix_sessions.certification_rig import ALPHA, TERMS, Spoil, Spoiler, Whole, agreed_hours, with_hours
+from tests.fix_sessions.certification_rig import (
+    ALPHA,
+    BY_NAME,
+    TERMS,
+    Eager,
+    Second,
+    Spoil,
+    Spoiler,
+    Whole,
+    accepted,
+    agreed_hours,
+    changed,
+    late,
+    never,
+    one_execution,
+    raced,
+    twice,
+    with_hours,
+    worded,
+)
 from tests.fix_sessions.rig import Venue
 
-BY_NAME = {case.name: case for case in CASES}
-WAIT_SECONDS = 1.5
-HEARTBEATS = 30
-
-
-# ---- what a spoiler does ----
-
-
-def kind_of(message: bytes) -> bytes:
-    found = re.search(rb"\x0135=([^\x01]+)\x01", message)
-    return found[1] if found else b""
-
-
-def changed(old: str, new: str, kind: str = "") -> Spoil:
-    """Every field `old` becomes `new`; in messages of one type, or of all."""
-    before, after = f"\x01{old}\x01".encode(), f"\x01{new}\x01".encode()
-
-    def spoil(message: bytes) -> bytes:
-        return message if kind and kind_of(message) != kind.encode() else message.replace(before, after)
-
-    return spoil
-
-
-def worded(old: str, new: str) -> Spoil:
-    """Other words in a text."""
-    return lambda message: message.replace(old.encode(), new.encode())
-
-
-def never(kind: str, has: str = "") -> Spoil:
-    """Messages of this type (with such a field) were never sent."""
-    field = f"\x01{has}\x01".encode() if has else b""
-    return lambda message: b"" if kind_of(message) == kind.encode() and field in message else message
-
-
-def accepted(text: str) -> Spoil:
-    """A Logout that says so becomes a Logon: who was to be refused is let in."""
-    return lambda m: m.replace(b"\x0135=5\x01", b"\x0135=A\x01") if text.encode() in m and kind_of(m) == b"5" else m
-
-
-def late(kind: str = "A") -> Spoil:
-    """After each message of this type come heartbeats: numbers are higher than they should be."""
-
-    def spoil(message: bytes) -> bytes | list[bytes]:
-        beat = re.sub(rb"\x0135=A\x01", b"\x0135=0\x01", message)
-        beat = re.sub(rb"\x01(98|108|141)=[^\x01]*(?=\x01)", b"", beat)
-        return [message] + [beat] * HEARTBEATS if kind_of(message) == kind.encode() else message
-
-    return spoil
-
-
-def twice(kind: str, has: str = "") -> Spoil:
-    """Messages of this type (with such a field) come twice."""
-    field = f"\x01{has}\x01".encode() if has else b""
-    return lambda message: [message] * 2 if kind_of(message) == kind.encode() and field in message else message
-
-
-def one_execution(message: bytes) -> bytes:
-    """All reports are of one execution."""
-    return re.sub(rb"\x0117=[1-9][0-9]*-[0-9]+\x01", b"\x0117=1-1\x01", message)
-
-
-class Second:
-    """The second and later messages of a type have another field."""
-
-    def __init__(self, kind: str, pattern: str, new: str) -> None:
-        self.kind, self.pattern, self.new, self.count = kind.encode(), pattern.encode(), new.encode(), 0
-
-    def __call__(self, message: bytes) -> bytes:
-        if kind_of(message) != self.kind:
-            return message
-        self.count += 1
-        field = rb"\x01" + self.pattern + rb"(?=\x01)"
-        return message if self.count == 1 else re.sub(field, b"\x01" + self.new, message)
-
-
-class Eager:
-    """Each X comes as four updates, numbered as such."""
-
-    def __init__(self) -> None:
-        self.more = 0
-
-    def __call__(self, message: bytes) -> bytes | list[bytes]:
-        if kind_of(message) != b"X":
-            return message
-        first, self.more = self.more, self.more + 3
-        number = int(re.search(rb"\x0183=([0-9]+)\x01", message)[1])  # type: ignore[index]
-        return [re.sub(rb"\x0183=[0-9]+", b"\x0183=%d" % (number + first + n), message) for n in range(4)]
-
-
-def raced(message: bytes) -> bytes:
-    """Neither answer to a cancel that meets a fill is right."""
-    return message.replace(b"\x01102=0\x01", b"\x01102=99\x01").replace(b"\x01150=4\x01", b"\x01150=C\x01")
+WAIT_SECONDS = {"C16": 6.0}
+"""How long a case waits for what does not come: 1.5, but where the venue itself takes longer to end a session."""
 
 
 SPOILT: tuple[tuple[str, Spoil, str], ...] = (
@@ -216,16 +143,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     found.close()
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", WAIT_SECONDS)
-
-
 ROWS = [row for row in SPOILT if row[0] != "C78"]
 
 
 @pytest.mark.parametrize(("name", "spoil", "text"), ROWS, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(ROWS)])
-def test_a_broken_venue_fails_the_case(whole: Whole, name: str, spoil: Spoil, text: str):
+def test_a_broken_venue_fails_the_case(
+    whole: Whole, name: str, spoil: Spoil, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", WAIT_SECONDS.get(name, 1.5))
     result = whole.play(BY_NAME[name], spoil)
     assert (result.verdict, text in result.text) == (FAILED, True), result.text
 
