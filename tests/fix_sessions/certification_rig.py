@@ -161,6 +161,9 @@ class Whole:
             self._arm(None)
 
     def _arm(self, spoil: Spoil | None) -> None:
+        begin = getattr(spoil, "begin", None)
+        if begin is not None:
+            begin()
         for spoiler in self.spoilers:
             spoiler.spoil = spoil
 
@@ -235,6 +238,48 @@ def twice(kind: str, has: str = "") -> Spoil:
     return lambda message: [message] * 2 if kind_of(message) == kind.encode() and field in message else message
 
 
+def also(kind: str, second: str) -> Spoil:
+    """After each message of a type comes the same as another type."""
+
+    def spoil(message: bytes) -> bytes | list[bytes]:
+        copy = message.replace(b"\x0135=" + kind.encode() + b"\x01", b"\x0135=" + second.encode() + b"\x01")
+        return [message, copy] if kind_of(message) == kind.encode() else message
+
+    return spoil
+
+
+def lacking(kind: str, tag: int) -> Spoil:
+    """Messages of this type are without this field."""
+    field = rb"(?<=\x01)%d=[^\x01]*\x01" % tag
+    return lambda message: re.sub(field, b"", message) if kind_of(message) == kind.encode() else message
+
+
+def numbered(kind: str, number: int) -> Spoil:
+    """Messages of this type have this MsgSeqNum(34)."""
+    field, new = rb"\x0134=[0-9]+(?=\x01)", b"\x0134=%d" % number
+    return lambda message: re.sub(field, new, message, count=1) if kind_of(message) == kind.encode() else message
+
+
+class Last:
+    """Before each heartbeat the last message of a type comes again."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind.encode()
+        self.begin()
+
+    def begin(self) -> None:
+        self.last = b""
+
+    def __call__(self, message: bytes) -> list[bytes]:
+        if kind_of(message) == self.kind:
+            self.last = message
+        if kind_of(message) != b"0" or not self.last:
+            return [message]
+        number = re.search(rb"\x0134=[0-9]+\x01", message)
+        assert number is not None
+        return [re.sub(rb"\x0134=[0-9]+\x01", number[0], self.last, count=1), message]
+
+
 def one_execution(message: bytes) -> bytes:
     """All reports are of one execution."""
     return re.sub(rb"\x0117=[1-9][0-9]*-[0-9]+\x01", b"\x0117=1-1\x01", message)
@@ -244,7 +289,11 @@ class Second:
     """The second and later messages of a type have another field."""
 
     def __init__(self, kind: str, pattern: str, new: str) -> None:
-        self.kind, self.pattern, self.new, self.count = kind.encode(), pattern.encode(), new.encode(), 0
+        self.kind, self.pattern, self.new = kind.encode(), pattern.encode(), new.encode()
+        self.begin()
+
+    def begin(self) -> None:
+        self.count = 0
 
     def __call__(self, message: bytes) -> bytes:
         if kind_of(message) != self.kind:
@@ -258,6 +307,9 @@ class Eager:
     """Each X comes as four updates, numbered as such."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self.more = 0
 
     def __call__(self, message: bytes) -> bytes | list[bytes]:
