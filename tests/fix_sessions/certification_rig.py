@@ -32,6 +32,7 @@ MESSAGES_PER_SECOND = 1000
 HEARTBEATS = 30
 BY_NAME = {case.name: case for case in CASES}
 THROTTLE = (('comp_id = "ALPHA1"', f'messages_per_second = {MESSAGES_PER_SECOND}, comp_id = "ALPHA1"'),)
+Change = Callable[[bytes], bytes]
 Spoil = Callable[[bytes], bytes | list[bytes]]
 
 
@@ -195,7 +196,7 @@ def kind_of(message: bytes) -> bytes:
     return found[1] if found else b""
 
 
-def changed(old: str, new: str, kind: str = "") -> Spoil:
+def changed(old: str, new: str, kind: str = "") -> Change:
     """Every field `old` becomes `new`; in messages of one type, or of all."""
     before, after = f"\x01{old}\x01".encode(), f"\x01{new}\x01".encode()
 
@@ -205,18 +206,29 @@ def changed(old: str, new: str, kind: str = "") -> Spoil:
     return spoil
 
 
-def worded(old: str, new: str) -> Spoil:
+def within(has: str, tag: int, new: str) -> Change:
+    """Messages that have a field which begins so have another value of this tag."""
+    field = rb"\x01%d=[^\x01]*(?=\x01)" % tag
+    return lambda m: re.sub(field, b"\x01%d=%s" % (tag, new.encode()), m) if b"\x01" + has.encode() in m else m
+
+
+def both(first: Change, second: Change) -> Change:
+    """One after the other."""
+    return lambda message: second(first(message)) if first(message) else b""
+
+
+def worded(old: str, new: str) -> Change:
     """Other words in a text."""
     return lambda message: message.replace(old.encode(), new.encode())
 
 
-def never(kind: str, has: str = "") -> Spoil:
+def never(kind: str, has: str = "") -> Change:
     """Messages of this type (with such a field) were never sent."""
     field = f"\x01{has}\x01".encode() if has else b""
     return lambda message: b"" if kind_of(message) == kind.encode() and field in message else message
 
 
-def accepted(text: str) -> Spoil:
+def accepted(text: str) -> Change:
     """A Logout that says so becomes a Logon: who was to be refused is let in."""
     return lambda m: m.replace(b"\x0135=5\x01", b"\x0135=A\x01") if text.encode() in m and kind_of(m) == b"5" else m
 
@@ -248,13 +260,13 @@ def also(kind: str, second: str) -> Spoil:
     return spoil
 
 
-def lacking(kind: str, tag: int) -> Spoil:
+def lacking(kind: str, tag: int) -> Change:
     """Messages of this type are without this field."""
     field = rb"(?<=\x01)%d=[^\x01]*\x01" % tag
     return lambda message: re.sub(field, b"", message) if kind_of(message) == kind.encode() else message
 
 
-def numbered(kind: str, number: int) -> Spoil:
+def numbered(kind: str, number: int) -> Change:
     """Messages of this type have this MsgSeqNum(34)."""
     field, new = rb"\x0134=[0-9]+(?=\x01)", b"\x0134=%d" % number
     return lambda message: re.sub(field, new, message, count=1) if kind_of(message) == kind.encode() else message
