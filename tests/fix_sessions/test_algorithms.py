@@ -13,7 +13,7 @@ from cores.records import Limit, Phase
 from fix_sessions import messages
 from fix_sessions.area import Floor
 from fix_sessions.client import Broker
-from tests.fix_sessions.rig import Venue, ask, last, rejected, settle, tags, until
+from tests.fix_sessions.rig import Venue, ask, rejected, settle, tags, until
 
 SECOND = 10**9
 
@@ -77,15 +77,32 @@ def offered(venue: Venue, lots: int = 100, price: str = "100") -> Broker:
 
 
 def test_a_twap_is_done_in_equal_slices(venue: Venue, hands: Hands):
+    """ROE-41"""
     offered(venue)
     alpha = venue.logged_on("ALPHA1")
     name = parent(alpha, hands, 40)
     settle(alpha)
     found = until_reports(alpha, name, 2)
     new, fill = found
-    assert (new[150], new[39], new[14], new[151], new[38], new[40], new[44]) == ("0", "0", "0", "40", "40", "2", "101.00")
+    assert (new[150], new[39], new[14], new[151], new[38], new[40], new[44]) == (
+        "0",
+        "0",
+        "0",
+        "40",
+        "40",
+        "2",
+        "101.00",
+    )
     assert (new[847], new[848], new[59]) == ("1000", "SliceSeconds=25", "0")
-    assert (fill[150], fill[39], fill[32], fill[31], fill[14], fill[151], fill[6]) == ("F", "1", "10", "100.00", "10", "30", "100.00")
+    assert (fill[150], fill[39], fill[32], fill[31], fill[14], fill[151], fill[6]) == (
+        "F",
+        "1",
+        "10",
+        "100.00",
+        "10",
+        "30",
+        "100.00",
+    )
     assert fill[37] == new[37] != fill[198]
     for slice_number in (2, 3, 4):
         hands.forward(25)
@@ -124,7 +141,9 @@ def test_a_market_parent_sells_and_a_later_start_is_waited_for(venue: Venue, han
     bravo, alpha = venue.logged_on("BRAVO1"), venue.logged_on("ALPHA1")
     bravo.order("ACME", "buy", 50, "99")
     settle(bravo)
-    name = parent(alpha, hands, 3, None, "sell", t168=hands.text(10), t126=hands.text(30), t848="SliceSeconds=10", t59="6")
+    name = parent(
+        alpha, hands, 3, None, "sell", t168=hands.text(10), t126=hands.text(30), t848="SliceSeconds=10", t59="6"
+    )
     assert [report[150] for report in until_reports(alpha, name, 1)] == ["0"]
     hands.forward(9.9)
     time.sleep(0.3)
@@ -138,6 +157,7 @@ def test_a_market_parent_sells_and_a_later_start_is_waited_for(venue: Venue, han
 
 
 def test_a_cancel_ends_the_parent_and_a_second_one_is_too_late(venue: Venue, hands: Hands):
+    """ROE-42"""
     offered(venue)
     alpha = venue.logged_on("ALPHA1")
     name = parent(alpha, hands, 40)
@@ -201,7 +221,9 @@ def test_a_session_that_ends_takes_its_parents_along(venue: Venue, hands: Hands)
     until(lambda: [p.clordid.decode() for p in area(venue).live] == [kept])
 
 
-def test_only_day_parents_end_where_good_till_orders_stay(make_venue: Callable[..., Venue], application: str, hands: Hands):
+def test_only_day_parents_end_where_good_till_orders_stay(
+    make_venue: Callable[..., Venue], application: str, hands: Hands
+):
     change = ("cancel_on_disconnect = true", "cancel_on_disconnect = true, cancel_keeps_good_till = true")
     venue = make_venue(application, changes=(change,))
     alpha = venue.logged_on("ALPHA1")
@@ -275,7 +297,6 @@ def test_a_share_of_the_trading_is_not_passed(venue: Venue, hands: Hands):
 
 
 def test_a_vwap_follows_the_profile(make_venue: Callable[..., Venue], application: str, hands: Hands):
-    """ROE-41"""
     weights = [0] * 24
     hands.now_ns = (hands.now_ns // (86_400 * SECOND) + 1) * 86_400 * SECOND + 3600 * SECOND - 50 * SECOND  # 00:59:10
     weights[0], weights[1] = 3, 1
@@ -283,7 +304,6 @@ def test_a_vwap_follows_the_profile(make_venue: Callable[..., Venue], applicatio
     venue = make_venue(application, changes=(change,))
     offered(venue)
     alpha = venue.logged_on("ALPHA1")
-    hands.now_ns += 0
     name = parent(alpha, hands, 40, t847="1")
     done = [int(until_reports(alpha, name, 2)[-1][14])]
     for count in (3, 4, 5):
@@ -428,7 +448,7 @@ def test_parents_survive_a_new_start(make_venue: Callable[..., Venue], applicati
 
 
 def test_a_crash_loses_nothing_and_doubles_nothing(make_venue: Callable[..., Venue], application: str, hands: Hands):
-    """A child whose report no store has: the parent's report comes after the crash, and counts it once."""
+    """ROE-43: a child whose report no store has: the parent's report comes after the crash, and counts it once."""
     first = make_venue(application)
     seller(first)
     bravo = first.logged_on("BRAVO1")
