@@ -340,7 +340,7 @@ def test_a_vwap_follows_the_profile(make_venue: Callable[..., Venue], applicatio
         ({"t38": "0"}, "13", "OrderQty(38)"),
         ({"t38": "1.5"}, "13", "multiple of the lot"),
         ({"t1": "2"}, "15", "Account(1)"),
-        ({"t55": "XXX"}, "1", "Symbol(55)"),
+        ({"t55": "NONE"}, "1", "Symbol(55)"),
         ({"t54": "5"}, "11", "Side(54)"),
     ],
 )
