@@ -66,6 +66,7 @@ class Broker:
         self.socket = self.connect(seconds)
         self.parser = simplefix.FixParser()
         self.logged_on, self.logout_text, self.asked_to = False, "", 0
+        self.early.clear()  # it is asked for again, and a gap fill of then may cover less than one of now
         if reset:
             self.next_out = self.next_in = 1
             self.sent.clear()

@@ -198,7 +198,12 @@ def settle(broker: Broker) -> None:
             return
         except TimeoutError:
             continue
-    raise TimeoutError(f"{broker.comp_id}: no test request was answered")
+    last = [m.encode().replace(b"\x01", b"|").decode(errors="replace") for m in broker.admin[-6:]]
+    raise TimeoutError(
+        f"{broker.comp_id}: no test request was answered: sent up to {broker.next_out - 1}, "
+        f"{broker.next_in} is expected, early {sorted(broker.early)[:5]}, asked to {broker.asked_to}, "
+        f"the last of the session itself: {last}"
+    )
 
 
 def tags(message: Any) -> dict[int, str]:
