@@ -50,6 +50,8 @@ from venue.records import CLORDID_BYTES, SubmitStatus
 log = logging.getLogger("algorithms")
 
 FINISHED_MAX = 4096
+REQUESTS_MAX = 16_384
+DUPLICATE = b"6"
 RETRY_NS = NS
 FATAL = (Reason.REJECT_KILLED, Reason.REJECT_ACCOUNT_FROZEN, Reason.REJECT_RESTRICTED)
 """A child that is refused for one of these ends its parent; after any other refusal the next slice tries again."""
@@ -70,6 +72,7 @@ class Algorithms(Area):
         self._names: dict[tuple[int, bytes], Parent] = {}
         self._live: dict[int, Parent] = {}
         self._finished: OrderedDict[int, Parent] = OrderedDict()
+        self._requests: OrderedDict[tuple[int, bytes], None] = OrderedDict()
         self._untold: dict[int, Entry] = {}
         self._swept: dict[int, bytes] = {}
         self._restored = False
@@ -91,15 +94,17 @@ class Algorithms(Area):
     # ---- D, F, G, H ----
 
     def knows(self, session: int, clordid: bytes) -> bool:
-        """Whether a session's ClOrdID is a parent's."""
-        return (session, clordid) in self._names
+        """Whether a session's ClOrdID is a parent's, or that of a request about one."""
+        return (session, clordid) in self._names or (session, clordid) in self._requests
 
     def takes(self, message: Inbound) -> bool:
-        """Whether a D, F, G or H is about a parent, or uses a parent's name."""
+        """Whether a D, F, G or H is about a parent, or uses a name that is known here."""
         session, values = message.session, message.values
+        if values[35] == b"H":
+            return (session, values[11]) in self._names
         if values[35] == b"D" and any(tag in values for tag in ALGORITHM_TAGS):
             return True
-        return bool(self._names) and any(self.knows(session, values.get(tag, b"")) for tag in (11, 41))
+        return (session, values.get(41, b"")) in self._names or self.knows(session, values[11])
 
     def serve(self, message: Inbound) -> None:
         kind, clordid = message.values[35], message.values[11]
@@ -184,8 +189,18 @@ class Algorithms(Area):
 
     # ---- slices ----
 
+    def end(self, order_id: int, text: str) -> str | None:
+        """Has a live parent ended by an operator, from any thread; returns its ClOrdID, None when there is none."""
+        parent = self._live.get(order_id >> SEQ_BITS)
+        if parent is None:
+            return None
+        self._swept.setdefault(parent.seq, b"ended by the venue's operator: " + text.encode())
+        return parent.clordid.decode()
+
     def turn(self) -> None:
         """What is due now; called several times a second while a parent lives."""
+        if self._swept:
+            self._end_swept()
         now_ns = self.floor.now_ns()
         for parent in self.live:
             if parent.next_ns <= now_ns and parent.is_open:
@@ -263,6 +278,8 @@ class Algorithms(Area):
     def _apply(self, entry: Entry) -> None:
         """What an entry does, now or at the next start."""
         self._untold[entry.seq] = entry
+        if entry.words[b"verb"] != PARENT and 11 in entry.values and entry.words.get(b"code") != DUPLICATE:
+            self._remember(entry.session, entry.values[11])
         if entry.words[b"verb"] == PARENT:
             parent = Parent.of(entry, self.terms, self.gateway.find_order)
             self._parents[entry.seq] = self._live[entry.seq] = parent
@@ -275,6 +292,15 @@ class Algorithms(Area):
                 ended.cum_lots, ended.value = entry.number(b"cum_lots"), entry.number(b"value")
                 ended.cancelled_by, ended.last_seq = entry.values.get(11, b""), entry.seq
                 self._finish(ended)
+
+    def _remember(self, session: int, clordid: bytes) -> None:
+        """A request's name that the order table does not know, so that it is not used twice."""
+        if self.knows(session, clordid):
+            return
+        self._requests[session, clordid] = None
+        self.gateway.name_parent(session, clordid, True)
+        if len(self._requests) > REQUESTS_MAX:
+            self.gateway.name_parent(*self._requests.popitem(last=False)[0], False)
 
     def _end(self, parent: Parent, status: bytes, why: bytes, text: bytes, message: Inbound | None = None) -> None:
         """Ends a parent; its report leaves when that is durable. Without effect on one that has ended."""

@@ -143,6 +143,24 @@ class Parent:
         """What a request for many orders chooses by."""
         return {"symbol": self.symbol, "account": self.template.account, "side": self.template.side}
 
+    def view(self) -> dict[str, Any]:
+        """What operators see of it."""
+        book, bounds = self.template.book, (self.schedule.start_ns, self.schedule.end_ns)
+        start, end = (messages.timestamp(time_ns).decode() for time_ns in bounds)
+        return {
+            "order_id": self.seq << SEQ_BITS,
+            "clordid": self.clordid.decode(),
+            "strategy": STRATEGIES[self.values[847]],
+            "symbol": self.values[55].decode(),
+            "side": {b"1": "buy", b"2": "sell"}[self.values[54]],
+            "qty": quantity(book, self.qty_lots).decode(),
+            "done": quantity(book, self.cum_lots).decode(),
+            "start": start,
+            "end": end,
+            "children": self.children,
+            "refused": self.said.decode(),
+        }
+
     def check(self) -> None:
         """Asserts that no more is done than was asked for, and that the status says so."""
         assert 0 <= self.cum_lots <= self.qty_lots

@@ -370,6 +370,10 @@ def test_no_name_is_used_twice(venue: Venue, hands: Hands):
     cancel = ask(alpha, lambda: alpha.cancel(plain, "ACME", "buy", t11=name))
     assert (cancel[35], cancel[102]) == ("9", "6")
     assert venue.engine.find_order(1, plain)["status"] == "0"
+    assert ask(alpha, lambda: alpha.cancel(name, "ACME", "sell", t11="asked"))[102] == "99"
+    assert ask(alpha, lambda: alpha.order("ACME", "buy", 1, "60", t11="asked"))[103] == "6"
+    assert ask(alpha, lambda: alpha.cancel(plain, "ACME", "buy", t11="asked"))[102] == "6"
+    assert ask(alpha, lambda: alpha.cancel(plain, "ACME", "buy", t11="other"))[39] == "4"
     rejected(alpha, lambda: parent(alpha, hands, 40, t11="~A1-0"))
     rejected(alpha, lambda: parent(alpha, hands, 40, t11="x" * 40))
     before = len(alpha.inbox)
@@ -392,6 +396,24 @@ def test_they_can_be_left_out(make_venue: Callable[..., Venue], application: str
     venue = make_venue(application, changes=(("[fix]", "[algorithms]\nparents_max = 0\n[fix]"),))
     alpha = venue.logged_on("ALPHA1")
     assert "not served here" in ask(alpha, lambda: parent(alpha, hands, 4))[58]
+
+
+def test_an_operator_sees_parents_and_ends_one(venue: Venue, hands: Hands):
+    offered(venue)
+    alpha = venue.logged_on("ALPHA1")
+    name = parent(alpha, hands, 40)
+    order_id = int(until_reports(alpha, name, 2)[0][37])
+    (shown,) = venue.acceptor.operate({"verb": "parents"})["parents"]
+    told = {key: shown[key] for key in ("order_id", "clordid", "session", "strategy", "symbol", "side", "qty", "done")}
+    assert list(told.values()) == [order_id, name, "ALPHA1", "TWAP", "ACME", "buy", "40", "10"]
+    with pytest.raises(ValueError, match="no parent order"):
+        venue.acceptor.operate({"verb": "end_parent", "order_id": order_id + 1_000_000_000, "text": "x"})
+    assert venue.acceptor.operate({"verb": "end_parent", "order_id": order_id, "text": "fat finger"}) == {
+        "ending": name
+    }
+    end = until_reports(alpha, name, 3)[-1]
+    assert (end[150], end[14], end[58]) == ("4", "10", "ended by the venue's operator: fat finger")
+    assert venue.acceptor.operate({"verb": "parents"}) == {"parents": []}
 
 
 # ---- a new start ----
