@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +247,13 @@ class QuickfixjBroker(Recorder):
     def transmit(self, data: bytes) -> None:
         """Bytes onto QuickFIX/J's connection, past the session."""
         self.tell(f"raw {data.decode('latin-1')}")
+
+    def wait_for(self, done: Callable[[], bool], seconds: float = 10.0) -> None:
+        try:
+            super().wait_for(done, seconds)
+        except TimeoutError as late:
+            lines = "\n".join([*self.record[-12:], *self.events[-8:]])
+            raise TimeoutError(f"{late}; before that:\n{lines}") from None
 
     def poll(self, seconds: float = 0.0) -> int:
         count = self._take_lines(seconds)

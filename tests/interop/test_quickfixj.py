@@ -133,6 +133,7 @@ def test_it_comes_back_and_asks_by_itself(venue: Venue):
         first = broker.order("ACME", "buy", 5, "99.00")
         broker.wait_for(lambda: len(broker.executions) == 1)
         report = tags(broker.inbox[-1])
+        broker.wait_for(lambda: broker.next_in == int(report[34]) + 1)  # counted after it was given to the application
         broker.next_in = int(report[34])
         broker.order("ACME", "buy", 5, "98.00")
         broker.wait_for(lambda: len(broker.inbox) == 3, 30.0)
@@ -163,7 +164,8 @@ def test_a_killed_client_goes_on_from_its_files(venue: Venue, tmp_path: Path):
         first.log_on()
         first.order("ACME", "buy", 5, "99.00", t11="kept")
         first.wait_for(lambda: len(first.executions) == 1)
-        numbers = first.next_out, first.next_in
+        numbers = first.next_out, int(tags(first.inbox[-1])[34]) + 1
+        first.wait_for(lambda: first.next_in == numbers[1])
         first.kill()
         until(lambda: not next(s for s in venue.acceptor.sessions() if s["comp_id"] == "ALPHA2")["logged_on"])
         other = venue.logged_on("BRAVO1")
