@@ -1,6 +1,7 @@
 # make demo   the main job end to end, on embedded defaults      make demo PROVER=replay   without the SP1 step
 # make test   every test but the slow ones                       make bench                the measurements in perf/
 # make certify   every case on both FIX applications             make docs                 spec/ as HTML and PDF
+# make interop   other FIX engines trade here (java, mvn)
 # make fuzz   FUZZ_SECONDS of the core's fuzz target             make coverage             lines and branches of cores/*.c
 
 PROVER ?= sp1
@@ -10,7 +11,7 @@ FUZZ_SECONDS ?= 60
 PY := .venv/bin/python
 ANVIL := .cache/node/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
 
-.PHONY: certify docs demo test slow fuzz coverage lint bench install prover anvil clean
+.PHONY: certify interop docs demo test slow fuzz coverage lint bench install prover anvil clean
 
 install:
 	@.ci/install
@@ -46,6 +47,10 @@ bench: install prover
 
 certify: install
 	@$(PY) -m fix_sessions.certification_run
+
+interop: install
+	@$(PY) -m tests.interop.two_clients
+	@$(PY) -m pytest -m interop
 
 docs: install
 	@$(PY) spec/pages.py build/docs

@@ -309,7 +309,14 @@ def welcome(sandbox: Sandbox) -> str:
     )
 
 
-def run(*, host: str, port: int, seed: int, rate: float, keep: Path | None, say: Callable[[str], None] = print) -> int:
+def at_once(text: str) -> None:
+    """Prints so that whoever reads us through a pipe has it now."""
+    print(text, flush=True)
+
+
+def run(
+    *, host: str, port: int, seed: int, rate: float, keep: Path | None, say: Callable[[str], None] = at_once
+) -> int:
     """Until SIGINT or SIGTERM, or so that the exit code is 1 when a part fails."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,157 +1,153 @@
-"""Another engine trades here: a QuickFIX/J initiator with the venue's own dictionary; logon, orders, drops."""
+"""QuickFIX/J as the client: every certification case, on both applications, and its own ways of coming back."""
 
 from __future__ import annotations
 
-import os
-import queue
-import shutil
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fix_sessions.acceptor import dictionary_path
-from tests.fix_sessions.rig import PASSWORD, Venue, ask, until
+from fix_sessions.certification import FAILED, PASSED, play
+from fix_sessions.certification_watch import CASES, watch
+from tests.fix_sessions.certification_rig import ALPHA, BRAVO, BY_NAME, TERMS, Desk, Spoiler, changed
+from tests.fix_sessions.rig import PASSWORD, Venue, ask, tags, until
+from tests.interop.initiator import QuickfixjBroker, QuickfixjStage, Unavailable, classpath
 
 pytestmark = [pytest.mark.interop]
-HERE = Path(__file__).parent / "quickfixj"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fix-venue" / "interop"
-SECONDS = 60.0
-Fields = dict[int, str]
+PAGE = Path(__file__).parent / "README.md"
+ROW = re.compile(r"^\| (C\d\d)(?: to (C\d\d))? \| (session|steered|wire) \|", re.MULTILINE)
+NOT_IN_THE_STORE = {"C07", "C10", "C11", "C16", "C19"}
+"""Cases that a later reset of the numbers takes from the session's store."""
 
 
-@pytest.fixture(scope="module")
-def classpath() -> str:
-    """QuickFIX/J and the initiator, built by Maven into the user's cache."""
-    if not shutil.which("java") or not shutil.which("mvn"):
-        pytest.skip("QuickFIX/J needs java and mvn: install a JDK 17 and Maven")
-    folder = CACHE / "quickfixj"
-    jar = folder / "quickfixj-initiator-1.jar"
-    newest = max(path.stat().st_mtime for path in (HERE / "pom.xml", *HERE.glob("src/*.java")))
-    if not jar.exists() or jar.stat().st_mtime < newest:
-        command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), f"-Dbuild.folder={folder}", "clean", "package"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode and "Could not resolve" in done.stdout + done.stderr:
-            pytest.skip(f"Maven cannot fetch QuickFIX/J: {(done.stdout + done.stderr).strip()[-300:]}")
-        assert done.returncode == 0, done.stdout + done.stderr
-    return f"{jar}:{folder / 'lib'}/*"
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    try:
+        classpath()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
-class Initiator:
-    """A QuickFIX/J process and what it said."""
-
-    def __init__(self, classpath: str, port: int, comp_id: str, username: str) -> None:
-        words = ["127.0.0.1", str(port), comp_id, "VENUE", username, PASSWORD, str(dictionary_path())]
-        command = ["java", "-Xmx256m", "-cp", classpath, "QuickfixJ", *words]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
-        )
-        self.said: list[str] = []
-        self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.put(line.rstrip("\n"))
-
-    def tell(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-
-    def order(self, clordid: str, side: str = "1", qty: str = "5", price: str = "99.00") -> None:
-        self.tell(f"send 35=D|11={clordid}|55=ACME|54={side}|38={qty}|40=2|44={price}|60=20260101-00:00:00|")
-
-    def wait(self, matches: Callable[[str], bool], what: str) -> str:
-        """The first line that matches, from here on."""
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            try:
-                line = self.lines.get(timeout=0.5)
-            except queue.Empty:
-                continue
-            self.said.append(line)
-            if matches(line):
-                return line
-        raise AssertionError(f"{what} did not come; last: {self.said[-10:]}")
-
-    def came(self, **wanted: str) -> Fields:
-        """The next message in with these values, as t35="8"."""
-        values = {int(tag[1:]): value for tag, value in wanted.items()}
-
-        def matches(line: str) -> bool:
-            return line.startswith("< ") and values.items() <= fields(line).items()
-
-        return fields(self.wait(matches, f"a message with {values}"))
-
-    def up(self) -> None:
-        self.wait(lambda line: line == "up", "the logon")
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.tell("quit")
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def fields(line: str) -> Fields:
-    parts = (part.partition("=") for part in line[2:].split("|"))
-    return {int(tag): value for tag, _, value in parts if tag.isdigit()}
+def stage(venue: Venue, port: int = 0) -> QuickfixjStage:
+    address = ("127.0.0.1", port or venue.acceptor.port)
+    return QuickfixjStage(address, "VENUE", ALPHA, TERMS, BRAVO, Desk(venue))
 
 
 @pytest.fixture
-def initiator(venue: Venue, classpath: str) -> Iterator[Initiator]:
-    found = Initiator(classpath, venue.acceptor.port, "ALPHA2", "alpha2")
+def at(venue: Venue) -> Iterator[QuickfixjStage]:
+    found = stage(venue)
     yield found
-    found.close()
+    found.end()
 
 
-def test_quickfixj_trades_here(venue: Venue, initiator: Initiator):
-    """Logon, entry, replace, fill, cancel, refusals, resend, gap, drop, reset: ROE-2 ROE-11 ROE-12 ROE-13 ROE-31"""
-    initiator.up()
-    initiator.order("j1", qty="10")
-    order = initiator.came(t35="8", t11="j1", t150="0")
-    initiator.tell("send 35=G|41=j1|11=j2|55=ACME|54=1|38=12|40=2|44=98.50|60=20260101-00:00:00|")
-    assert initiator.came(t35="8", t11="j2", t150="5")[37] == order[37]
-    other = venue.logged_on("BRAVO1")
-    ask(other, lambda: other.order("ACME", "sell", 4, "98.50"))
-    fill = initiator.came(t35="8", t11="j2", t150="F")
-    assert (fill[32], fill[151]) == ("4", "8")
-    initiator.tell("send 35=F|41=j2|11=j3|55=ACME|54=1|60=20260101-00:00:00|")
-    assert initiator.came(t35="8", t11="j3")[150] == "4"
-    initiator.order("j4", price="99.005")
-    assert initiator.came(t35="8", t11="j4")[150] == "8"
+def complaints(brokers: list[QuickfixjBroker]) -> list[str]:
+    """Where QuickFIX/J found a message of the venue's wrong."""
+    rejects = [line for broker in brokers for line in broker.record if line.startswith("> ") and "|35=3|" in line]
+    return [*rejects, *(error for broker in brokers for error in errors(broker.events))]
 
-    initiator.tell(f"target {order[34]}")
-    initiator.order("j5")
-    again = initiator.came(t35="8", t43="Y", t11="j1")
-    assert (again[34], again[17]) == (order[34], order[17]), "the very report again, after QuickFIX/J asked for it"
-    initiator.came(t35="8", t11="j5", t150="0")
 
-    next_out = int(fields(next(line for line in reversed(initiator.said) if line.startswith("> ")))[34]) + 1
-    initiator.tell(f"sender {next_out + 3}")
-    initiator.order("j6")
-    initiator.came(t35="2")
-    initiator.came(t35="8", t11="j6", t150="0")
+def errors(events: list[str]) -> list[str]:
+    """QuickFIX/J's errors. After it cut the line itself, it has no session for what it had read and not handled yet."""
+    found, cut = [], False
+    for event in events:
+        cut = event == "# Disconnecting: cut by the application" or (cut and "session created" not in event)
+        if event.startswith("! ") and not (cut and "Logon state is not valid" in event):
+            found.append(event)
+    return found
 
-    initiator.tell("drop")
-    initiator.wait(lambda line: line == "down", "the drop")
-    ask(other, lambda: other.order("ACME", "sell", 1, "99.00"))
-    initiator.up()
-    initiator.came(t35="8", t150="F", t32="1")
-    initiator.order("j7")
-    initiator.came(t35="8", t11="j7", t150="0")
 
-    initiator.tell("logout")
-    initiator.wait(lambda line: line == "down", "the logout")
-    until(lambda: not next(s for s in venue.acceptor.sessions() if s["comp_id"] == "ALPHA2")["logged_on"])
-    assert not [line for line in initiator.said if line.startswith("< ") and "|35=3|" in line], "no Reject at all"
-    assert not [line for line in initiator.said if line.startswith("> ") and "|35=3|" in line], (
-        "it rejected none of ours"
-    )
+def of_the_page() -> list[str]:
+    """The cases that the page says QuickFIX/J plays, in its order."""
+    return [
+        f"C{number:02d}"
+        for first, last, _ in ROW.findall(PAGE.read_text())
+        for number in range(int(first[1:]), int((last or first)[1:]) + 1)
+    ]
+
+
+def test_the_page_has_each_case_once():
+    told = of_the_page()
+    assert told and told == [case.name for case in CASES][: len(told)]
+
+
+def test_every_case_passes(venue: Venue, at: QuickfixjStage):
+    """ROE-2 ROE-3 ROE-5 ROE-10 ROE-11 ROE-12 ROE-18 ROE-20 ROE-31 ROE-33 ROE-35 ROE-36 ROE-38 ROE-40"""
+    results = [play(BY_NAME[name], at) for name in of_the_page()]
+    assert {r.case.name: (r.text, r.evidence[-6:]) for r in results if r.verdict != PASSED} == {}
+    assert all(result.evidence for result in results)
+    at.clean()
+    at.close()
+    assert venue.engine.open_orders(0) == 0
+    assert complaints(at.all) == []
+
+
+def test_watching_sees_what_quickfixj_showed(venue: Venue, at: QuickfixjStage):
+    names = [name for name in of_the_page() if BY_NAME[name].shown and name not in NOT_IN_THE_STORE]
+    assert {name: play(BY_NAME[name], at).text for name in names} == dict.fromkeys(names, "as the rules say")
+    at.close()
+    shown = {r.case.name for r in watch(venue.data_dir / "fix" / "session-1.store") if r.verdict == PASSED}
+    assert set(names) <= shown
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "text"),
+    [
+        ("C30", "102=1", "102=0", "tag 102 of 35=9 is 0, expected 1"),
+        ("C35", "851=1", "851=2", "tag 851 of 35=8 is 2, expected 1"),
+    ],
+)
+@pytest.mark.parametrize("application", ["native"])
+def test_a_broken_venue_fails_the_case(venue: Venue, name: str, old: str, new: str, text: str):
+    spoiler = Spoiler(venue.acceptor.port, changed(old, new))
+    found = stage(venue, spoiler.port)
+    try:
+        result = play(BY_NAME[name], found)
+    finally:
+        found.end()
+        spoiler.close()
+    assert (result.verdict, result.text.split(";")[0]) == (FAILED, text)
+
+
+@pytest.mark.parametrize("application", ["native"])
+def test_quickfixj_would_complain(venue: Venue):
+    """The check of its complaints can fail: an ExecType(150) that the dictionary has not."""
+    spoiler = Spoiler(venue.acceptor.port, changed("150=0", "150=Q"))
+    broker = QuickfixjBroker("127.0.0.1", spoiler.port, "ALPHA2", "alpha2", PASSWORD)
+    try:
+        broker.log_on()
+        broker.order("ACME", "buy", 5, "99.00")
+        broker.wait_for(lambda: bool(complaints([broker])))
+        assert "150" in complaints([broker])[0] and not broker.inbox
+    finally:
+        broker.end()
+        spoiler.close()
+
+
+def test_it_comes_back_and_asks_by_itself(venue: Venue):
+    """A number set back and a lost line: QuickFIX/J asks for the reports and logs on, nobody tells it to. ROE-12"""
+    broker = QuickfixjBroker("127.0.0.1", venue.acceptor.port, "ALPHA2", "alpha2", PASSWORD)
+    broker.settings["ReconnectInterval"] = "1"
+    try:
+        broker.log_on()
+        first = broker.order("ACME", "buy", 5, "99.00")
+        broker.wait_for(lambda: len(broker.executions) == 1)
+        report = tags(broker.inbox[-1])
+        broker.next_in = int(report[34])
+        broker.order("ACME", "buy", 5, "98.00")
+        broker.wait_for(lambda: len(broker.inbox) == 3, 30.0)
+        again = next(tags(m) for m in broker.inbox[1:] if m.get(11) == first.encode())
+        assert (again[34], again[17], again[43]) == (report[34], report[17], "Y"), "the very report again"
+        assert broker.duplicates == 1
+
+        other = venue.logged_on("BRAVO1")
+        broker.tell("cut")
+        broker.wait_for(lambda: not broker.logged_on)
+        ask(other, lambda: other.order("ACME", "sell", 1, "99.00"))
+        broker.wait_for(lambda: broker.ups == 2, 30.0)
+        broker.wait_for(lambda: any(m.get(150) == b"F" and m.get(32) == b"1" for m in broker.inbox), 30.0)
+        broker.log_out()
+        until(lambda: not next(s for s in venue.acceptor.sessions() if s["comp_id"] == "ALPHA2")["logged_on"])
+        assert complaints([broker]) == []
+    finally:
+        broker.end()
