@@ -20,6 +20,8 @@ constexpr uint64_t TAKEN_COUNT = 65536; // more than the engine lets wait unwrit
 constexpr uint64_t HEAD_BYTES = TAKEN_FROM + TAKEN_COUNT * 16;
 constexpr uint64_t BYTES_FIRST = 2u << 20;
 constexpr uint64_t GROW_BYTES_MAX = 32u << 20;
+constexpr uint64_t AHEAD_BYTES_MAX = 1u << 20; // a session has as much ready as it has sent, up to this
+constexpr uint64_t AHEAD_PORTION = 64u << 10, PAGE_BYTES = 4096;
 
 [[noreturn]] void fail(const std::string &path, const char *what) {
     throw FIX::IOException("session store " + path + ": " + what + ": " + strerror(errno));
@@ -93,7 +95,8 @@ struct Store::Record {
     char message[];
 };
 
-Store::Store(const std::string &path, uint64_t bytes_max) : m_path(path), m_bytes_max(bytes_max) {
+Store::Store(const std::string &path, uint64_t bytes_max, Ahead *ahead)
+    : m_path(path), m_bytes_max(bytes_max), m_ahead(ahead) {
     open(BYTES_FIRST);
     if (head()->magic == 0) {
         head()->used = HEAD_BYTES;
@@ -134,34 +137,82 @@ void Store::open(uint64_t bytes_min) {
     grow(std::max(bytes_min, static_cast<uint64_t>(status.st_size)));
 }
 
-void Store::close() {
+std::unique_lock<std::mutex> Store::lock() const {
+    return m_ahead == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock<std::mutex>(m_ahead->mutex());
+}
+
+void Store::unmap() {
+    if (m_ahead != nullptr)
+        m_ahead->forget(this);
     if (m_map != nullptr)
-        munmap(m_map, m_bytes);
+        munmap(m_map, m_mapped);
+    m_map = nullptr;
+    m_mapped = m_bytes = m_ready = 0;
+    m_asked = false;
+}
+
+void Store::close() {
+    unmap();
     if (m_fd >= 0)
         ::close(m_fd);
-    m_map = nullptr;
     m_fd = -1;
+}
+
+// Addresses for all that the file may ever have, so that it grows without moving.
+void Store::map(uint64_t bytes_min) {
+    uint64_t bytes = std::max(m_bytes_max, bytes_min) + GROW_BYTES_MAX;
+    void *map = m_map == nullptr ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m_fd, 0)
+                                 : mremap(m_map, m_mapped, bytes, MREMAP_MAYMOVE);
+    if (map == MAP_FAILED)
+        fail(m_path, "cannot be mapped");
+    m_map = static_cast<char *>(map);
+    m_mapped = bytes;
 }
 
 // Makes room on disk first: a full disk is an error here, never a fault at a later write.
 void Store::grow(uint64_t bytes_min) {
+    std::unique_lock<std::mutex> guard = lock();
+    if (bytes_min <= m_bytes)
+        return;
     int error = posix_fallocate(m_fd, 0, static_cast<off_t>(bytes_min));
     if (error != 0) {
         errno = error;
         fail(m_path, "cannot grow");
     }
-    void *map = m_map == nullptr ? mmap(nullptr, bytes_min, PROT_READ | PROT_WRITE, MAP_SHARED, m_fd, 0)
-                                 : mremap(m_map, m_bytes, bytes_min, MREMAP_MAYMOVE);
-    if (map == MAP_FAILED)
-        fail(m_path, "cannot be mapped");
-    m_map = static_cast<char *>(map);
+    if (bytes_min > m_mapped)
+        map(bytes_min);
     m_bytes = bytes_min;
+    m_asked = false;
+}
+
+uint64_t Store::ahead(uint64_t used) const {
+    return std::clamp(used - std::min(used, m_begun.load()), AHEAD_PORTION, AHEAD_BYTES_MAX);
+}
+
+bool Store::prepare() {
+    uint64_t used = __atomic_load_n(&head()->used, __ATOMIC_RELAXED);
+    uint64_t from = std::max(m_ready.load(), used) & ~(PAGE_BYTES - 1), end = from + AHEAD_PORTION;
+    if (from >= used + ahead(used)) {
+        m_asked = false;
+        return false;
+    }
+    if (end > m_bytes) {
+        uint64_t bytes = end + AHEAD_BYTES_MAX;
+        if (bytes > m_mapped || posix_fallocate(m_fd, 0, static_cast<off_t>(bytes)) != 0)
+            return false; // a full disk is told of when the room is needed; until the file has grown, nobody asks again
+        m_bytes = bytes;
+    }
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise(m_map + from, AHEAD_PORTION, MADV_POPULATE_WRITE);
+#endif
+    m_ready = end;
+    return true;
 }
 
 // Finds the records again. Whatever follows the last good one never counted.
 void Store::scan() {
     m_places.clear();
-    uint64_t at = HEAD_BYTES, used = std::min(head()->used, m_bytes);
+    uint64_t at = HEAD_BYTES, used = std::min(head()->used, m_bytes.load());
     while (at + sizeof(Record) <= used) {
         const Record *record = reinterpret_cast<const Record *>(m_map + at);
         bool whole = record->bytes >= sizeof(Record) && record->bytes % 8 == 0 && at + record->bytes <= used &&
@@ -173,6 +224,7 @@ void Store::scan() {
         at += record->bytes;
     }
     publish(&head()->used, at);
+    m_begun = at;
     if (!m_places.empty() && m_places.back().number >= head()->next_sender)
         publish(&head()->next_sender, m_places.back().number + 1);
 }
@@ -181,9 +233,11 @@ bool Store::set(FIX::SEQNUM number, const std::string &message) {
     uint64_t bytes = (sizeof(Record) + message.size() + 7) & ~uint64_t{7};
     if (head()->used + bytes > m_bytes_max && !m_places.empty())
         forget();
-    if (head()->used + bytes > m_bytes)
-        grow(m_bytes + std::max(bytes, std::min(m_bytes, GROW_BYTES_MAX)));
-    uint64_t at = head()->used;
+    uint64_t at = head()->used, room = m_bytes;
+    if (at + bytes > room)
+        grow(room + std::max(bytes, std::min(room, GROW_BYTES_MAX)));
+    if (m_ahead != nullptr && at + ahead(at) / 2 > m_ready && !m_asked.exchange(true) && !m_ahead->ask(this))
+        m_asked = false;
     Record *record = reinterpret_cast<Record *>(m_map + at);
     memset(m_map + at + bytes - 8, 0, 8);
     record->bytes = static_cast<uint32_t>(bytes);
@@ -315,8 +369,7 @@ void Store::begin_generation() {
     if (rename(path.c_str(), m_path.c_str()) != 0)
         fail(m_path, "cannot be replaced");
     publish(&head()->closed, 1);
-    munmap(m_map, m_bytes);
-    m_map = nullptr;
+    unmap();
     (void)!ftruncate(m_fd, static_cast<off_t>(used));
     close();
     if (ended > m_generations_max)
@@ -423,7 +476,7 @@ bool Store::check() const {
 
 FIX::MessageStore *StoreFactory::create(const FIX::UtcTimeStamp &, const FIX::SessionID &id) {
     const std::string &comp_id = id.getTargetCompID().getString();
-    Store *store = new Store(m_paths.at(comp_id));
+    Store *store = new Store(m_paths.at(comp_id), STORE_BYTES_MAX, &m_ahead);
     m_stores[comp_id] = store;
     return store;
 }

@@ -13,9 +13,12 @@
 #ifndef FIX_VENUE_STORE_H
 #define FIX_VENUE_STORE_H
 
+#include "ahead.h"
+
 #include "MessageStore.h"
 #include "SessionID.h"
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -28,7 +31,8 @@ constexpr uint64_t STORE_BYTES_MAX = 256u << 20; // then the older half is forgo
 
 class Store : public FIX::MessageStore {
   public:
-    explicit Store(const std::string &path, uint64_t bytes_max = STORE_BYTES_MAX); // FIX::IOException
+    explicit Store(const std::string &path, uint64_t bytes_max = STORE_BYTES_MAX,
+                   Ahead *ahead = nullptr); // FIX::IOException
     ~Store() override;
     Store(const Store &) = delete;
     Store &operator=(const Store &) = delete;
@@ -71,6 +75,7 @@ class Store : public FIX::MessageStore {
     void delivered(); // everything so far was handed to a live connection
     bool undelivered() const; // something was kept while nobody was connected
     bool check() const; // every record readable, numbers ascending, head consistent
+    bool prepare(); // on Ahead's thread, with its lock: makes a portion of room ready; false: there is enough
 
   private:
     struct Head;
@@ -83,13 +88,17 @@ class Store : public FIX::MessageStore {
     Head *head() const;
     Taken *taken(uint64_t number) const;
     void open(uint64_t bytes_min);
+    void map(uint64_t bytes_min);
     void grow(uint64_t bytes_min);
+    std::unique_lock<std::mutex> lock() const;
+    uint64_t ahead(uint64_t used) const; // how much is to be ready
     void scan();
     void forget();
     void notice_power_loss();
     void begin_generation();
     std::string generation_path(uint64_t generation) const;
     void close();
+    void unmap();
 
     std::string m_path;
     uint64_t m_bytes_max;
@@ -99,7 +108,12 @@ class Store : public FIX::MessageStore {
     bool m_leapt = false;
     int m_fd = -1;
     char *m_map = nullptr;
-    uint64_t m_bytes = 0;
+    uint64_t m_mapped = 0; // addresses; the file may have fewer bytes
+    std::atomic<uint64_t> m_bytes{0}; // of the file
+    std::atomic<uint64_t> m_ready{0}; // up to here its pages can be written without delay
+    std::atomic<bool> m_asked{false};
+    std::atomic<uint64_t> m_begun{0}; // where the records ended when the file was opened
+    Ahead *m_ahead;
     std::vector<Place> m_places;
 };
 
@@ -112,6 +126,7 @@ class StoreFactory : public FIX::MessageStoreFactory {
     Store *store(const std::string &comp_id) const;
 
   private:
+    Ahead m_ahead; // outlives the stores: QuickFIX destroys them before their factory
     std::map<std::string, std::string> m_paths;
     std::map<std::string, Store *> m_stores;
 };

@@ -10,8 +10,8 @@ import pytest
 
 from fix_sessions.certification import FAILED, PASSED, play
 from fix_sessions.certification_watch import CASES, watch
+from tests.fix_sessions.certification_rig import ALPHA, BRAVO, BY_NAME, TERMS, Desk, Spoiler, changed
 from tests.fix_sessions.rig import PASSWORD, Venue, ask, tags, until
-from tests.fix_sessions.test_certification import ALPHA, BRAVO, BY_NAME, TERMS, Desk, Spoiler, changed
 from tests.interop.initiator import QuickfixjBroker, QuickfixjStage, Unavailable, classpath
 
 pytestmark = [pytest.mark.interop]
@@ -93,12 +93,12 @@ def test_watching_sees_what_quickfixj_showed(venue: Venue, at: QuickfixjStage):
 @pytest.mark.parametrize(
     ("name", "old", "new", "text"),
     [
-        ("C30", b"102=1", b"102=0", "tag 102 of 35=9 is 0, expected 1"),
-        ("C35", b"851=1", b"851=2", "tag 851 of 35=8 is 2, expected 1"),
+        ("C30", "102=1", "102=0", "tag 102 of 35=9 is 0, expected 1"),
+        ("C35", "851=1", "851=2", "tag 851 of 35=8 is 2, expected 1"),
     ],
 )
 @pytest.mark.parametrize("application", ["native"])
-def test_a_broken_venue_fails_the_case(venue: Venue, name: str, old: bytes, new: bytes, text: str):
+def test_a_broken_venue_fails_the_case(venue: Venue, name: str, old: str, new: str, text: str):
     spoiler = Spoiler(venue.acceptor.port, changed(old, new))
     found = stage(venue, spoiler.port)
     try:
@@ -112,7 +112,7 @@ def test_a_broken_venue_fails_the_case(venue: Venue, name: str, old: bytes, new:
 @pytest.mark.parametrize("application", ["native"])
 def test_quickfixj_would_complain(venue: Venue):
     """The check of its complaints can fail: an ExecType(150) that the dictionary has not."""
-    spoiler = Spoiler(venue.acceptor.port, changed(b"150=0", b"150=Q"))
+    spoiler = Spoiler(venue.acceptor.port, changed("150=0", "150=Q"))
     broker = QuickfixjBroker("127.0.0.1", spoiler.port, "ALPHA2", "alpha2", PASSWORD)
     try:
         broker.log_on()
