@@ -2,12 +2,13 @@
 
 Each case plays one rule or a few of `spec/rules_of_engagement.md` as an ordinary FIX client and says what was sent,
 what came and whether that is right, with the raw messages for the member's file. A case that needs what is not there
-(a counterpart, the operator) is skipped with a text that says what to give. It must never call a case passed that was
-not played to its end.
+(a counterpart, the operator, a gateway, an agreement) is not run, with a text that says what to give. It must never
+call a case passed that was not played to its end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,13 +18,17 @@ from typing import Any, Protocol
 import simplefix
 
 from fix_sessions.client import Broker, Pair, SessionLost
+from fix_sessions.schedule import NS, Schedule
 
 Message = dict[int, str]
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+PASSED, FAILED, SKIPPED = "passed", "failed", "not run"
 ANSWER_SECONDS_MAX = 10.0
 SECRET = 554
 EVIDENCE_MAX = 400
-ENTER_ATTEMPTS = 10
+ENTER_ATTEMPTS = 60
+ENTER_SECONDS = 0.05
+HOURS_SECONDS_MAX = 120
+"""A case of the end of the hours waits for it at most so long."""
 
 
 class Failed(Exception):
@@ -38,6 +43,12 @@ class Operator(Protocol):
     def throttle(self, session: str, messages_per_second: int) -> None: ...
 
     def kill(self, session: str, on: bool) -> None: ...
+
+    def news(self, session: str, text: str) -> None: ...
+
+    def log_out(self, session: str, reason: str) -> None: ...
+
+    def reset(self, session: str, reason: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -73,8 +84,34 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Door:
+    """A gateway with a port of its own, and our session there."""
+
+    address: tuple[str, int]
+    party: Party
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Market-maker protection as agreed: what trips it. 0: no such limit."""
+
+    quantity: Decimal = Decimal(0)
+    trades: int = 0
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What only the venue's configuration says of the session under test."""
+
+    member: str = ""
+    protection: Protection | None = None
+    messages_per_second: int = 0
+    schedule: Schedule | None = None
+
+
+@dataclass(frozen=True)
 class Case:
-    """One numbered case. `needs`: counterpart, operator. `shown` finds it in what a venue sent a broker."""
+    """One numbered case. `needs` are keys of NEEDS. `shown` finds it in what a venue sent a broker."""
 
     name: str
     title: str
@@ -82,6 +119,7 @@ class Case:
     play: Callable[[Stage], None]
     needs: frozenset[str] = frozenset()
     shown: Callable[[list[Message]], bool] | None = None
+    area: str = ""
 
 
 @dataclass
@@ -128,9 +166,30 @@ def readable(data: bytes) -> str:
     return "|".join(f"{SECRET}=***" if part.startswith(f"{SECRET}=") else part for part in fields)
 
 
-def message_of(found: simplefix.FixMessage) -> Message:
-    """A message's fields as text, the last of each tag."""
-    return {int(tag): value.decode("latin-1") for tag, value in found.pairs}
+class Told(dict[int, str]):
+    """A message's fields as text, the last of each tag; `pairs` has all of them in order."""
+
+    def __init__(self, pairs: Iterable[tuple[int, str]]) -> None:
+        self.pairs = list(pairs)
+        super().__init__(self.pairs)
+
+    def group(self, first: int) -> list[Told]:
+        """The entries of a repeating group that begin with this tag, each with all that follows up to the next."""
+        entries: list[list[tuple[int, str]]] = []
+        for tag, value in self.pairs:
+            if tag == first:
+                entries.append([])
+            if entries:
+                entries[-1].append((tag, value))
+        return [Told(entry) for entry in entries]
+
+    def __missing__(self, tag: int) -> str:
+        raise Failed(f"tag {tag} is missing in {dict(self)}")
+
+
+def message_of(found: simplefix.FixMessage) -> Told:
+    """A message as it was told."""
+    return Told((int(tag), value.decode("latin-1")) for tag, value in found.pairs)
 
 
 def expect(condition: bool, text: str) -> None:
@@ -151,10 +210,14 @@ class Stage:
         counterpart: Party | None = None,
         operator: Operator | None = None,
         cancels_on_disconnect: bool = True,
+        market_data: Door | None = None,
+        drop_copy: Door | None = None,
+        agreed: Agreed | None = None,
     ) -> None:
         self.address, self.venue, self.party, self.terms = address, venue, party, terms
         self.counterpart, self.operator = counterpart, operator
         self.cancels_on_disconnect = cancels_on_disconnect
+        self.market_data, self.drop_copy, self.agreed = market_data, drop_copy, agreed or Agreed()
         self.brokers: dict[str, Recorder] = {}
         self.strangers: list[Recorder] = []
 
@@ -171,29 +234,42 @@ class Stage:
         assert self.counterpart is not None, "the case says that it needs one"
         return self.entered(self.counterpart)
 
-    def entered(self, party: Party) -> Recorder:
+    @property
+    def viewer(self) -> Recorder:
+        """Our market data session, logged on."""
+        assert self.market_data is not None, "the case says that it needs one"
+        return self.entered(self.market_data.party, self.market_data.address)
+
+    @property
+    def copies(self) -> Recorder:
+        """Our drop-copy session, logged on."""
+        assert self.drop_copy is not None, "the case says that it needs one"
+        return self.entered(self.drop_copy.party, self.drop_copy.address)
+
+    def entered(self, party: Party, address: tuple[str, int] | None = None) -> Recorder:
         """This party's session: as it is when it is logged on, else logged on again where it ended."""
         broker = self.brokers.get(party.comp_id)
         if broker is None:
-            broker = self.brokers[party.comp_id] = self.client(party)
+            broker = self.brokers[party.comp_id] = self.client(party, address)
             enter(broker)
         elif broker.socket is None or not broker.logged_on:
             self.back(broker)
         return broker
 
-    def client(self, party: Party, **settings: object) -> Recorder:
+    def client(self, party: Party, address: tuple[str, int] | None = None, **settings: object) -> Recorder:
         """A client that is not logged on."""
         words: dict[str, object] = {"username": party.username, "password": party.password, "venue": self.venue}
         words |= {"comp_id": party.comp_id, **settings}
-        return Recorder(*self.address, **words)  # type: ignore[arg-type]
+        return Recorder(*(address or self.address), **words)  # type: ignore[arg-type]
 
     def stranger(self, **settings: object) -> Recorder:
         """A second client with the session's name, to be refused."""
-        self.strangers.append(self.client(self.party, **settings))
+        self.strangers.append(self.client(self.party, None, **settings))
         return self.strangers[-1]
 
-    def back(self, broker: Recorder, seconds: float = ANSWER_SECONDS_MAX) -> None:
+    def back(self, broker: Recorder) -> None:
         """Logs on again with the numbers at hand, as often as the venue still thinks that the session is there."""
+        seconds = ANSWER_SECONDS_MAX
         broker.mute = False
         broker.close()
         end = time.monotonic() + seconds
@@ -216,10 +292,10 @@ class Stage:
         broker.close()
         broker.logged_on = False
 
-    def lost(self, broker: Recorder, seconds: float = ANSWER_SECONDS_MAX) -> str:
+    def lost(self, broker: Recorder, seconds: float = 0.0) -> str:
         """Waits for the venue to end the session; its reason."""
         try:
-            broker.wait_for(lambda: False, seconds)
+            broker.wait_for(lambda: False, seconds or ANSWER_SECONDS_MAX)
         except SessionLost as lost:
             self.drop(broker)
             return str(lost)
@@ -275,6 +351,28 @@ class Stage:
         self.settle(broker)
         return [message_of(m) for m in broker.inbox[before:]], names
 
+    def told(self, broker: Recorder, send: Callable[[], object], done: Callable[[Told], bool], what: str) -> list[Told]:
+        """Sends; all that came up to a message that is `done`, and with the answer to a TestRequest(1) after it."""
+        before, before_admin = len(broker.inbox), len(broker.admin)
+        send()
+
+        def there() -> bool:
+            return any(done(message_of(m)) for m in broker.inbox[before:]) or bool(refusals())
+
+        def refusals() -> list[Told]:
+            return [message_of(m) for m in broker.admin[before_admin:] if m.get(35) == b"3"]
+
+        self.wait(broker, there, what)
+        expect(not refusals(), f"{what}: a Reject(35=3) came instead: {refusals()[-1].get(58) if refusals() else ''}")
+        self.settle(broker)
+        return [message_of(m) for m in broker.inbox[before:]]
+
+    def saying(self, broker: Recorder, send: Callable[[], object], what: str, **fields: str) -> Told:
+        """Sends; the last message that came with these values, as t35="b"."""
+        wanted = {int(tag[1:]): value for tag, value in fields.items()}
+        found = self.told(broker, send, lambda m: wanted.items() <= m.items(), what)
+        return [message for message in found if wanted.items() <= message.items()][-1]
+
     def rejected(self, broker: Recorder, send: Callable[[], object]) -> Message:
         """Sends; the Reject(3) that came of it."""
         before = len(broker.admin)
@@ -313,10 +411,19 @@ class Stage:
                 broker = self.entered(party)
                 self.answers(broker, lambda broker=broker: broker.request("q", [(530, "7")]))  # type: ignore[misc]
 
+    def leave_doors(self) -> None:
+        """Logs out of the further gateways: a session that is not looked at for long would be missed there."""
+        for door in (self.market_data, self.drop_copy):
+            broker = self.brokers.get(door.party.comp_id) if door is not None else None
+            if broker is not None and broker.logged_on and broker.socket is not None:
+                with contextlib.suppress(SessionLost):
+                    self.leave(broker)
+
     def close(self) -> None:
         for broker in self.brokers.values():
             if broker.logged_on and broker.socket is not None:
-                broker.log_out()
+                with contextlib.suppress(SessionLost):
+                    broker.log_out()
         for broker in self.strangers:
             broker.close()
 
@@ -344,7 +451,7 @@ def enter(broker: Recorder) -> None:
             if "already logged on" not in str(lost) or attempt == ENTER_ATTEMPTS - 1:
                 raise
         broker.close()
-        time.sleep(0.2)
+        time.sleep(ENTER_SECONDS)
     broker.next_out = 1
     broker.early.clear()
     try:
@@ -364,23 +471,67 @@ def enter(broker: Recorder) -> None:
     broker.executions.clear()
     broker.early.clear()
     broker.duplicates = 0
-    broker.log_on(reset=True)
+    numbers = broker.next_out, broker.next_in
+    try:
+        broker.log_on(reset=True)
+    except SessionLost as lost:  # more has come meanwhile: it goes on from here
+        if "would lose" not in str(lost):
+            raise
+        broker.close()
+        broker.next_out, broker.next_in = numbers
+        broker.log_on()
+
+
+def end_of_hours(stage: Stage) -> str:
+    """Why the end of the hours cannot be seen now; empty when it comes soon."""
+    schedule = stage.agreed.schedule
+    if schedule is None:
+        return "needs the venue's hours: --config FILE of the venue"
+    end = schedule.next_end(time.time_ns())
+    if end is None:
+        return "this venue's sessions are open always, or are closed now"
+    if end - time.time_ns() > HOURS_SECONDS_MAX * NS:
+        return f"play it within {HOURS_SECONDS_MAX} seconds of the end of the hours, {schedule.text_of(end)}"
+    return ""
+
+
+def lack(there: object, remedy: str) -> str:
+    return "" if there else remedy
+
+
+NEEDS: dict[str, Callable[[Stage], str]] = {
+    "counterpart": lambda at: lack(
+        at.counterpart, "needs a session of another member to trade with: --counterpart COMPID:USERNAME:PASSWORD"
+    ),
+    "operator": lambda at: lack(at.operator, "needs the venue's operator: --config FILE of the venue, on its machine"),
+    "market data": lambda at: lack(
+        at.market_data, "needs the market data port: --market-data HOST:PORT and --market-data-session COMPID:..."
+    ),
+    "drop copy": lambda at: lack(
+        at.drop_copy, "needs the drop-copy port: --drop-copy HOST:PORT and --drop-copy-session COMPID:..."
+    ),
+    "protection": lambda at: lack(
+        at.agreed.protection,
+        "needs market-maker protection agreed for the member (mmp), and --config FILE of the venue",
+    ),
+    "throttle": lambda at: lack(
+        at.agreed.messages_per_second, "needs messages_per_second of the session, and --config FILE of the venue"
+    ),
+    "hours": end_of_hours,
+}
+"""What a case may need, and what is said where the stage has it not."""
 
 
 def missing(case: Case, stage: Stage) -> str:
     """What the case needs and the stage has not; empty when it can be played."""
-    if "counterpart" in case.needs and stage.counterpart is None:
-        return "needs a session of another member to trade with: --counterpart COMPID:USERNAME:PASSWORD"
-    if "operator" in case.needs and stage.operator is None:
-        return "needs the venue's operator: --config FILE of the venue, on its machine"
-    return ""
+    return next(filter(None, (NEEDS[need](stage) for need in sorted(case.needs))), "")
 
 
 def play(case: Case, stage: Stage) -> Result:
     """One case, from a clean book; never raises for what the venue does."""
     gap = missing(case, stage)
     if gap:
-        return Result(case, SKIPPED, gap)
+        return Result(case, SKIPPED, f"not run: {gap}")
     marks = [(record, len(record)) for record in stage.records()]
     began = time.monotonic()
     try:
@@ -396,9 +547,13 @@ def play(case: Case, stage: Stage) -> Result:
         verdict, text = FAILED, f"no answer in time: {late}"
     except OSError as error:
         verdict, text = FAILED, f"the connection failed: {error}"
+    except (LookupError, ArithmeticError, ValueError) as error:
+        verdict, text = FAILED, f"what came cannot be read: {type(error).__name__}: {error}"
     evidence = evidence_since(stage, marks)
     if verdict == FAILED:
         start_over(stage)
+    else:
+        stage.leave_doors()
     return Result(case, verdict, text, time.monotonic() - began, evidence)
 
 
@@ -415,7 +570,6 @@ def start_over(stage: Stage) -> None:
         broker.close()
     stage.brokers.clear()
     stage.strangers.clear()
-    time.sleep(0.2)
 
 
 def pairs(**fields: object) -> list[Pair]:

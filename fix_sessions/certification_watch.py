@@ -11,8 +11,7 @@ import struct
 from pathlib import Path
 
 from fix_sessions.certification import PASSED, SKIPPED, Case, Message, Result, readable
-from fix_sessions.certification_orders import ORDER_CASES
-from fix_sessions.certification_sessions import SESSION_CASES
+from fix_sessions.certification_cases import CASES
 
 MAGIC = 0x3145524F54535646
 HEAD_BYTES = 4096
@@ -20,7 +19,6 @@ TAKEN_BYTES = 65536 * 16
 RECORD = struct.Struct("<IIQQII")
 """Bytes of the whole record, check, MsgSeqNum, ExecID, bytes of the message, reserved: store.cpp."""
 EVIDENCE_MAX = 5
-CASES = SESSION_CASES + ORDER_CASES
 
 
 def stored(path: Path) -> list[bytes]:
@@ -46,10 +44,10 @@ def read(message: bytes) -> Message:
     return {int(tag): value for tag, _, value in parts if tag.isdigit()}
 
 
-def watch(path: Path) -> list[Result]:
+def watch(path: Path, cases: tuple[Case, ...] = CASES) -> list[Result]:
     """What of the cases the session has shown."""
     raw = stored(path)
-    return [_seen(case, raw) for case in CASES]
+    return [_seen(case, raw) for case in cases]
 
 
 def _seen(case: Case, raw: list[bytes]) -> Result:

@@ -16,15 +16,21 @@ from fix_sessions.certification import (
     FAILED,
     PASSED,
     SKIPPED,
+    Agreed,
+    Case,
+    Door,
     Party,
+    Protection,
     Result,
     Stage,
     Terms,
     play,
 )
-from fix_sessions.certification_report import Report
-from fix_sessions.certification_watch import CASES, watch
-from venue.config import Config, ConfigError, Member, load
+from fix_sessions.certification_cases import chosen
+from fix_sessions.certification_report import Report, said
+from fix_sessions.certification_watch import watch
+from fix_sessions.schedule import Schedule
+from venue.config import Config, ConfigError, Member, Session, load
 from venue.control import ControlClient, ControlError
 
 PASSWORD_VARIABLE = "VENUE_PASSWORD"
@@ -57,6 +63,19 @@ class ControlOperator:
             else:
                 market.rearm("session", session)
 
+    def news(self, session: str, text: str) -> None:
+        self._operate("news", session, text)
+
+    def log_out(self, session: str, reason: str) -> None:
+        self._operate("log_out", session, reason)
+
+    def reset(self, session: str, reason: str) -> None:
+        self._operate("reset_session", session, reason)
+
+    def _operate(self, verb: str, session: str, text: str) -> None:
+        with ControlClient(self.config.control_path) as client:
+            client.operate(verb, session=session, text=text)
+
     def _member(self, comp_id: str) -> Member:
         return next(member for member, session in self.config.sessions() if session.comp_id == comp_id)
 
@@ -64,17 +83,19 @@ class ControlOperator:
 def run(arguments: argparse.Namespace) -> int:
     """The verb. Raises ConfigError for wrong use."""
     config = load(arguments.config) if arguments.config else None
-    if arguments.watch:
-        report = _watched(arguments, config)
-    else:
-        report = _played(arguments, config)
+    try:
+        cases = chosen(arguments.areas, arguments.case or [])
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    report = (_watched if arguments.watch else _played)(arguments, config, cases)
     page, facts = report.write(arguments.output)
-    counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in (PASSED, FAILED, SKIPPED))
-    print(f"{counts}; report: {page} and {facts.name}")
+    for area, counts in report.areas().items():
+        print(f"{area:14} {said(counts)}")
+    print(f"{said(report.counts())}; report: {page} and {facts.name}")
     return 0 if report.passed else 1
 
 
-def _watched(arguments: argparse.Namespace, config: Config | None) -> Report:
+def _watched(arguments: argparse.Namespace, config: Config | None, cases: tuple[Case, ...]) -> Report:
     if config is None:
         raise ConfigError("--watch reads the venue's own files: give --config")
     comp_id = arguments.session.partition(":")[0]
@@ -83,7 +104,7 @@ def _watched(arguments: argparse.Namespace, config: Config | None) -> Report:
         raise ConfigError(f"member {arguments.member!r} has no session {comp_id!r}")
     path = config.venue.data_dir / "fix" / f"session-{number}.store"
     try:
-        results = watch(path)
+        results = watch(path, cases)
     except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from error
     for result in results:
@@ -91,15 +112,11 @@ def _watched(arguments: argparse.Namespace, config: Config | None) -> Report:
     return Report(arguments.member, comp_id, str(path), "watched", results)
 
 
-def _played(arguments: argparse.Namespace, config: Config | None) -> Report:
+def _played(arguments: argparse.Namespace, config: Config | None, cases: tuple[Case, ...]) -> Report:
     stage = stage_of(arguments, config)
-    chosen = [case for case in CASES if not arguments.case or case.name in arguments.case]
-    unknown = set(arguments.case or ()) - {case.name for case in CASES}
-    if unknown:
-        raise ConfigError(f"no such case: {', '.join(sorted(unknown))}; there are {CASES[0].name} to {CASES[-1].name}")
     results = []
     try:
-        for case in chosen:
+        for case in cases:
             results.append(play(case, stage))
             _show(results[-1])
     finally:
@@ -116,22 +133,46 @@ def stage_of(arguments: argparse.Namespace, config: Config | None) -> Stage:
     """Where it is played, from the command line and, where it is given, the venue's configuration."""
     if not arguments.target:
         raise ConfigError("--target HOST:PORT is missing (or --watch)")
-    host, _, port = arguments.target.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"--target must be HOST:PORT, is {arguments.target!r}")
+    address = address_of("--target", arguments.target)
     party = party_of(arguments.session)
     other = party_of(arguments.counterpart) if arguments.counterpart else None
     venue, cancels = arguments.venue, not arguments.no_cancel_on_disconnect
-    operator = None
+    operator, agreed = None, Agreed()
     if config is not None:
         venue = config.venue.name
         member, session = next(((m, s) for m, s in config.sessions() if s.comp_id == party.comp_id), (None, None))
         if member is None or session is None or member.id != arguments.member:
             raise ConfigError(f"member {arguments.member!r} has no session {party.comp_id!r}")
         cancels = session.cancel_on_disconnect
-        operator = _operator(config)
+        operator, agreed = _operator(config), agreed_with(config, member, session)
     terms = terms_of(arguments, config)
-    return Stage((host, int(port)), venue, party, terms, other, operator, cancels)
+    market_data = door_of("--market-data", arguments.market_data, arguments.market_data_session)
+    drop_copy = door_of("--drop-copy", arguments.drop_copy, arguments.drop_copy_session)
+    return Stage(address, venue, party, terms, other, operator, cancels, market_data, drop_copy, agreed)
+
+
+def agreed_with(config: Config, member: Member, session: Session) -> Agreed:
+    """What the configuration says of the session under test."""
+    limits = [limit for limit in (member.mmp.quantity, member.mmp.delta) if limit]
+    protection = Protection(min(limits, default=Decimal(0)), member.mmp.trades) if member.mmp.window_ms else None
+    return Agreed(member.id, protection, session.messages_per_second, Schedule(config.schedule))
+
+
+def address_of(option: str, text: str) -> tuple[str, int]:
+    """HOST:PORT."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"{option} must be HOST:PORT, is {text!r}")
+    return host, int(port)
+
+
+def door_of(option: str, address: str | None, session: str | None) -> Door | None:
+    """A further gateway and our session there; both are given, or neither."""
+    if not address and not session:
+        return None
+    if not address or not session:
+        raise ConfigError(f"{option} HOST:PORT and {option}-session COMPID:USERNAME[:PASSWORD] go together")
+    return Door(address_of(option, address), party_of(session))
 
 
 def _operator(config: Config) -> ControlOperator | None:

@@ -1,7 +1,7 @@
 """The rules of engagement against the code: every message's table has the dictionary's fields, every refusal its words.
 
     python -m fix_sessions.engagement            says where page and code differ
-    python -m fix_sessions.engagement --write    adds missing rows, drops stale ones, writes the refusals anew
+    python -m fix_sessions.engagement --write    adds missing rows, drops stale ones, writes refusals and cases anew
 
 The words of a row are written by people and are kept. A new row takes those of the same tag elsewhere on the page;
 where there are none it stays empty, and an empty row is a difference. It must never invent what the venue does.
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fix_sessions.certification_cases import CASES
 from fix_sessions.reasons import WORDS
 
 HEADING = re.compile(r"^### (.+?)(?: \(([0-9A-Za-z]{1,3})\))?$")
@@ -23,6 +24,7 @@ RULE = re.compile(r"\*\*ROE-(\d+)\*\*")
 NESTED = "› "
 TOP = "| tag | field | req | values | what it does |\n|--:|---|:-:|---|---|\n"
 REFUSALS_BEGIN, REFUSALS_END = "<!-- refusals: written from fix_sessions/reasons.py -->", "<!-- end of refusals -->"
+CASES_BEGIN, CASES_END = "<!-- cases: written from fix_sessions/certification_cases.py -->", "<!-- end of cases -->"
 VALUES_MAX = 8
 
 
@@ -109,6 +111,15 @@ def refusals() -> str:
     return "\n".join(lines)
 
 
+def cases() -> str:
+    """The table of all certification cases."""
+    lines = ["| case | area | what | rules | needs |", "|---|---|---|---|---|"]
+    for case in CASES:
+        rules = ", ".join(f"ROE-{number}" for number in case.rules)
+        lines.append(f"| {case.name} | {case.area} | {case.title} | {rules} | {', '.join(sorted(case.needs))} |")
+    return "\n".join(lines)
+
+
 def differences(page: str, dictionary: Dictionary) -> list[str]:
     """Where the page does not say what the code does."""
     found: list[str] = []
@@ -130,6 +141,8 @@ def differences(page: str, dictionary: Dictionary) -> list[str]:
     ]
     if refusals() not in page:
         found.append("the refusals are not those of fix_sessions/reasons.py")
+    if cases() not in page:
+        found.append("the cases are not those of fix_sessions/certification_cases.py")
     numbers = [int(number) for number in RULE.findall(page)]
     found += [f"ROE-{number} stands twice" for number in sorted({n for n in numbers if numbers.count(n) > 1})]
     return found
@@ -165,8 +178,10 @@ def written(page: str, dictionary: Dictionary) -> str:
                 own.get((row.depth, row.tag)) or words.get(row.tag) or (_enumerated(row, dictionary), "")
             )
         page = _with_table(page, name if key in ("header", "trailer") else f"{name} ({key})", rows)
-    begin, end = page.index(REFUSALS_BEGIN), page.index(REFUSALS_END)
-    return page[:begin] + f"{REFUSALS_BEGIN}\n\n{refusals()}\n\n" + page[end:]
+    for first, last, table in ((REFUSALS_BEGIN, REFUSALS_END, refusals()), (CASES_BEGIN, CASES_END, cases())):
+        begin, end = page.index(first), page.index(last)
+        page = page[:begin] + f"{first}\n\n{table}\n\n" + page[end:]
+    return page
 
 
 def _enumerated(row: Row, dictionary: Dictionary) -> str:

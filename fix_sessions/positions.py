@@ -1,4 +1,5 @@
-"""Positions: RequestForPositions (AN) is answered with RequestForPositionsAck (AO) and PositionReports (AP).
+"""Positions: RequestForPositions (AN), in a user-defined type UserRequestForPositions (UAN), is answered with
+RequestForPositionsAck (AO) and PositionReports (AP).
 
 One report for every asset that an account of the session has, with what is free of it, and for every future that it has
 a position in, with its margin. With SubscriptionRequestType(263)=1 every change is reported too, at most five times a
@@ -53,9 +54,9 @@ class Subscription:
 
 
 class Positions(Area):
-    """Answers AN, and looks for changes while somebody wants them."""
+    """Answers AN and UAN alike, and looks for changes while somebody wants them."""
 
-    serves: ClassVar[tuple[bytes, ...]] = (b"AN",)
+    serves: ClassVar[tuple[bytes, ...]] = (b"AN", b"UAN")
 
     def __init__(self, floor: Floor) -> None:
         super().__init__(floor)

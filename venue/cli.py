@@ -97,6 +97,12 @@ def _add_certify(verbs: Verbs) -> None:
     verb.add_argument("--lot", default="1")
     verb.add_argument("--no-cancel-on-disconnect", action="store_true", help="the session keeps its orders")
     verb.add_argument("--config", type=Path, help="the venue's configuration, on its machine: terms, operator's cases")
+    for name, what in (("market-data", "market data"), ("drop-copy", "drop-copy")):
+        verb.add_argument(f"--{name}", metavar="HOST:PORT", help=f"the venue's {what} port")
+        verb.add_argument(f"--{name}-session", metavar="COMPID:USERNAME[:PASSWORD]", help="the member's session there")
+    verb.add_argument(
+        "--areas", default="", metavar="AREA,...", help="only cases of these, as orders,quotes,market_data"
+    )
     verb.add_argument("--case", action="append", metavar="Cnn", help="only this case (may be repeated)")
     verb.add_argument("--watch", action="store_true", help="read what the session itself has shown; needs --config")
     verb.add_argument("--output", type=Path, default=Path("build/certification"), help="folder of the report")

@@ -77,7 +77,7 @@ def offered(venue: Venue, lots: int = 100, price: str = "100") -> Broker:
 
 
 def test_a_twap_is_done_in_equal_slices(venue: Venue, hands: Hands):
-    """ROE-41"""
+    """ROE-55"""
     offered(venue)
     alpha = venue.logged_on("ALPHA1")
     name = parent(alpha, hands, 40)
@@ -157,7 +157,7 @@ def test_a_market_parent_sells_and_a_later_start_is_waited_for(venue: Venue, han
 
 
 def test_a_cancel_ends_the_parent_and_a_second_one_is_too_late(venue: Venue, hands: Hands):
-    """ROE-42"""
+    """ROE-56"""
     offered(venue)
     alpha = venue.logged_on("ALPHA1")
     name = parent(alpha, hands, 40)
@@ -470,7 +470,7 @@ def test_parents_survive_a_new_start(make_venue: Callable[..., Venue], applicati
 
 
 def test_a_crash_loses_nothing_and_doubles_nothing(make_venue: Callable[..., Venue], application: str, hands: Hands):
-    """ROE-43: a child whose report no store has: the parent's report comes after the crash, and counts it once."""
+    """ROE-57: a child whose report no store has: the parent's report comes after the crash, and counts it once."""
     first = make_venue(application)
     seller(first)
     bravo = first.logged_on("BRAVO1")

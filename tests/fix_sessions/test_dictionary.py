@@ -45,7 +45,7 @@ BACK_PORTED = {
     "MMProtectionReset",
     "UnsolicitedCancelType",
 }
-SERVED = {"D", "E", "F", "G", "H", "K", "M", "Z", "i", "q", "AD", "AF", "AN"}
+SERVED = {"D", "E", "F", "G", "H", "K", "M", "Z", "i", "q", "AD", "AF", "AN", "UAN"}
 SENT = {"8", "9", "N", "b", "r", "j", "3", "AE", "AO", "AP", "AQ", "B"}
 DROP_COPY = {"BW", "BX", "BY"}
 MARKET_DATA = {"V", "W", "X", "Y", "c", "d", "e", "f", "g", "h", "x", "y"}

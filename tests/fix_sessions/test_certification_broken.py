@@ -1,0 +1,175 @@
+"""Every certification case fails where the venue does not do what it is about: a spoiler changes what the venue says.
+
+One row a case, some with more. A case without a row is an error, so that a check that cannot fail does not come in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fix_sessions import certification
+from fix_sessions.certification import FAILED, PASSED, Stage, play
+from tests.fix_sessions.certification_rig import (
+    ALPHA,
+    BY_NAME,
+    TERMS,
+    Eager,
+    Second,
+    Spoil,
+    Spoiler,
+    Whole,
+    accepted,
+    agreed_hours,
+    changed,
+    late,
+    never,
+    one_execution,
+    raced,
+    twice,
+    with_hours,
+    worded,
+)
+from tests.fix_sessions.rig import Venue
+
+WAIT_SECONDS = {"C16": 6.0}
+"""How long a case waits for what does not come: 1.5, but where the venue itself takes longer to end a session."""
+
+
+SPOILT: tuple[tuple[str, Spoil, str], ...] = (
+    ("C01", changed("35=5", "35=0"), "not answered"),
+    ("C02", accepted("unknown SenderCompID"), "the Logon was accepted"),
+    ("C03", accepted("HeartBtInt(108)"), "the Logon was accepted"),
+    ("C04", accepted("already logged on"), "the Logon was accepted"),
+    ("C05", accepted("is not taken in a Logon"), "the Logon was accepted"),
+    ("C06", changed("112=are you there", "112=who are you"), "did not come"),
+    ("C07", changed("35=1", "35=0"), "without a TestRequest"),
+    ("C08", changed("43=Y", "43=N"), "tag 43"),
+    ("C09", lambda m: m.replace(b"\x0111=first-", b"\x0111=other-"), "done in another order"),
+    ("C10", worded("too low", "too odd"), "the session was ended with"),
+    ("C11", late(), "after the reset a report has MsgSeqNum(34)"),
+    ("C12", changed("103=6", "103=99"), "tag 103 of 35=8 is 99, expected 6"),
+    ("C13", changed("373=99", "373=5"), "tag 373"),
+    ("C14", changed("371=38", "371=44"), "tag 371"),
+    ("C15", changed("380=3", "380=0"), "tag 380"),
+    ("C16", changed("373=10", "373=9"), "tag 373"),
+    ("C17", changed("150=4", "150=C"), "the cancel of the order of the session that was cut"),
+    ("C18", changed("150=0", "150=A"), "one report for each of the 20 orders"),
+    ("C19", one_execution, "reported twice"),
+    ("C20", changed("150=0", "150=A"), "tag 150 of 35=8 is A, expected 0"),
+    ("C21", changed("59=1", "59=0"), "tag 59"),
+    ("C22", changed("59=6", "59=0"), "tag 59"),
+    ("C23", changed("39=4", "39=2"), "tag 39"),
+    ("C24", changed("14=0", "14=1"), "tag 14"),
+    ("C25", changed("40=4", "40=2"), "tag 40"),
+    ("C26", changed("111=2", "111=3"), "tag 111"),
+    ("C27", changed("18=6", "18=G"), "tag 18"),
+    ("C28", changed("150=4", "150=0"), "tag 150"),
+    ("C29", changed("103=15", "103=99"), "tag 103 of 35=8 is 99, expected 15"),
+    ("C30", changed("102=1", "102=0"), "tag 102"),
+    ("C31", changed("150=5", "150=0"), "tag 150"),
+    ("C32", changed("39=0", "39=1"), "tag 39"),
+    ("C33", changed("533=3", "533=2"), "tag 533"),
+    ("C34", changed("150=4", "150=F"), "traded with each other"),
+    ("C35", changed("851=1", "851=2"), "tag 851"),
+    ("C36", changed("39=2", "39=1"), "tag 39"),
+    ("C37", changed("851=2", "851=1"), "tag 851"),
+    ("C38", changed("434=2", "434=1"), "tag 434"),
+    ("C39", raced, "expected"),
+    ("C40", changed("103=3", "103=99"), "tag 103"),
+    ("C41", changed("103=2", "103=99"), "tag 103"),
+    ("C42", changed("103=0", "103=99"), "tag 103"),
+    ("C43", changed("297=0", "297=5"), "tag 297"),
+    ("C43", changed("44=90.01", "44=90.00"), "has the old price"),
+    ("C44", changed("368=8", "368=99"), "tag 368"),
+    ("C45", changed("297=9", "297=17"), "tag 297"),
+    ("C46", changed("299=e", "299=f", "8"), "tag 299"),
+    ("C47", never("b", "297=6"), "the unasked b of the protection"),
+    ("C47", changed("368=9", "368=99"), "tag 368"),
+    ("C48", changed("431=3", "431=2"), "tag 431"),
+    ("C49", changed("84=2", "84=1"), "CxlQty(84)"),
+    ("C50", changed("429=5", "429=2"), "the end of the list"),
+    ("C51", changed("431=7", "431=3"), "tag 431"),
+    ("C52", changed("150=0", "150=8"), "tag 150"),
+    ("C53", changed("380=0", "380=3"), "tag 380"),
+    ("C54", changed("378=3", "378=5"), "tag 378"),
+    ("C54", changed("44=90.04", "44=90.05"), "the move of the pegged order"),
+    ("C55", changed("103=99", "103=0"), "tag 103"),
+    ("C56", changed("911=2", "911=3"), "tag 911"),
+    ("C57", changed("707=CRES", "707=CASH"), "does not show in what is free"),
+    ("C58", changed("728=4", "728=0"), "tag 728"),
+    ("C58", changed("728=0", "728=2", "AP"), "tag 728"),
+    ("C59", changed("325=Y", "325=N"), "unasked reports (AP)"),
+    ("C60", changed("570=N", "570=Y"), "tag 570"),
+    ("C60", changed("31=100.00", "31=100.01", "AE"), "tag 31"),
+    ("C61", never("AE", "325=Y"), "the unasked TradeCaptureReport"),
+    ("C62", changed("749=8", "749=0"), "tag 749"),
+    ("C63", changed("279=0", "279=1"), "MDUpdateAction(279)"),
+    ("C63", Second("X", "83=[0-9]+", "83=9999"), "RptSeq(83) is 9999"),
+    ("C64", changed("2446=2", "2446=1"), "tag 2446"),
+    ("C64", twice("X"), "RptSeq(83)"),
+    ("C65", Second("W", "83=[0-9]+", "83=9999"), "tag 83"),
+    ("C65", Second("W", "271=[0-9]+", "271=77"), "not what the subscription held"),
+    ("C66", changed("281=5", "281=0"), "tag 281"),
+    ("C67", changed("969=0.01", "969=0.05"), "MinPriceIncrement(969)"),
+    ("C68", changed("326=17", "326=18"), "tag 326"),
+    ("C69", changed("326=2", "326=17"), "tag 326"),
+    ("C70", Eager(), "updates, conflated to at most"),
+    ("C71", changed("797=Y", "797=N"), "tag 797"),
+    ("C71", changed("39=4", "39=C", "8"), "tag 39"),
+    ("C71", twice("8", "797=Y"), "came 2 times"),
+    ("C72", changed("1352=Y", "1352=N"), "the replay is not what came after"),
+    ("C73", changed("1348=1", "1348=0"), "tag 1348"),
+    ("C74", changed("380=0", "380=3"), "tag 380"),
+    ("C75", changed("33=1", "33=2"), "tag 33"),
+    ("C76", worded("Certification: log on again", "Bye"), "the session was ended with 'Bye'"),
+    ("C77", late("0"), "in the new generation a report has MsgSeqNum(34)"),
+    ("C78", worded("hours have ended", "venue has closed"), "the session was ended with"),
+)
+
+
+def test_every_case_is_shown_failing():
+    assert sorted({name for name, _, _ in SPOILT}) == sorted(BY_NAME)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    found = Whole(tmp_path_factory.mktemp("whole"), spoilt=True)
+    yield found
+    found.close()
+
+
+ROWS = [row for row in SPOILT if row[0] != "C78"]
+
+
+@pytest.mark.parametrize(("name", "spoil", "text"), ROWS, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(ROWS)])
+def test_a_broken_venue_fails_the_case(
+    whole: Whole, name: str, spoil: Spoil, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", WAIT_SECONDS.get(name, 1.5))
+    result = whole.play(BY_NAME[name], spoil)
+    assert (result.verdict, text in result.text) == (FAILED, True), result.text
+
+
+@pytest.mark.parametrize("spoilt", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_the_end_of_the_hours(tmp_path: Path, spoilt: bool):
+    """ROE-7"""
+    now = datetime.now(UTC)
+    start, end = (f"{now + timedelta(seconds=seconds):%H:%M:%S}" for seconds in (-3600, 3))
+    venue = Venue(tmp_path, "native", "none", **with_hours(start, end))
+    spoiler = Spoiler(venue.acceptor.port)
+    name, spoil, text = SPOILT[-1]
+    spoiler.spoil = spoil if spoilt else None
+    try:
+        result = play(
+            BY_NAME[name], Stage(("127.0.0.1", spoiler.port), "VENUE", ALPHA, TERMS, agreed=agreed_hours(venue))
+        )
+    finally:
+        spoiler.close()
+        venue.close()
+    assert (result.verdict, text in result.text) == ((FAILED, True) if spoilt else (PASSED, False)), result.text
+    assert time.time() >= now.timestamp() + 2
