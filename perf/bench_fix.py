@@ -75,6 +75,7 @@ class Server:
     options: list[str] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     runs: int = 0
+    secrets: dict[str, str] = field(default_factory=dict)  # passwords by member
 
 
 class BenchError(RuntimeError):
@@ -210,12 +211,17 @@ def load(server: Server, warm: int, pipelined: int, pingpong: int) -> dict[str, 
     command += ["--prefix", f"r{server.runs}-", *server.options]
     for name, value in counts.items():
         command += [f"--{name}", str(value)]
+    return run_load(server.name, command)
+
+
+def run_load(name: str, command: list[str]) -> dict[str, Any]:
+    """What the client printed. Raises BenchError with the client's words when it did not get through."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{server.name}: the client was not done after {RUN_SECONDS_MAX} s") from error
+        raise BenchError(f"{name}: the client was not done after {RUN_SECONDS_MAX} s") from error
     if done.returncode:
-        raise BenchError(f"{server.name}: {done.stderr.strip()}")
+        raise BenchError(f"{name}: {done.stderr.strip()}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -330,7 +336,7 @@ def main() -> int:
     sizes = QUICK if asked.quick else FULL
     peer = build_quickfixj()
     build_c("fix_load")
-    work = Path(tempfile.mkdtemp(prefix="run-", dir=_made(CACHE / "bench_fix")))
+    work = Path(tempfile.mkdtemp(prefix="run-", dir=made(CACHE / "bench_fix")))
     try:
         with ExitStack() as stack:
             servers = [stack.enter_context(echo(ECHO)), stack.enter_context(echo(SYNCED, str(work / "synced")))]
@@ -356,7 +362,8 @@ def main() -> int:
     return 0
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path) -> Path:
+    """The folder, there."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

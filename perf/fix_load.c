@@ -1,10 +1,13 @@
-/* A broker that loads a FIX 4.4 venue: pipelined orders with a bounded number in flight, then one order at a time.
+/* A broker that loads a FIX 4.4 venue: pipelined orders with a bounded number in flight, then one order at a time, then
+ * orders by the clock (`--paced` of them, `--rate` a second), whose time runs from when each was due, sent or not.
  *
  *   fix_load --host 127.0.0.1 --port N --sender COMP --target COMP --symbol S [--username U --password P] ...
  *
  * Every order is a limit buy of one unit that rests, so each gives exactly one ExecutionReport; prices are spread over
  * `--levels` of them by a seeded generator. Prints one JSON object. It never trusts a server: body length, checksum,
  * ClOrdID and ExecType of every report are checked, and anything but the expected report ends the run with its text.
+ * With --cancel its orders are cancelled before it logs out (q), so that the book is as it was.
+ * With --start-ns nothing is measured before that CLOCK_MONOTONIC time, so that several begin together.
  * With --no-logon it speaks to the echo server, which returns each message as a report of the same size.
  */
 #define _GNU_SOURCE
@@ -29,7 +32,8 @@ enum { BUFFER_BYTES = 1 << 18, MESSAGE_BYTES_MAX = 8192, SILENCE_SECONDS_MAX = 2
 struct options {
     const char *host, *sender, *target, *symbol, *account, *username, *password, *prefix;
     uint64_t port, window, warm, pipelined, pingpong, price_ticks, levels, decimals, seed, server_pid;
-    bool logon;
+    uint64_t paced, rate, start_ns;
+    bool logon, cancel;
 };
 
 /* Fields of a received message that matter here; text points into the input buffer. */
@@ -48,7 +52,8 @@ struct broker {
     char *in, *out;
     size_t in_begin, in_end, out_begin, out_end;
     uint64_t sequence, orders, reports, random, order_bytes, report_bytes;
-    bool logged_on, logged_out;
+    uint64_t cancelled;
+    bool logged_on, logged_out, leaving;
     time_t second;
     char second_text[32];
 };
@@ -327,7 +332,14 @@ static void take(struct broker *broker, const struct message *message) {
     const char *reason = message->reason.bytes ? message->reason.text : "";
     switch (type) {
     case '8':
-        take_report(broker, message);
+        if (broker->leaving && message->exec_type.bytes == 1 && *message->exec_type.text == '4')
+            broker->cancelled++;
+        else
+            take_report(broker, message);
+        break;
+    case 'r':
+        if (!broker->leaving)
+            stop("a mass cancel report that nobody asked for");
         break;
     case '0':
     case '4':
@@ -381,6 +393,23 @@ static void log_on(struct broker *broker) {
     }
 }
 
+static void cancel_all(struct broker *broker) {
+    char fields[256], time[40];
+    *put_time(broker, time, "60=") = 0;
+    snprintf(fields, sizeof fields,
+             "11=%sq\x01"
+             "530=1\x01"
+             "%s55=%s\x01",
+             broker->options->prefix, time, broker->options->symbol);
+    queue_session(broker, "q", fields);
+    flush(broker, 0);
+    broker->leaving = true;
+    while (broker->cancelled < broker->orders) {
+        fill(broker, 0);
+        take_all(broker);
+    }
+}
+
 static void log_out(struct broker *broker) {
     queue_session(broker, "5", "");
     flush(broker, 0);
@@ -426,6 +455,37 @@ static void ping_pong(struct broker *broker, uint64_t count, uint64_t *latency_n
     }
 }
 
+/* Orders leave when they are due, whatever is unanswered; a wait that a slow answer causes counts for all that it delays. */
+static void pace(struct broker *broker, uint64_t count, uint64_t *latency_ns) {
+    uint64_t first = broker->orders, answered = broker->reports, begin_ns = now_ns() + 1000000;
+    double interval_ns = 1e9 / (double)broker->options->rate;
+    while (broker->reports < first + count) {
+        uint64_t now = now_ns(), sent = broker->orders - first;
+        while (sent < count && begin_ns + (uint64_t)((double)sent * interval_ns) <= now &&
+               broker->out_end < BUFFER_BYTES / 2) {
+            queue_order(broker);
+            sent++;
+        }
+        bool progress = flush(broker, MSG_DONTWAIT);
+        if (fill(broker, MSG_DONTWAIT)) {
+            take_all(broker);
+            progress = true;
+            for (now = now_ns(); answered < broker->reports; answered++)
+                latency_ns[answered - first] = now - begin_ns - (uint64_t)((double)(answered - first) * interval_ns);
+        }
+        uint64_t due_ns = begin_ns + (uint64_t)((double)sent * interval_ns);
+        now = now_ns();
+        if (progress || (sent < count && due_ns <= now))
+            continue;
+        uint64_t wait_ns = sent < count ? due_ns - now : SILENCE_SECONDS_MAX * 1000000000u;
+        struct timespec wait = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+        struct pollfd ready = {broker->fd, (short)(POLLIN | (broker->out_begin < broker->out_end ? POLLOUT : 0)), 0};
+        if (ppoll(&ready, 1, &wait, NULL) == 0 && sent == count)
+            stop("no answer for %d s after %" PRIu64 " of %" PRIu64 " reports", SILENCE_SECONDS_MAX, broker->reports,
+                 broker->orders);
+    }
+}
+
 /* ---- measuring ---- */
 
 /* CPU time of all threads of the server; 0 when it cannot be read. */
@@ -460,17 +520,36 @@ static double quantile_us(const uint64_t *sorted, uint64_t count, double quantil
     return (double)sorted[at < count ? at : count - 1] / 1e3;
 }
 
+static void print_latency(const char *phase, uint64_t *latency_ns, uint64_t count) {
+    qsort(latency_ns, count, sizeof *latency_ns, ascending);
+    printf(", \"%s\": {\"orders\": %" PRIu64
+           ", \"p50_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, \"max_us\": %.3f",
+           phase, count, quantile_us(latency_ns, count, 0.5), quantile_us(latency_ns, count, 0.99),
+           quantile_us(latency_ns, count, 0.999), quantile_us(latency_ns, count, 1));
+}
+
+static void wait_until(uint64_t start_ns) {
+    struct timespec start = {(time_t)(start_ns / 1000000000u), (long)(start_ns % 1000000000u)};
+    if (start_ns != 0 && now_ns() > start_ns)
+        stop("--start-ns was over before everything was ready");
+    while (start_ns != 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &start, NULL) == EINTR)
+        ;
+}
+
 static void measure(struct broker *broker) {
     const struct options *options = broker->options;
     uint64_t *latency_ns = calloc(options->pingpong + 1, sizeof *latency_ns);
-    if (latency_ns == NULL)
+    uint64_t *paced_ns = calloc(options->paced + 1, sizeof *paced_ns);
+    if (latency_ns == NULL || paced_ns == NULL)
         stop("not enough memory");
     pipeline(broker, options->warm);
+    wait_until(options->start_ns);
     uint64_t begin_cpu_ns = server_cpu_ns(options->server_pid), begin_ns = now_ns();
     pipeline(broker, options->pipelined);
     uint64_t pipelined_ns = now_ns() - begin_ns, middle_cpu_ns = server_cpu_ns(options->server_pid);
     ping_pong(broker, options->pingpong, latency_ns);
     uint64_t end_cpu_ns = server_cpu_ns(options->server_pid);
+    pace(broker, options->paced, paced_ns);
     printf("{\"order_bytes\": %" PRIu64 ", \"report_bytes\": %" PRIu64 ", \"reports\": %" PRIu64, broker->order_bytes,
            broker->report_bytes, broker->reports);
     if (options->pipelined != 0)
@@ -478,15 +557,16 @@ static void measure(struct broker *broker) {
                options->pipelined, (double)pipelined_ns / 1e9, (double)options->pipelined * 1e9 / (double)pipelined_ns,
                (double)(middle_cpu_ns - begin_cpu_ns) / 1e3 / (double)options->pipelined);
     if (options->pingpong != 0) {
-        qsort(latency_ns, options->pingpong, sizeof *latency_ns, ascending);
-        printf(", \"pingpong\": {\"orders\": %" PRIu64 ", \"p50_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, "
-               "\"cpu_us\": %.3f}",
-               options->pingpong, quantile_us(latency_ns, options->pingpong, 0.5),
-               quantile_us(latency_ns, options->pingpong, 0.99), quantile_us(latency_ns, options->pingpong, 0.999),
-               (double)(end_cpu_ns - middle_cpu_ns) / 1e3 / (double)options->pingpong);
+        print_latency("pingpong", latency_ns, options->pingpong);
+        printf(", \"cpu_us\": %.3f}", (double)(end_cpu_ns - middle_cpu_ns) / 1e3 / (double)options->pingpong);
+    }
+    if (options->paced != 0) {
+        print_latency("paced", paced_ns, options->paced);
+        printf(", \"rate\": %" PRIu64 "}", options->rate);
     }
     puts("}");
     free(latency_ns);
+    free(paced_ns);
 }
 
 /* ---- the command line ---- */
@@ -517,12 +597,14 @@ static void read_options(int argc, char **argv, struct options *o) {
         {"pingpong", NULL, &o->pingpong}, {"price-ticks", NULL, &o->price_ticks},
         {"levels", NULL, &o->levels},     {"decimals", NULL, &o->decimals},
         {"seed", NULL, &o->seed},         {"server-pid", NULL, &o->server_pid},
+        {"paced", NULL, &o->paced},       {"rate", NULL, &o->rate},
+        {"start-ns", NULL, &o->start_ns},
     };
     for (int i = 1; i < argc; i++) {
         const char *name = strncmp(argv[i], "--", 2) == 0 ? argv[i] + 2 : "";
         size_t at = 0, count = sizeof known / sizeof *known;
-        if (strcmp(name, "no-logon") == 0) {
-            o->logon = false;
+        if (strcmp(name, "no-logon") == 0 || strcmp(name, "cancel") == 0) {
+            *(*name == 'c' ? &o->cancel : &o->logon) = *name == 'c';
             continue;
         }
         while (at < count && strcmp(name, known[at].name) != 0)
@@ -539,6 +621,8 @@ static void read_options(int argc, char **argv, struct options *o) {
         stop("--port (1..65535), --window, --levels (from 1) and --decimals (up to 9) are needed");
     if (strlen(o->prefix) > 24 || strlen(o->sender) + strlen(o->target) + strlen(o->symbol) + strlen(o->account) > 200)
         stop("comp ids, symbol, account or --prefix too long");
+    if (o->paced != 0 && o->rate == 0)
+        stop("--paced needs --rate");
     if (o->username != NULL && o->password == NULL)
         stop("--username needs --password");
 }
@@ -566,6 +650,8 @@ int main(int argc, char **argv) {
     if (options.logon)
         log_on(&broker);
     measure(&broker);
+    if (options.cancel)
+        cancel_all(&broker);
     if (options.logon)
         log_out(&broker);
     close(broker.fd);

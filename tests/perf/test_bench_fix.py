@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import simplefix
 
-from perf import bench_fix
+from perf import bench_fix, bench_sessions
+from venue import sample
+from venue.config import loads
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -183,6 +185,60 @@ def test_echo_is_a_floor(programs: Path, echo_port: int, seed: int) -> None:
     result = json.loads(done.stdout)
     assert result["reports"] == 550
     assert result["order_bytes"] == result["report_bytes"]
+
+
+def test_an_open_loop_does_not_wait_and_counts_what_a_stall_delays(programs: Path) -> None:
+    """The peer is silent until the last order is there: each order's time runs from when it was due."""
+    names: list[bytes] = []
+
+    def answer(peer: Peer, message: bytes) -> None:
+        if value(message, 35) != b"D":
+            return venue_like(peer, message)
+        names.append(value(message, 11))
+        if len(names) == 100:
+            for name in names:
+                peer.send(b"8", b"150=0", b"11=" + name)
+        return None
+
+    peer = Peer(answer)
+    done = load(programs, peer.port, "--paced", "100", "--rate", "1000", "--window", "1")
+    peer.close()
+    assert done.returncode == 0, done.stderr
+    paced = json.loads(done.stdout)["paced"]
+    assert (paced["orders"], paced["rate"]) == (100, 1000)
+    assert 49_000 <= paced["p50_us"] <= paced["p99_us"] <= paced["max_us"]
+    assert paced["max_us"] >= 99_000, "the first order was due 99 ms before the last"
+
+
+def test_cancels_what_it_left_in_the_book(programs: Path) -> None:
+    names: list[bytes] = []
+
+    def answer(peer: Peer, message: bytes) -> None:
+        if value(message, 35) == b"D":
+            names.append(value(message, 11))
+            peer.send(b"8", b"150=0", b"11=" + names[-1])
+        elif value(message, 35) == b"q":
+            for name in names:
+                peer.send(b"8", b"150=4", b"11=" + name)
+            peer.send(b"r", b"531=1", b"533=%d" % len(names))
+        else:
+            venue_like(peer, message)
+
+    peer = Peer(answer)
+    done = load(programs, peer.port, "--pipelined", "20", "--cancel")
+    peer.close()
+    assert done.returncode == 0, done.stderr
+    assert len(names) == 20
+
+
+def test_sessions_are_added_to_the_sample_configuration(tmp_path: Path) -> None:
+    sample.write(tmp_path)
+    text = bench_fix.configured((tmp_path / "venue.toml").read_text(), "commit", 5001, 100)
+    config = loads(bench_sessions.with_sessions(text))
+    sessions = [session for member in config.members for session in member.sessions]
+    names = [session.comp_id for session in sessions if session.username == "carol"]
+    assert names == [f"CAROL{number}" for number in range(1, 9)]
+    assert len({session.id for session in sessions}) == len(sessions)
 
 
 def refusing(kind: bytes, *fields: bytes, spoil: bool = False) -> Answer:
