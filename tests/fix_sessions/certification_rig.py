@@ -146,8 +146,9 @@ class Whole:
         agreed = Agreed("ALPHA", Protection(Decimal(30), 6), MESSAGES_PER_SECOND)
         self.stage = Stage(addresses[0], "VENUE", ALPHA, TERMS, BRAVO, Desk(self.venue), True, *doors, agreed)
 
-    def play(self, case: Case, spoil: Spoil) -> Result:
-        """Plays a case, spoilt from where its own part begins."""
+    def play(self, case: Case, spoil: Spoil, throttle: int = MESSAGES_PER_SECOND) -> Result:
+        """Plays a case, spoilt from where its own part begins, as if this throttle were agreed."""
+        self.stage.agreed = replace(self.stage.agreed, messages_per_second=throttle)
 
         def armed(at: Stage) -> None:
             for need, door in (("market data", at.market_data), ("drop copy", at.drop_copy)):
@@ -194,6 +195,11 @@ def with_hours(start: str, end: str) -> dict[str, Any]:
 def kind_of(message: bytes) -> bytes:
     found = re.search(rb"\x0135=([^\x01]+)\x01", message)
     return found[1] if found else b""
+
+
+def untouched(message: bytes) -> bytes:
+    """As the venue says it."""
+    return message
 
 
 def changed(old: str, new: str, kind: str = "") -> Change:

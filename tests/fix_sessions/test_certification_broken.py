@@ -19,6 +19,7 @@ from fix_sessions.reasons import WORDS
 from tests.fix_sessions.certification_rig import (
     ALPHA,
     BY_NAME,
+    MESSAGES_PER_SECOND,
     TERMS,
     Eager,
     Last,
@@ -38,6 +39,7 @@ from tests.fix_sessions.certification_rig import (
     one_execution,
     raced,
     twice,
+    untouched,
     with_hours,
     within,
     worded,
@@ -115,6 +117,7 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C53", changed("380=0", "380=3"), "tag 380"),
     ("C54", changed("378=3", "378=5"), "tag 378"),
     ("C54", changed("44=90.04", "44=90.05"), "the move of the pegged order"),
+    ("C54", changed("44=100.00", "44=100.01"), "pegged to the middle"),
     ("C55", changed("103=99", "103=0"), "tag 103"),
     ("C56", changed("911=2", "911=3"), "tag 911"),
     ("C56", within("584=", 37, "77"), "not those of the open orders"),
@@ -123,9 +126,16 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C58", changed("728=4", "728=0"), "tag 728"),
     ("C58", changed("728=0", "728=2", "AP"), "tag 728"),
     ("C59", changed("325=Y", "325=N"), "unasked reports (AP)"),
+    ("C59", Second("AO", "728=0", "728=2"), "tag 728"),
+    ("C59", Second("AO", "727=0", "727=0\x0158=what"), "was not known"),
+    ("C59", Last("AP"), "reports came after"),
     ("C60", changed("570=N", "570=Y"), "tag 570"),
     ("C60", changed("31=100.00", "31=100.01", "AE"), "tag 31"),
     ("C61", never("AE", "325=Y"), "the unasked TradeCaptureReport"),
+    ("C61", changed("749=0", "749=1"), "tag 749"),
+    ("C61", Second("AQ", "750=1", "750=0"), "tag 750"),
+    ("C61", Second("AQ", "749=0", "749=0\x0158=what"), "was not known"),
+    ("C61", Last("AE"), "reports came after"),
     ("C62", changed("749=8", "749=0"), "tag 749"),
     ("C63", changed("279=0", "279=1"), "MDUpdateAction(279)"),
     ("C63", Second("X", "83=[0-9]+", "83=9999"), "RptSeq(83) is 9999"),
@@ -148,6 +158,9 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C72", changed("1352=Y", "1352=N"), "the replay is not what came after"),
     ("C73", changed("1348=1", "1348=0"), "tag 1348"),
     ("C74", changed("380=0", "380=3"), "tag 380"),
+    ("C74", worded("throttled", "slow"), "Text(58) is"),
+    ("C74", within("35=5", 58, "bye"), "the session was ended with 'bye'"),
+    ("C74", changed("39=4", "39=0"), "tag 39"),
     ("C75", changed("33=1", "33=2"), "tag 33"),
     ("C76", worded("Certification: log on again", "Bye"), "the session was ended with 'Bye'"),
     ("C77", late("0"), "in the new generation a report has MsgSeqNum(34)"),
@@ -176,6 +189,11 @@ def test_a_broken_venue_fails_the_case(
     monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", WAIT_SECONDS.get(name, 1.5))
     result = whole.play(BY_NAME[name], spoil)
     assert (result.verdict, text in result.text) == (FAILED, True), result.text
+
+
+def test_a_venue_that_lets_more_through_than_agreed_fails(whole: Whole):
+    result = whole.play(BY_NAME["C74"], untouched, throttle=MESSAGES_PER_SECOND // 10)
+    assert result.verdict == FAILED and "none was refused" in result.text
 
 
 @pytest.mark.parametrize("spoilt", [pytest.param(False, marks=pytest.mark.slow), True])
