@@ -72,6 +72,7 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C14", changed("371=38", "371=44"), "tag 371"),
     ("C15", changed("380=3", "380=0"), "tag 380"),
     ("C16", changed("373=10", "373=9"), "tag 373"),
+    ("C16", never("3"), "no Reject(35=3) came"),
     ("C17", changed("150=4", "150=C"), "the cancel of the order of the session that was cut"),
     ("C18", changed("150=0", "150=A"), "one report for each of the 20 orders"),
     ("C19", one_execution, "reported twice"),
