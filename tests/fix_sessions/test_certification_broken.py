@@ -99,6 +99,7 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C39", raced, "expected"),
     ("C40", changed("103=3", "103=99"), "tag 103"),
     ("C40", Second("8", "150=0", f"150=8\x01103=3\x0158={WORDS[Reason.REJECT_THROTTLED].text}"), "fewer orders"),
+    ("C40", changed("150=8", "150=0"), "none was refused"),
     ("C41", changed("103=2", "103=99"), "tag 103"),
     ("C42", changed("103=0", "103=99"), "tag 103"),
     ("C43", changed("297=0", "297=5"), "tag 297"),
@@ -164,6 +165,8 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C74", changed("39=4", "39=0"), "tag 39"),
     ("C75", changed("33=1", "33=2"), "tag 33"),
     ("C76", worded("Certification: log on again", "Bye"), "the session was ended with 'Bye'"),
+    ("C76", numbered("A", 1), "the numbers do not go on"),
+    ("C77", numbered("A", 0), "not answered in its turn"),
     ("C77", late("0"), "in the new generation a report has MsgSeqNum(34)"),
     ("C78", worded("hours have ended", "venue has closed"), "the session was ended with"),
 )
