@@ -273,13 +273,14 @@ void Gateway::report_one(const struct report &report, bool poss_resend) {
     Party *party = m_by_number[report.session];
     if (party == nullptr)
         return;
-    if (m_settings.native && is_quiet(report)) {
+    bool told_here = m_settings.native && !is_of_child(report);
+    if (told_here && is_quiet(report)) {
         m_quotes.on_report(report, poss_resend);
         if (party->watched)
             m_watched.push_back(report);
         return;
     }
-    char type = m_settings.native ? write_report(report, m_terms, &m_body) : '\0';
+    char type = told_here ? write_report(report, m_terms, &m_body) : '\0';
     if (type == 0) {
         if (!m_watched.empty()) // in order
             show_watched(poss_resend);
@@ -573,6 +574,8 @@ void Gateway::sent(Connection *connection) {
     if (connection->party == nullptr)
         return;
     connection->party->store->delivered();
+    if (connection->unsent() > m_settings.queue_bytes_max / 2) // a burst of one turn makes nobody slow
+        (void)connection->flush(); // the peer's end is noticed elsewhere
     connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
     if (connection->unsent() > m_settings.queue_bytes_max)
         m_slow.push_back(connection->id);
@@ -621,8 +624,10 @@ void Gateway::show_out_slow() {
     for (uint64_t id : slow) {
         auto found = m_connections.find(id);
         Connection *connection = found == m_connections.end() ? nullptr : found->second.get();
-        bool over = connection != nullptr && connection->unsent() > m_settings.queue_bytes_max;
-        if (!over || connection->party == nullptr)
+        if (connection == nullptr || connection->party == nullptr)
+            continue;
+        (void)connection->flush();
+        if (connection->unsent() <= m_settings.queue_bytes_max)
             continue;
         m_counters.slow_consumers++;
         std::string bytes = std::to_string(connection->unsent());

@@ -38,8 +38,9 @@ class JournalSection:
 
 @dataclass(frozen=True)
 class FixSection:
-    """`proxy_networks`: where TLS terminators connect from (CIDR); when there are any, every connection must come from
-    one of them and begin with a PROXY header, version 1 or 2, that says who is behind it."""
+    """`proxy_networks`: where TLS terminators connect from (CIDR); when there are any, every connection, to the market
+    data and drop-copy gateways too, must come from one of them and begin with a PROXY header, version 1 or 2, that says
+    who is behind it."""
 
     host: str = "127.0.0.1"
     port: int = 5001
@@ -132,6 +133,17 @@ class PegsSection:
     turn_seconds: float = 0.01
     per_book_max: int = 256
     moves_per_turn: int = 64
+
+
+@dataclass(frozen=True)
+class AlgorithmsSection:
+    """Execution algorithms of the members, TargetStrategy(847). `parents_max`: how many a session may have at work, 0:
+    none are served; a parent lasts at most `duration_seconds_max`; `slice_seconds` is for those that name none."""
+
+    parents_max: int = 32
+    duration_seconds_max: int = 43_200
+    slice_seconds: int = 30
+    slice_seconds_min: int = 1
 
 
 @dataclass(frozen=True)
