@@ -177,6 +177,7 @@ cdef extern from "gateway.h":
         void want_turns(cbool)
         void want_ticks(cbool)
         void watch_reports(uint16_t, cbool)
+        void name_parent(uint16_t, const string &, cbool) except +
         int submit(const submission_s &, uint64_t *) nogil
         void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
         uint64_t unsent(uint16_t)
@@ -494,6 +495,10 @@ cdef class Gateway:
     def watch(self, session, wanted):
         """Whether a session's reports come to `application.on_reports` although they are sent natively; likewise."""
         self.gateway.watch_reports(session, wanted)
+
+    def name_parent(self, session, clordid, wanted):
+        """Whether a D, F or G that names this ClOrdID comes to `application.on_message`; likewise."""
+        self.gateway.name_parent(session, clordid, wanted)
 
     def find_order(self, session, clordid):
         """What has become of an order, as a dict; None when the ClOrdID names none of this session's."""

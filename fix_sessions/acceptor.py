@@ -161,6 +161,13 @@ class Acceptor:
             return {"told": self.tell(text, number)}
         if verb == "unlock":
             return {"unlocked": self.unlock(str(asked.get("name")))}
+        if verb == "parents":
+            return {"parents": self.parents()}
+        if verb == "end_parent" and text:
+            ended = self._application.floor.algorithms.end(int(asked.get("order_id") or 0), text)
+            if ended is None:
+                raise ValueError(f"order {asked.get('order_id')} is no parent order that is at work")
+            return {"ending": ended}
         if verb == "locks":
             return {"locks": self.locked()}
         if verb == "log_out" and number is not None and text:
@@ -170,7 +177,8 @@ class Acceptor:
             self.begin_generation(number, text)
             return {"reset": asked["session"]}
         raise ValueError(
-            f"verb {verb!r}: not one of news, unlock, locks, log_out and reset_session, or without its text"
+            f"verb {verb!r}: not one of news, unlock, locks, parents, end_parent, log_out and reset_session, or "
+            "without its text"
         )
 
     def unlock(self, name: str) -> int:
@@ -192,6 +200,13 @@ class Acceptor:
                 **self._gateway.session_status(session.id),
             }
             for member, session in self.config.sessions()
+        ]
+
+    def parents(self) -> list[dict[str, Any]]:
+        """The parents of execution algorithms that are at work."""
+        return [
+            {**parent.view(), "session": self._application.terms.members[parent.session][1].comp_id}
+            for parent in self._application.floor.algorithms.live
         ]
 
     def counters(self) -> dict[str, int]:

@@ -35,9 +35,14 @@ std::string value_of(const FIX::FieldMap &map, int tag) {
     return map.isSetField(tag) ? map.getField(tag) : "";
 }
 
-// A pegged order's price is found in Python; once it is there, it is an order like any other.
-bool is_native(const FIX::Message &message) {
-    return value_of(message, 40) != "P";
+// A pegged order's price is found in Python; once it is there, it is an order like any other. What an execution algorithm
+// is given stays there, and what names such a parent later.
+bool is_native(const FIX::Message &message, const Party *party) {
+    for (int tag : ALGORITHM_TAGS)
+        if (message.isSetField(tag))
+            return false;
+    return value_of(message, 40) != "P" &&
+           (party->parents.empty() || !party->names_parent(value_of(message, 11), value_of(message, 41)));
 }
 
 // The first field of the body that has no value, 0 for none: QuickFIX does not look into repeating groups for them.
@@ -74,7 +79,7 @@ void Gateway::fromApp(const FIX::Message &message, const FIX::SessionID &) {
     if (int tag = tag_without_value(body))
         throw FIX::NoTagValue(tag);
     if (m_settings.native && type.size() == 1 && (type[0] == 'D' || type[0] == 'F' || type[0] == 'G') &&
-        is_native(message))
+        is_native(message, party))
         return serve_order(message, party, type[0]);
     const FIX::Header &header = message.getHeader();
     uint64_t number = std::stoull(header.getField(34));
@@ -111,6 +116,8 @@ bool Gateway::take_hot(Party *party) {
     std::string_view time(m_frame.data + m_frame.time, m_frame.time_bytes);
     if (!in_order || !named || !HotLane::is_near(time, m_turn_text, m_turn_second) ||
         !m_hot_lane->read(m_frame, &m_order))
+        return false;
+    if (!party->parents.empty() && party->names_parent(m_order.field(11), m_order.field(41)))
         return false;
     m_counters.messages_hot++;
     m_current = party;

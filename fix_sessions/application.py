@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cores import CommandKind, Tif
 from fix_sessions import messages
+from fix_sessions.algorithms import Algorithms
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
 from fix_sessions.codec import TagRefused, Terms, is_order_event
 from fix_sessions.mass_cancels import MassCancels
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fix")
 
 AREAS: tuple[type[Area], ...] = (
+    Algorithms,
     OrderDesk,
     MassCancels,
     MassStatus,
@@ -146,6 +148,7 @@ class Application:
             self.terms.members[session][1].comp_id.encode(),
             text.encode("ascii", "replace"),
         )
+        self.floor.algorithms.cancel_on_disconnect(session)
         for order in self.floor.engine.session_orders(session):
             if order["tif"] in (Tif.GTC, Tif.GTD):
                 continue

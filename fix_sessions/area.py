@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -67,12 +68,17 @@ class Floor:
         self.terms = Terms(config)
         self.gateway: Any = None
         self.pegs = PegService(engine, config)
+        self.algorithms: Any = None  # the area of that name
         self.each_tick: list[Callable[[], None]] = []
         self.logged_on: set[int] = set()
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._pouring: list[tuple[int, Iterator[Outbound]]] = []
         self._watchers: dict[int, int] = {}
         self._clerks: dict[str, Clerk] = {}
+
+    def now_ns(self) -> int:
+        """The time by which areas do what is due."""
+        return time.time_ns()
 
     def send(
         self, session: int, msg_type: bytes, fields: list[Field], exec_id: int = 0, poss_resend: bool = False

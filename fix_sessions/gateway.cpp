@@ -273,13 +273,14 @@ void Gateway::report_one(const struct report &report, bool poss_resend) {
     Party *party = m_by_number[report.session];
     if (party == nullptr)
         return;
-    if (m_settings.native && is_quiet(report)) {
+    bool told_here = m_settings.native && !is_of_child(report);
+    if (told_here && is_quiet(report)) {
         m_quotes.on_report(report, poss_resend);
         if (party->watched)
             m_watched.push_back(report);
         return;
     }
-    char type = m_settings.native ? write_report(report, m_terms, &m_body) : '\0';
+    char type = told_here ? write_report(report, m_terms, &m_body) : '\0';
     if (type == 0) {
         if (!m_watched.empty()) // in order
             show_watched(poss_resend);

@@ -90,6 +90,10 @@ struct Party { // one session
     std::atomic<uint64_t> unsent{0}; // bytes that it has not read, as of the last message or flush
     bool incomplete = false; // a message that it must get could not be kept: it gets no more copies
     bool watched = false; // Python is told of its reports too
+    std::set<std::string, std::less<>> parents; // ClOrdIDs that an execution algorithm works on, or has lately
+    bool names_parent(std::string_view clordid, std::string_view orig_clordid) const {
+        return parents.count(clordid) != 0 || parents.count(orig_clordid) != 0;
+    }
 };
 
 struct Status { // of a session, for operators
@@ -144,6 +148,14 @@ class Gateway : public FIX::Application {
     }
     void watch_reports(uint16_t session, bool wanted) { // likewise: on_reports with `sent` for this session's 8 and 9
         m_by_number[session]->watched = wanted;
+    }
+    // Likewise: whether a D, F or G that names this ClOrdID is for Python.
+    void name_parent(uint16_t session, const std::string &clordid, bool wanted) {
+        auto &parents = m_by_number[session]->parents;
+        if (wanted)
+            parents.insert(clordid);
+        else
+            parents.erase(clordid);
     }
     enum submit_status submit(const struct submission &submission, uint64_t *seq);
 

@@ -84,6 +84,9 @@ bool make_rule(const FIX::DataDictionary &dictionary, const std::string &type, i
     FIX::TYPE::Type kind;
     if (!own || !dictionary.getFieldType(tag, kind))
         return false;
+    for (int other : ALGORITHM_TAGS)
+        if (tag == other)
+            return false;
     bool listed = dictionary.hasFieldValue(tag);
     for (unsigned c = ' '; c <= '~'; c++)
         rule->values[c] = !listed || dictionary.isFieldValue(tag, std::string(1, static_cast<char>(c)));

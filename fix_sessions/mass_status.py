@@ -1,4 +1,5 @@
 """Mass status: OrderMassStatusRequest (AF) is answered with one ExecutionReport (150=I) for each open order.
+The parents of execution algorithms come after the orders.
 
 The session's own orders, of one security or all, of one account or side when the request says so. The order table is
 searched aside, because it may be long; the answer leaves when everything that it tells is durable.
@@ -7,6 +8,7 @@ searched aside, because it may be long; the answer leaves when everything that i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, ClassVar
 
 from fix_sessions.area import Area, Inbound, Outbound
@@ -48,8 +50,12 @@ class MassStatus(Area):
             return
         seq, orders = found
         orders = [order for order in orders if self._is_meant(order, values)]
-        if orders:
-            self.floor.when_durable(seq, lambda: self.floor.pour(session, self._answers(orders, values)))
+        desk = self.floor.algorithms
+        parents = [parent for parent in desk.open_parents(session) if self._is_meant(parent.facts, values)]
+        seq = max([seq, *(parent.last_seq for parent in parents)])
+        if orders or parents:
+            answers = [desk.status_fields(parent) for parent in parents]
+            self.floor.when_durable(seq, lambda: self.floor.pour(session, self._answers(orders, answers, values)))
         else:
             fields = _nothing(values, b"no open order of this session fits the request")
             self.floor.when_durable(seq, lambda: self.floor.send(session, b"8", fields))
@@ -63,12 +69,17 @@ class MassStatus(Area):
             and (54 not in values or b"%d" % order["side"] == values[54])
         )
 
-    def _answers(self, orders: list[dict[str, Any]], values: dict[int, bytes]) -> Iterator[Outbound]:
-        for number, order in enumerate(orders, 1):
-            names = {"status": order["status"].encode(), "clordid": order["clordid"].encode()}
-            fields = status_fields(self.terms, {**order, **names})
-            fields += [(584, values[584]), (911, b"%d" % len(orders)), (912, b"Y" if number == len(orders) else b"N")]
-            yield Outbound(b"8", fields)
+    def _answers(
+        self, orders: list[dict[str, Any]], parents: list[list[Field]], values: dict[int, bytes]
+    ) -> Iterator[Outbound]:
+        count = len(orders) + len(parents)
+        for number, fields in enumerate(chain(map(self._fields, orders), parents), 1):
+            last = [(584, values[584]), (911, b"%d" % count), (912, b"Y" if number == count else b"N")]
+            yield Outbound(b"8", [*fields, *last])
+
+    def _fields(self, order: dict[str, Any]) -> list[Field]:
+        names = {"status": order["status"].encode(), "clordid": order["clordid"].encode()}
+        return status_fields(self.terms, {**order, **names})
 
 
 def account_of(terms: Any, session: int, text: bytes) -> int | None:

@@ -1,7 +1,8 @@
 """Single orders: NewOrderSingle (D), OrderCancelRequest (F), OrderCancelReplaceRequest (G), OrderStatusRequest (H).
 
 D, F and G and their reports are served natively as a rule; here they are only with `VENUE_FIX=python`, but for pegged
-orders, whose price is found here in any case (venue/pegs.py).
+orders, whose price is found here in any case (venue/pegs.py). What is about the parent of an execution algorithm goes
+on to its area (algorithms.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cores import CommandKind, Reason, Tif
-from fix_sessions import messages, parties, quote_names
+from fix_sessions import child_names, messages, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Inbound
 from fix_sessions.codec import STOPS, Request, instructions, ord_type, order_terms, price, quantity, report_message
 from fix_sessions.messages import SEQ_BITS, Field
@@ -24,7 +25,9 @@ class OrderDesk(Area):
     serves: ClassVar[tuple[bytes, ...]] = (b"D", b"F", b"G", b"H")
 
     def serve(self, message: Inbound) -> None:
-        if message.values[35] == b"H":
+        if self.floor.algorithms.takes(message):
+            self.floor.algorithms.serve(message)
+        elif message.values[35] == b"H":
             self._status(message)
         else:
             self._order(message)
@@ -41,7 +44,9 @@ class OrderDesk(Area):
         self.floor.pegs.check()
 
     def report(self, report: np.void, poss_resend: bool) -> None:
-        """The 8 or 9 of a report that the native application has not sent; nothing when it is neither."""
+        """The 8 or 9 of a report that the native application has not sent; nothing when it is neither, or a child's."""
+        if bytes(report["clordid"]).startswith(child_names.CHILD_MARK):
+            return
         message = report_message(report, self.terms)
         if message is not None:
             exec_id = int(report["event"]["exec_id"])

@@ -159,6 +159,8 @@ class OrderLists(Area):
             return b"ListSeqNo(67) must be 1, 2, ... in this order"
         if len(set(names)) != len(names):
             return b"ClOrdID(11) is used twice in the list; use each once"
+        if any(self.floor.algorithms.knows(message.session, name) for name in names):
+            return b"ClOrdID(11) of an order is that of an execution algorithm's parent; use each once"
         faults = (parties.fault(leg_body(message.body, legs, at)) for at in range(len(legs)))
         fault = next(filter(None, faults), b"")
         if fault:

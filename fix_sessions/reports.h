@@ -19,6 +19,11 @@ char write_report(const struct report &report, const Terms &terms, std::string *
 // Whether a report answers a command of a quote: a MassQuoteAcknowledgement tells of those, no 8 or 9.
 bool is_quiet(const struct report &report);
 
+// Whether a report is about a child of an execution algorithm: Python tells of its parent.
+inline bool is_of_child(const struct report &report) {
+    return report.clordid[0] == QUOTE_MARK && report.clordid[1] == CHILD_MARK;
+}
+
 // Whether a report leaves as an 8 or 9, and so has a drop copy.
 bool is_copied(const struct report &report);
 

@@ -17,6 +17,8 @@ extern "C" {
 namespace venue {
 
 constexpr char QUOTE_MARK = '~'; // begins the ClOrdID of a quote's order: quote_names.py
+constexpr char CHILD_MARK = 'A'; // behind it, of an execution algorithm's child: child_names.py
+constexpr int ALGORITHM_TAGS[] = {168, 847, 848, 849}; // a D with one of them is for an execution algorithm
 
 struct Instrument {
     std::string symbol;

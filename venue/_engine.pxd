@@ -155,6 +155,7 @@ cdef extern from "engine_internal.h" nogil:
     void engine_set_sink(engine_s *engine, engine_sink sink, void *context)
     u64 engine_durable_seq(const engine_s *engine)
     u64 engine_expiries_due(engine_s *engine, u64 now_ns, u64 *symbols)
+    u64 engine_traded(engine_s *engine, u64 symbol)
     int engine_drain(engine_s *engine)
     void engine_stop(engine_s *engine)
     void engine_close(engine_s *engine)

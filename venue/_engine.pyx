@@ -504,6 +504,14 @@ cdef class Engine:
         finally:
             free(views)
 
+    def traded(self, u64 symbol):
+        """Lots traded in a symbol, each trade counted once, since a moment before this process: take differences."""
+        self._alive()
+        cdef u64 lots
+        with nogil:
+            lots = engine_traded(self.engine, symbol)
+        return int(lots)
+
     @property
     def expiry_hint(self):
         """No GTD order expires before this time in ns; 0 while that is not known. One word, read without the lock."""

@@ -174,6 +174,10 @@ def _add_session_actions(actions: Verbs) -> None:
     action = actions.add_parser("unlock", help="end the lock-outs of a CompID or of an address")
     action.add_argument("name")
     actions.add_parser("locks", help="who is locked out after failed logons")
+    actions.add_parser("parents", help="parent orders of execution algorithms that are at work")
+    action = actions.add_parser("end-parent", help="end one of them")
+    action.add_argument("order_id", type=int, help="OrderID(37) of the parent")
+    action.add_argument("--reason", required=True, help="told to the member")
     for name, text in (("log-out", "log a session out"), ("reset-session", "its numbers begin at 1 again")):
         action = actions.add_parser(name, help=text)
         action.add_argument("session", help="CompID")

@@ -23,7 +23,9 @@ from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX, PRICE_TICKS_MAX
+from venue.algorithms import profile_fault
 from venue.config_sections import (
+    AlgorithmsSection,
     ArchiveSection,
     ClockSection,
     DropCopySection,
@@ -48,6 +50,7 @@ T = TypeVar("T")
 SESSION_ID_MAX = 65_535
 SCALE_MAX = 12
 PEGS_MAX = 1024  # as in engine_internal.h
+ALGORITHM_SECONDS_MAX = 86_400
 SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
 SESSION_KINDS = ("order_entry", "market_data", "drop_copy")
 TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
@@ -73,6 +76,7 @@ class Instrument:
     `phase` is the one it is created in. Limits that are left out stay as an operator set them; 0 means none.
     A future (`kind`) is settled in cash: `base` is its contract, an asset of its own with scale 0; `multiplier` is what
     one contract is worth at a price of 1; margins are in basis points of the value, `position_max` in contracts.
+    `volume_profile`: how the volume of a day in UTC is spread over equal parts of it, for VWAP; empty: evenly.
     """
 
     id: int
@@ -95,6 +99,7 @@ class Instrument:
     initial_margin_bp: int | None = None
     maintenance_margin_bp: int | None = None
     position_max: int | None = None
+    volume_profile: tuple[int, ...] = ()
 
     @property
     def is_future(self) -> bool:
@@ -190,6 +195,7 @@ class Config:
     timetable: TimetableSection = field(default_factory=TimetableSection)
     margin: MarginSection = field(default_factory=MarginSection)
     pegs: PegsSection = field(default_factory=PegsSection)
+    algorithms: AlgorithmsSection = field(default_factory=AlgorithmsSection)
     market_data: MarketDataSection = field(default_factory=MarketDataSection)
     drop_copy: DropCopySection = field(default_factory=DropCopySection)
     assets: tuple[Asset, ...] = ()
@@ -431,6 +437,8 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
     for name, price in (("price_min", instrument.price_min), ("price_max", instrument.price_max)):
         if price <= 0 or price % instrument.tick:
             raise ConfigError(f"{place}: {name} must be a positive multiple of tick {instrument.tick}")
+    if instrument.volume_profile and (fault := profile_fault(instrument.volume_profile)):
+        raise ConfigError(f"{place}: volume_profile: {fault}")
     if instrument.price_min > instrument.price_max:
         raise ConfigError(f"{place}: price_min {instrument.price_min} is above price_max {instrument.price_max}")
     if instrument.max_ticks > PRICE_TICKS_MAX:
@@ -512,6 +520,14 @@ def _check_times(config: Config, file: str) -> None:
     margin = config.margin
     if margin.check_seconds <= 0 or margin.mark_seconds < 0 or margin.call_seconds < 0:
         raise ConfigError(f"{file}: margin: check_seconds must be positive, the other seconds not negative")
+    own = config.algorithms
+    if own.parents_max < 0 or not 1 <= own.slice_seconds_min <= own.slice_seconds <= own.duration_seconds_max:
+        raise ConfigError(
+            f"{file}: algorithms: parents_max must not be negative, and slice_seconds_min, slice_seconds and "
+            f"duration_seconds_max must be positive and in this order"
+        )
+    if own.duration_seconds_max > ALGORITHM_SECONDS_MAX:
+        raise ConfigError(f"{file}: algorithms: duration_seconds_max must be at most {ALGORITHM_SECONDS_MAX}, a day")
     pegs = config.pegs
     if pegs.turn_seconds <= 0 or not 1 <= pegs.per_book_max <= PEGS_MAX or pegs.moves_per_turn < 1:
         raise ConfigError(

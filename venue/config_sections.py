@@ -135,6 +135,17 @@ class PegsSection:
 
 
 @dataclass(frozen=True)
+class AlgorithmsSection:
+    """Execution algorithms of the members, TargetStrategy(847). `parents_max`: how many a session may have at work, 0:
+    none are served; a parent lasts at most `duration_seconds_max`; `slice_seconds` is for those that name none."""
+
+    parents_max: int = 32
+    duration_seconds_max: int = 43_200
+    slice_seconds: int = 30
+    slice_seconds_min: int = 1
+
+
+@dataclass(frozen=True)
 class TimetableSection:
     """Times of day at which every instrument changes its phase; empty: no timetable, an operator does it."""
 

@@ -50,6 +50,8 @@ static u64 apply(struct engine *engine, const struct command *command, const str
         struct report scratch, *report = replayed ? &scratch : report_add(&engine->reports);
         orders_apply(&engine->orders, command, names, &engine->events[i], report);
         report->origin = origin;
+        if ((engine->events[i].head & 0xff) == EVENT_FILL && report->side == SIDE_BUY)
+            engine->traded_lots[report->symbol] += engine->events[i].qty_lots;
         if (replayed)
             report_keep_pending(&engine->reports, report);
     }
@@ -230,6 +232,13 @@ u64 engine_expiries_due(struct engine *engine, u64 now_ns, u64 *symbols) {
     return count;
 }
 
+u64 engine_traded(struct engine *engine, u64 symbol) {
+    engine_lock(engine);
+    u64 lots = symbol < engine->config.symbols ? engine->traded_lots[symbol] : 0;
+    engine_unlock(engine);
+    return lots;
+}
+
 void engine_set_sink(struct engine *engine, engine_sink sink, void *context) {
     engine_lock(engine);
     while (engine->reports.busy && !in_sink) /* the old sink is not called any more when this returns */
@@ -336,7 +345,8 @@ enum journal_status engine_core_make(struct engine *engine, char text[TEXT_BYTES
     engine->core =
         mmap(0, engine->core_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     engine->events = malloc(core_events_max(&engine->config) * sizeof(struct event));
-    if (engine->core == MAP_FAILED || engine->events == 0) {
+    engine->traded_lots = calloc(engine->config.symbols, sizeof(u64));
+    if (engine->core == MAP_FAILED || engine->events == 0 || engine->traded_lots == 0) {
         snprintf(text, TEXT_BYTES, "no memory for a core of %zu bytes: lower orders, levels or symbols",
                  engine->core_bytes);
         return JOURNAL_CONFIG;
@@ -368,6 +378,7 @@ void engine_free(struct engine *engine) {
     if (engine->core != 0 && engine->core != MAP_FAILED)
         munmap(engine->core, engine->core_bytes);
     free(engine->events);
+    free(engine->traded_lots);
     orders_free(&engine->orders);
     reports_free(&engine->reports);
     if (engine->lock_fd >= 0)

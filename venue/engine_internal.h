@@ -72,6 +72,7 @@ struct engine {
     struct snapshots snapshots;
     u64 last_seq, last_time_ns, safe_seq, recovered_seq;
     u64 expiry_hint; /* ns: no GTD order anywhere expires earlier; 0: not known. Read without the lock by the clock */
+    u64 *traded_lots; /* by symbol, since the snapshot that this process began with */
     int lock_fd;
     int stopped;
     char reason[256];
@@ -103,6 +104,7 @@ void engine_set_sink(struct engine *engine, engine_sink sink, void *context);
 u64 engine_durable_seq(const struct engine *engine);
 /* Symbols with a GTD order whose time has come, or that may have one; `symbols` has room for all. Sets expiry_hint. */
 u64 engine_expiries_due(struct engine *engine, u64 now_ns, u64 *symbols);
+u64 engine_traded(struct engine *engine, u64 symbol); /* lots, each trade once: only differences mean something */
 void engine_commit(struct engine *engine);
 /* Waits until everything submitted is safe and handed to the sink; 0 when intake failed first. */
 int engine_drain(struct engine *engine);

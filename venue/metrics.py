@@ -39,6 +39,7 @@ CATALOGUE: dict[str, Definition] = {
     "venue_journal_last_seq": Definition("gauge", "Sequence number of the last applied command"),
     "venue_queue_depth": Definition("gauge", "Entries waiting", ("queue",)),
     "venue_book_orders": Definition("gauge", "Open orders", ("instrument",)),
+    "venue_parent_orders": Definition("gauge", "Parent orders of execution algorithms at work", ("strategy",)),
     "venue_batches": Definition("gauge", "Batches by state", ("state",)),
     "venue_archive_lag_commands": Definition("gauge", "Durable commands not yet in a sealed batch"),
     "venue_drop_copy_lag_seconds": Definition("gauge", "Age of the oldest durable command without its drop copies"),

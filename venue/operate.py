@@ -66,7 +66,7 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
         return {"snapshot_seq": client.snapshot()}
     if action == "close-day":
         return {"expired": {i.symbol: client.time(i.id) for i in config.instruments}}
-    if action in ("news", "unlock", "locks", "log-out", "reset-session"):
+    if action in ("news", "unlock", "locks", "parents", "end-parent", "log-out", "reset-session"):
         return _session_verb(config, client, arguments)
     if action in ("phase", "limit", "kill", "rearm", "mark", "margin", "settle"):
         return _market_verb(config, client, arguments)
@@ -89,8 +89,10 @@ def _session_verb(config: Config, client: ControlClient, arguments: argparse.Nam
         return client.operate("news", text=arguments.text, session=session)
     if arguments.action == "unlock":
         return client.operate("unlock", name=arguments.name)
-    if arguments.action == "locks":
-        return client.operate("locks")
+    if arguments.action in ("locks", "parents"):
+        return client.operate(arguments.action)
+    if arguments.action == "end-parent":
+        return client.operate("end_parent", order_id=arguments.order_id, text=arguments.reason)
     return client.operate(arguments.action.replace("-", "_"), session=session, text=arguments.reason)
 
 

@@ -133,6 +133,9 @@ def _engine_samples(config: Config, writer: Any, acceptor: Any) -> Iterable[Samp
     yield Sample("venue_queue_depth", counters["reports_waiting"], ("reports",))
     for instrument in config.instruments:
         yield Sample("venue_book_orders", writer.open_orders(instrument.id), (instrument.symbol,))
+    strategies = [parent["strategy"] for parent in acceptor.parents()]
+    for strategy in ("TWAP", "VWAP"):
+        yield Sample("venue_parent_orders", strategies.count(strategy), (strategy,))
     fix = acceptor.counters()
     yield Sample("venue_fix_messages_total", fix["messages_in"], ("in",))
     yield Sample("venue_fix_messages_total", fix["messages_out"], ("out",))

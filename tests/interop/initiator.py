@@ -12,12 +12,13 @@ import contextlib
 import hashlib
 import os
 import queue
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fix-
 JAVA = ("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 START_SECONDS_MAX = 60.0
 ANSWER_SECONDS_MAX = 30.0
+UNREACHABLE = re.compile(r"could not (be resolved|resolve|transfer)|Cannot access", re.IGNORECASE)
+"""What Maven says when it finds no repository."""
 SOH = "\x01"
 
 
@@ -59,7 +62,7 @@ def _build(folder: Path) -> None:
         command = ["mvn", "-q", "-B", "-f", str(SOURCES / "pom.xml"), f"-Dbuild.folder={target}", "package"]
         done = subprocess.run(command, capture_output=True, text=True)
         said = (done.stdout + done.stderr).strip()
-        if done.returncode and "Could not resolve" in said:
+        if done.returncode and UNREACHABLE.search(said):
             raise Unavailable(f"Maven cannot fetch QuickFIX/J: {said[-300:]}")
         if done.returncode:
             raise RuntimeError(f"the initiator does not build:\n{said}")
@@ -152,6 +155,12 @@ class QuickfixjBroker(Recorder):
             self.process.kill()
             self.process.wait()
 
+    def kill(self) -> None:
+        """The process is gone at once, with all that it had not written into files."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def ask(self, line: str) -> list[str]:
         """Tells and waits for the answer; what comes before it is taken in."""
         self.answer = None
@@ -241,6 +250,13 @@ class QuickfixjBroker(Recorder):
     def transmit(self, data: bytes) -> None:
         """Bytes onto QuickFIX/J's connection, past the session."""
         self.tell(f"raw {data.decode('latin-1')}")
+
+    def wait_for(self, done: Callable[[], bool], seconds: float = 10.0) -> None:
+        try:
+            super().wait_for(done, seconds)
+        except TimeoutError as late:
+            lines = "\n".join([*self.record[-12:], *self.events[-8:]])
+            raise TimeoutError(f"{late}; before that:\n{lines}") from None
 
     def poll(self, seconds: float = 0.0) -> int:
         count = self._take_lines(seconds)

@@ -133,6 +133,7 @@ def test_it_comes_back_and_asks_by_itself(venue: Venue):
         first = broker.order("ACME", "buy", 5, "99.00")
         broker.wait_for(lambda: len(broker.executions) == 1)
         report = tags(broker.inbox[-1])
+        broker.wait_for(lambda: broker.next_in == int(report[34]) + 1)  # counted after it was given to the application
         broker.next_in = int(report[34])
         broker.order("ACME", "buy", 5, "98.00")
         broker.wait_for(lambda: len(broker.inbox) == 3, 30.0)
@@ -151,3 +152,35 @@ def test_it_comes_back_and_asks_by_itself(venue: Venue):
         assert complaints([broker]) == []
     finally:
         broker.end()
+
+
+def test_a_killed_client_goes_on_from_its_files(venue: Venue, tmp_path: Path):
+    """The process is killed with an order in the book, which trades meanwhile; the next one has its numbers. ROE-7"""
+    lives = [QuickfixjBroker("127.0.0.1", venue.acceptor.port, "ALPHA2", "alpha2", PASSWORD) for _ in range(2)]
+    try:
+        for life in lives:
+            life.settings["FileStorePath"] = str(tmp_path / "store")
+        first, second = lives
+        first.log_on()
+        first.order("ACME", "buy", 5, "99.00", t11="kept")
+        first.wait_for(lambda: len(first.executions) == 1)
+        numbers = first.next_out, int(tags(first.inbox[-1])[34]) + 1
+        first.wait_for(lambda: first.next_in == numbers[1])
+        first.kill()
+        until(lambda: not next(s for s in venue.acceptor.sessions() if s["comp_id"] == "ALPHA2")["logged_on"])
+        other = venue.logged_on("BRAVO1")
+        ask(other, lambda: other.order("ACME", "sell", 2, "99.00"))
+
+        second.log_on()
+        second.wait_for(lambda: bool(second.executions), 30.0)
+        fill = tags(second.inbox[0])
+        assert (fill[11], fill[150], fill[32], int(fill[34])) == ("kept", "F", "2", numbers[1])
+        assert second.next_out > numbers[0]
+        second.cancel("kept", "ACME", "buy")
+        second.wait_for(lambda: tags(second.inbox[-1])[150] == "4", 30.0)
+        assert len(second.executions) == 2 and second.duplicates == 0, "and nothing that it knew already"
+        second.log_out()
+        assert complaints(lives) == []
+    finally:
+        for life in lives:
+            life.end()

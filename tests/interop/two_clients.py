@@ -150,7 +150,9 @@ def scenarios(one: Client, other: Client) -> None:
     order = one.enter("buy", 101)
     one.wait(order, t39="2")
     assert fills(one, order) == ["101"]
-    parts, slow = one.enter("buy", 102), other.enter("buy", 104)
+    parts = one.enter("buy", 102)
+    one.wait(parts, t39="0")
+    slow = other.enter("buy", 104)  # behind it in the book, so that the counterparty does not meet it first
     one.wait(parts, t39="2")
     assert fills(one, parts) == ["34", "34", "34"]
     other.wait(slow, t39="0")

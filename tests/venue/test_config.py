@@ -83,6 +83,15 @@ MISTAKES = [
     ('id = "ALPHA"', 'id = "ALPHA"\nself_match = "maybe"', r"member ALPHA: self_match must be one of none, "),
     ('id = "ALPHA"', 'id = "ALPHA"\nmessages_per_second = -1', r"messages_per_second must not be negative"),
     ("volatility_seconds = 30", "volatility_seconds = -1", r"clock: seconds must not be negative"),
+    ("parents_max = 32", "parents_max = -1", r"algorithms: parents_max must not be negative"),
+    ("slice_seconds_min = 1", "slice_seconds_min = 31", r"slice_seconds_min, slice_seconds and"),
+    ("duration_seconds_max = 43200", "duration_seconds_max = 86401", r"must be at most 86400, a day"),
+    (
+        'tick = "0.01"',
+        'tick = "0.01"\nvolume_profile = [1, 2, 3, 4, 5, 6, 7]',
+        r"instrument ACME: volume_profile: 7 weights",
+    ),
+    ('tick = "0.01"', 'tick = "0.01"\nvolume_profile = [0, 0]', r"not all 0"),
     ('day_end = ""', 'day_end = "24:00"', r"clock.day_end must be a time of day"),
 ]
 

@@ -15,12 +15,14 @@ import quickfix.ApplicationAdapter;
 import quickfix.ConfigError;
 import quickfix.DataDictionary;
 import quickfix.DefaultMessageFactory;
+import quickfix.FileStoreFactory;
 import quickfix.Initiator;
 import quickfix.InvalidMessage;
 import quickfix.Log;
 import quickfix.LogFactory;
 import quickfix.MemoryStore;
 import quickfix.Message;
+import quickfix.MessageStore;
 import quickfix.MessageUtils;
 import quickfix.Responder;
 import quickfix.Session;
@@ -31,7 +33,8 @@ import quickfix.SocketInitiator;
 
 /**
  * A broker on QuickFIX/J, driven line by line over its standard input. QuickFIX/J keeps the sequence numbers, the
- * messages sent, the heartbeats and the resends; each logon is a new initiator over the same message store.
+ * messages sent, the heartbeats and the resends; each logon is a new initiator over the same message store, which is in
+ * files when the setting FileStorePath says where.
  * Arguments: host, port, CompID, the venue's CompID, user name, password, dictionary.
  *
  * <p>Lines in: "logon NAME=VALUE..." connects, with QuickFIX/J's own settings, and TAG=VALUE goes into the Logon;
@@ -49,7 +52,7 @@ public final class QuickfixJ extends ApplicationAdapter implements Log, LogFacto
     private final String[] arguments;
     private final SessionID id;
     private final DataDictionary dictionary;
-    private final MemoryStore store = new MemoryStore();
+    private volatile MessageStore store = new MemoryStore();
     private volatile List<String[]> logonFields = List.of();
     private Initiator initiator;
 
@@ -163,6 +166,9 @@ public final class QuickfixJ extends ApplicationAdapter implements Log, LogFacto
             }
         }
         logonFields = fields;
+        if (settings.isSetting("FileStorePath")) {
+            store = new FileStoreFactory(settings).create(id);
+        }
         initiator = new Ticking(this, store, settings);
         initiator.start();
     }
@@ -171,7 +177,7 @@ public final class QuickfixJ extends ApplicationAdapter implements Log, LogFacto
     private static final class Ticking extends SocketInitiator {
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor();
 
-        Ticking(QuickfixJ broker, MemoryStore store, SessionSettings settings) throws ConfigError {
+        Ticking(QuickfixJ broker, MessageStore store, SessionSettings settings) throws ConfigError {
             super(broker, of -> store, settings, broker, new DefaultMessageFactory());
         }
 
