@@ -29,7 +29,7 @@ def compiler() -> str:
     here = Path(sys.executable).parent
     found = shutil.which("go") or shutil.which("go", path=str(here))
     if found is None:
-        raise Unavailable("quickfix-go needs go: install Go 1.21, or pip install '.[interop]'")
+        raise Unavailable("quickfix-go needs go: install Go 1.21 or newer, or pip install -e '.[interop]'")
     return found
 
 
