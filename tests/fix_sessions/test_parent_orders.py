@@ -28,8 +28,6 @@ GOOD = {
 }
 PRINTABLE = st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs"))
 TEXT = st.text(PRINTABLE, min_size=1, max_size=12).map(str.encode)
-    str.encode
-)
 NUMBERS = st.one_of(st.integers(-5, 10**7), st.floats(0, 2, allow_subnormal=False)).map(lambda n: str(n).encode())
 TIMES = st.integers(NOW_NS - 10**11, NOW_NS + 10**14).map(messages.timestamp)
 VALUES = {
