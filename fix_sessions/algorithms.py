@@ -223,7 +223,8 @@ class Algorithms(Area):
             return  # nothing is taken any more
         parent.next_ns = schedule.next_ns(now_ns)
         if parent.is_open and now_ns >= schedule.end_ns:
-            self._end(parent, EXPIRED, b"the interval is over", parent.said or ENDED_TEXT)
+            text = ENDED_TEXT + (b"; a slice was refused: " + parent.said if parent.said else b"")
+            self._end(parent, EXPIRED, b"the interval is over", text)
 
     def _permitted(self, parent: Parent) -> int:
         """What the parent's share of the trading allows; counted from its first slice in this run of the venue."""
@@ -382,6 +383,8 @@ class Algorithms(Area):
         if kind == EventKind.FILL:
             done = lots + int(report["cum_lots"]), value + int(report["value"])
             self._fill(parent, report, done, poss_resend)
+        elif kind == EventKind.ACCEPTED:
+            parent.said = b""
         elif kind == EventKind.REJECTED:
             self._child_refused(parent, report, (lots, value), poss_resend)
 
@@ -401,7 +404,7 @@ class Algorithms(Area):
         self._send_report(parent, fields, report, poss_resend)
 
     def _child_refused(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
-        """The member is told why, once; some reasons end the parent."""
+        """The member is told why, once until a child is taken again; some reasons end the parent."""
         reason = int(report["event"]["reason"])
         text = self.terms.text(parent.symbol, reason)
         if reason in FATAL:
