@@ -574,6 +574,8 @@ void Gateway::sent(Connection *connection) {
     if (connection->party == nullptr)
         return;
     connection->party->store->delivered();
+    if (connection->unsent() > m_settings.queue_bytes_max / 2) // a burst of one turn makes nobody slow
+        (void)connection->flush(); // the peer's end is noticed elsewhere
     connection->party->unsent.store(connection->unsent(), std::memory_order_relaxed);
     if (connection->unsent() > m_settings.queue_bytes_max)
         m_slow.push_back(connection->id);
@@ -622,8 +624,10 @@ void Gateway::show_out_slow() {
     for (uint64_t id : slow) {
         auto found = m_connections.find(id);
         Connection *connection = found == m_connections.end() ? nullptr : found->second.get();
-        bool over = connection != nullptr && connection->unsent() > m_settings.queue_bytes_max;
-        if (!over || connection->party == nullptr)
+        if (connection == nullptr || connection->party == nullptr)
+            continue;
+        (void)connection->flush();
+        if (connection->unsent() <= m_settings.queue_bytes_max)
             continue;
         m_counters.slow_consumers++;
         std::string bytes = std::to_string(connection->unsent());

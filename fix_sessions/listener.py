@@ -220,6 +220,7 @@ class Listener:
             hot_lane=False,
             queue_bytes_max=config.fix.queue_bytes_max,
             logon_ms_max=self.logon_ms_max,
+            proxy_protocol=bool(config.fix.proxy_networks),
             instruments=instrument_terms(config),
             texts=texts(config, None),
             order_codes=order_codes(),

@@ -45,9 +45,6 @@ bool Gateway::put(Party *party, const Envelope &envelope, const std::string &bod
         return false;
     }
     deliver(party);
-    Connection *connection = party->connection;
-    if (connection != nullptr && connection->unsent() > m_settings.queue_bytes_max / 2)
-        (void)connection->flush(); // so that a burst of one turn makes nobody slow; the peer's end is noticed elsewhere
     return true;
 }
 

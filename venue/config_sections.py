@@ -38,8 +38,9 @@ class JournalSection:
 
 @dataclass(frozen=True)
 class FixSection:
-    """`proxy_networks`: where TLS terminators connect from (CIDR); when there are any, every connection must come from
-    one of them and begin with a PROXY header, version 1 or 2, that says who is behind it."""
+    """`proxy_networks`: where TLS terminators connect from (CIDR); when there are any, every connection, to the market
+    data and drop-copy gateways too, must come from one of them and begin with a PROXY header, version 1 or 2, that says
+    who is behind it."""
 
     host: str = "127.0.0.1"
     port: int = 5001

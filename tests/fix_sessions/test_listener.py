@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ FEEDS = {"FEED1": 21, "FEED2": 22}
 NEWS = b"148=%d\x0133=1\x0158=line\x01"
 
 
-def make(folder: Path, queue_bytes_max: int = 1 << 20) -> Config:
+def make(folder: Path, queue_bytes_max: int = 1 << 20, proxy_networks: tuple[str, ...] = ()) -> Config:
     config = make_config(folder, queue_bytes_max=queue_bytes_max)
+    config = replace(config, fix=replace(config.fix, proxy_networks=proxy_networks))
     first, *others = config.members
     feeds = [Session(n, c, c.lower(), PASSWORD_HASH, kind="market_data") for c, n in FEEDS.items()]
     return replace(config, members=(replace(first, sessions=(*first.sessions, *feeds)), *others))
@@ -57,7 +59,7 @@ class Recorder:
 class Feed:
     """A listener and its clients."""
 
-    def __init__(self, folder: Path, **limits: int) -> None:
+    def __init__(self, folder: Path, **limits: Any) -> None:
         self.desk = Recorder()
         self.listener = Listener(
             make(folder, **limits), "market_data", "127.0.0.1", 0, folder / "feed", self.desk, SERVED
@@ -118,6 +120,29 @@ def test_what_is_sent_arrives_in_order_and_what_is_kept_waits(
         late = feed.logged_on("FEED2")
         settle(late)
         assert numbers(late) == [i for i, (sessions, kept) in enumerate(plan) if 22 in sessions and kept]
+    finally:
+        feed.close()
+
+
+class Terminated(Broker):
+    """A client behind a terminator, which says whom it brings."""
+
+    def connect(self, seconds: float) -> socket.socket:
+        found = super().connect(seconds)
+        found.sendall(b"PROXY TCP4 192.0.2.7 10.0.0.1 4000 5001\r\n")
+        return found
+
+
+def test_behind_terminators_every_connection_must_say_whom_it_brings(tmp_path: Path) -> None:
+    feed = Feed(tmp_path, proxy_networks=("127.0.0.0/8",))
+    try:
+        bare = feed.client("FEED1")
+        with pytest.raises((SessionLost, OSError)):
+            bare.log_on()
+        terminated = Terminated("127.0.0.1", feed.listener.port, "FEED1", "feed1", PASSWORD)
+        feed.clients.append(terminated)
+        terminated.log_on()
+        assert feed.desk.sessions == [(21, True)]
     finally:
         feed.close()
 

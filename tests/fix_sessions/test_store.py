@@ -165,6 +165,23 @@ def test_a_slow_consumer_is_shown_out_and_delays_nobody(make_venue: Callable[...
     assert slow.duplicates == 0
 
 
+def test_who_cancels_all_at_once_and_reads_is_not_slow(make_venue: Callable[..., Venue], application: str):
+    """A burst that one request brings about is more than the queue takes, and leaves while it comes about."""
+    venue = make_venue(application, queue_bytes_max=1 << 18)
+    broker = venue.logged_on("ALPHA2")
+    for sent in range(1_000):
+        broker.order("ACME", "sell", 1, "101")
+        if sent % 100 == 0:
+            broker.poll()
+    settle(broker)
+    assert len(broker.executions) == 1_000
+    broker.request("q", [(530, "7")])
+    broker.wait_for(lambda: any(m.get(35) == b"r" for m in broker.inbox))
+    settle(broker)
+    assert sum(m.get(150) == b"4" for m in broker.executions.values()) == 1_000
+    assert venue.acceptor.counters()["slow_consumers"] == 0
+
+
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 5000])
 def test_a_store_that_is_none(make_venue: Callable[..., Venue], tmp_path: Path, size: int):
     folder = tmp_path / "other" / "fix"
