@@ -90,6 +90,19 @@ def test_any_order_is_refused_with_words_or_read_again_as_it_was(change: dict[in
     parent.check()
 
 
+@given(st.integers(1, 1000), st.integers(1, 40_000), st.integers(-(10**8), 10**8))
+def test_slices_come_nearest_to_what_was_asked_for(seconds: int, lasting: int, late_ns: int):
+    end = messages.timestamp(NOW_NS + lasting * 10**9 + late_ns)
+    draft = draft_of({**GOOD, 126: end, 848: b"SliceSeconds=%d" % seconds})
+    assert draft.refusal is None
+    slices = draft.words["slices"]
+    assert isinstance(slices, int)
+    asked, whole = seconds * 10**9, lasting * 10**9 + late_ns
+    assert slices == 1 or abs(whole - slices * asked) * 2 <= asked
+    if lasting % seconds == 0:
+        assert slices == lasting // seconds, "a tenth of a second on the way changes nothing"
+
+
 @given(orders, st.integers(1, 40), st.integers(0, 39), st.integers(0, 10**9))
 def test_a_child_is_the_members_order_but_for_what_makes_it_one(
     change: dict[int, bytes], lots: int, n: int, value: int
