@@ -55,6 +55,7 @@ DUPLICATE = b"6"
 RETRY_NS = NS
 FATAL = (Reason.REJECT_KILLED, Reason.REJECT_ACCOUNT_FROZEN, Reason.REJECT_RESTRICTED)
 """A child that is refused for one of these ends its parent; after any other refusal the next slice tries again."""
+CHILD_ENDS = (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED)
 TOO_LATE_TEXT = b"the order is not open any more: filled, cancelled or expired"
 REPLACE_TEXT = b"the parent of an execution algorithm is not replaced: cancel it and send another"
 ENDED_TEXT = b"the interval is over: what was not done by ExpireTime(126) is not done"
@@ -387,6 +388,8 @@ class Algorithms(Area):
             parent.said = b""
         elif kind == EventKind.REJECTED:
             self._child_refused(parent, report, (lots, value), poss_resend)
+        if kind in CHILD_ENDS or (kind == EventKind.FILL and report["event"]["leaves_lots"] == 0):
+            del parent.bases[number]
 
     def _fill(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
         done_event, book = report["event"], parent.template.book
@@ -449,6 +452,8 @@ class Algorithms(Area):
         """The parents go on; what was cancelled while nobody could end them is ended first."""
         self._restore()
         self._untold.clear()  # what was not told has been by now
+        for parent in self._parents.values():
+            parent.bases.clear()
         for parent in self.live:
             self.gateway.add_book(parent.session, parent.symbol, parent.template.account)
         self._want_ticks()
