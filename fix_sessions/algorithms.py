@@ -53,6 +53,7 @@ FINISHED_MAX = 4096
 REQUESTS_MAX = 16_384
 DUPLICATE = b"6"
 RETRY_NS = NS
+REACH_MORE_NS = 600 * NS  # a start that dies soon has not ended what was over
 FATAL = (Reason.REJECT_KILLED, Reason.REJECT_ACCOUNT_FROZEN, Reason.REJECT_RESTRICTED)
 """A child that is refused for one of these ends its parent; after any other refusal the next slice tries again."""
 CHILD_ENDS = (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED)
@@ -464,7 +465,7 @@ class Algorithms(Area):
             return
         self._restored = True
         journal = self.floor.engine.data_dir / "journal"
-        reach_ns = self.floor.config.algorithms.duration_seconds_max * NS
+        reach_ns = self.floor.config.algorithms.duration_seconds_max * NS + REACH_MORE_NS
         last: dict[int, Child] = {}
         for found in history(journal, reach_ns):
             if isinstance(found, Entry):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cores import CommandKind, CoreConfig
 from cores.records import COMMAND
-from fix_sessions import child_names
+from fix_sessions import child_names, parent_history
 from fix_sessions.parent_history import Child, Sweep, first_seq, history
 from fix_sessions.parent_orders import END, PARENT, Entry, command_words, entry_body
 from tests.fix_sessions.rig import make_config
@@ -69,3 +70,29 @@ def test_whatever_is_within_reach_is_read(tmp_path: Path):
         assert first in firsts and first <= within.min()
     assert first_seq(journal, 10**18) == 1 and first_seq(journal, 0) >= firsts[-2]
     assert list(history(tmp_path / "none", 1)) == []
+
+
+def test_time_in_which_the_venue_did_not_run_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    journal = written(tmp_path)
+    with Follower(journal) as follower:
+        first_run = follower.poll(10_000).commands["seq"][-1].item()
+    config = CoreConfig(4, 8, 4, 1024, 16_384)
+    for _ in range(2):  # each start writes ten entries
+        with Engine.open(tmp_path, config, sync="none", segment_bytes=65_536) as engine:
+            for _ in range(10):
+                engine.submit(kind=CommandKind.TIME, symbol=0)
+            engine.drain()
+
+    def seconds(folder: Path, seq: int) -> int:
+        """An entry a second, and a month between two starts."""
+        return int(seq + 2_600_000 * ((seq > first_run) + (seq > first_run + 10)))
+
+    monkeypatch.setattr(parent_history, "_time_of", seconds)
+    runs = [(1, first_run), (first_run + 1, first_run + 10), (first_run + 11, first_run + 20)]
+    for reach in (0, 5, 8, 9, 15, 17, 18, 19, 25, 100, 500, 1_000, 2_000, 10_000_000):
+        first = first_seq(journal, reach)
+        ran = sum(last - max(first, begin) for begin, last in runs if last > first)
+        assert ran > reach or first == 1, reach
+        later = [seq for seq in segments(journal) if seq > first and seq <= first_run + 20]
+        ran_later = sum(last - max(later[0], begin) for begin, last in runs if last > later[0]) if later else 0
+        assert ran_later <= reach + 70, "not a segment more than is needed"
