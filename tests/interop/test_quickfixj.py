@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fix_sessions.certification import FAILED, PASSED, play
-from fix_sessions.certification_watch import CASES, watch
-from tests.fix_sessions.certification_rig import ALPHA, BRAVO, BY_NAME, TERMS, Desk, Spoiler, changed
+from fix_sessions.certification import FAILED, PASSED, Case, play
+from fix_sessions.certification_cases import CASES
+from fix_sessions.certification_watch import watch
+from tests.fix_sessions.certification_rig import (
+    ALPHA,
+    BRAVO,
+    BY_NAME,
+    TERMS,
+    Desk,
+    Spoiler,
+    Whole,
+    agreed_hours,
+    changed,
+    with_hours,
+)
 from tests.fix_sessions.rig import PASSWORD, Venue, ask, tags, until
 from tests.interop.initiator import QuickfixjBroker, QuickfixjStage, Unavailable, classpath
 
 pytestmark = [pytest.mark.interop]
 PAGE = Path(__file__).parent / "README.md"
 ROW = re.compile(r"^\| (C\d\d)(?: to (C\d\d))? \| (session|steered|wire) \|", re.MULTILINE)
-NOT_IN_THE_STORE = {"C07", "C10", "C11", "C16", "C19"}
-"""Cases that a later reset of the numbers takes from the session's store."""
+BEGIN_ANEW = {"C01", "C07", "C10", "C11", "C16", "C19", "C74", "C77"}
+"""Cases that end a session or reset its numbers, which takes from its store what was shown."""
+LONG = {"C02", "C03", "C07", "C16", "C18", "C40", "C70", "C74"}
+"""They wait, or begin many clients."""
+PLAYED = [case for case in CASES if case.area != "hours"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,13 +49,6 @@ def _built() -> None:
 def stage(venue: Venue, port: int = 0) -> QuickfixjStage:
     address = ("127.0.0.1", port or venue.acceptor.port)
     return QuickfixjStage(address, "VENUE", ALPHA, TERMS, BRAVO, Desk(venue))
-
-
-@pytest.fixture
-def at(venue: Venue) -> Iterator[QuickfixjStage]:
-    found = stage(venue)
-    yield found
-    found.end()
 
 
 def complaints(brokers: list[QuickfixjBroker]) -> list[str]:
@@ -67,27 +77,81 @@ def of_the_page() -> list[str]:
 
 
 def test_the_page_has_each_case_once():
-    told = of_the_page()
-    assert told and told == [case.name for case in CASES][: len(told)]
+    assert of_the_page() == [case.name for case in CASES]
 
 
-def test_every_case_passes(venue: Venue, at: QuickfixjStage):
+@contextmanager
+def whole(folder: Path, application: str, sync: str = "none") -> Iterator[tuple[Whole, QuickfixjStage]]:
+    """A venue with all its gateways, and QuickFIX/J at each of them."""
+    found = Whole(folder, application, sync)
+    given = found.stage
+    at = QuickfixjStage(
+        given.address,
+        given.venue,
+        given.party,
+        given.terms,
+        given.counterpart,
+        given.operator,
+        given.cancels_on_disconnect,
+        given.market_data,
+        given.drop_copy,
+        given.agreed,
+    )
+    try:
+        yield found, at
+    finally:
+        at.end()
+        found.close()
+
+
+def shortened() -> list[Case]:
+    """Without what waits, and without the gateways, which both applications share."""
+    return [case for case in PLAYED if case.name not in LONG and not case.needs & {"market data", "drop copy"}]
+
+
+@pytest.mark.parametrize(
+    ("application", "cases"),
+    [
+        pytest.param("native", PLAYED, id="native"),
+        pytest.param("python", shortened(), id="python"),
+        pytest.param("python", PLAYED, marks=pytest.mark.slow, id="python-whole"),
+    ],
+)
+def test_every_case_passes(tmp_path: Path, application: str, cases: list[Case]):
     """ROE-2 ROE-3 ROE-5 ROE-10 ROE-11 ROE-12 ROE-18 ROE-20 ROE-31 ROE-33 ROE-35 ROE-36 ROE-38 ROE-40"""
-    results = [play(BY_NAME[name], at) for name in of_the_page()]
-    assert {r.case.name: (r.text, r.evidence[-6:]) for r in results if r.verdict != PASSED} == {}
-    assert all(result.evidence for result in results)
-    at.clean()
-    at.close()
-    assert venue.engine.open_orders(0) == 0
-    assert complaints(at.all) == []
+    with whole(tmp_path, application, "commit") as (found, at):
+        results = [play(case, at) for case in cases]
+        assert {r.case.name: (r.text, r.evidence[-6:]) for r in results if r.verdict != PASSED} == {}
+        assert all(result.evidence for result in results)
+        at.clean()
+        at.close()
+        assert found.venue.engine.open_orders(0) == 0
+        assert complaints(at.all) == []
 
 
-def test_watching_sees_what_quickfixj_showed(venue: Venue, at: QuickfixjStage):
-    names = [name for name in of_the_page() if BY_NAME[name].shown and name not in NOT_IN_THE_STORE]
-    assert {name: play(BY_NAME[name], at).text for name in names} == dict.fromkeys(names, "as the rules say")
-    at.close()
-    shown = {r.case.name for r in watch(venue.data_dir / "fix" / "session-1.store") if r.verdict == PASSED}
-    assert set(names) <= shown
+@pytest.mark.slow
+def test_the_end_of_the_hours(tmp_path: Path, application: str):
+    """ROE-7"""
+    now = datetime.now(UTC)
+    start, end = (f"{now + timedelta(seconds=seconds):%H:%M:%S}" for seconds in (-3600, 15))
+    venue = Venue(tmp_path, application, "none", **with_hours(start, end))
+    at = QuickfixjStage(("127.0.0.1", venue.acceptor.port), "VENUE", ALPHA, TERMS, agreed=agreed_hours(venue))
+    try:
+        result = play(BY_NAME["C78"], at)
+        assert (result.verdict, complaints(at.all)) == (PASSED, []), result.text
+    finally:
+        at.end()
+        venue.close()
+
+
+def test_watching_sees_what_quickfixj_showed(tmp_path: Path):
+    cases = [case for case in CASES if case.shown and case.name not in BEGIN_ANEW]
+    with whole(tmp_path, "native") as (_, at):
+        results = [play(case, at) for case in cases]
+        assert {r.case.name: r.text for r in results if r.verdict != PASSED} == {}
+        at.close()
+    shown = {r.case.name for r in watch(tmp_path / "fix" / "session-1.store") if r.verdict == PASSED}
+    assert {case.name for case in cases} <= shown
 
 
 @pytest.mark.parametrize(
