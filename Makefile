@@ -1,7 +1,7 @@
 # make demo   the main job end to end, on embedded defaults      make demo PROVER=replay   without the SP1 step
 # make test   every test but the slow ones                       make bench                the measurements in perf/
 # make certify   every case on both FIX applications             make docs                 spec/ as HTML and PDF
-# make interop   other FIX engines trade here (java, mvn)
+# make interop   other FIX engines trade here (java, mvn; go)
 # make fuzz   FUZZ_SECONDS of the core's fuzz target             make coverage             lines and branches of cores/*.c
 
 PROVER ?= sp1

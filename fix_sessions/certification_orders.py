@@ -182,7 +182,7 @@ def refusals(stage: Stage) -> None:
         answer = stage.answer(broker, lambda body=body: broker.request("D", body))  # type: ignore[misc]
         tell(answer, {35: "8", 150: "8", 39: "8", 103: str(WORDS[reason].order_code)})
         expect(bool(answer.get(58)), "a refusal without Text(58)")
-        expect(answer.get(37, "0").isdigit(), "a refused order without an OrderID(37) of its own")
+        expect(answer[37].isdigit(), "a refused order without an OrderID(37) of its own")
 
 
 def cancels_refused(stage: Stage) -> None:

@@ -65,10 +65,11 @@ def logged_out(stage: Stage) -> None:
     stage.operator.log_out(stage.party.comp_id, REASON)
     text = stage.lost(broker)
     expect(text == REASON, f"the session was ended with {text!r}")
-    number = broker.next_in
+    before = len(broker.admin)
     stage.back(broker)
     stage.order(broker, "buy", 1, stage.terms.bid)
-    expect(broker.next_in > number, "the numbers do not go on")
+    logons = [message for message in broker.admin[before:] if message.get(35) == b"A"]
+    expect(bool(logons), "the numbers do not go on: that of the answer to the Logon(A) was used before")
 
 
 def new_generation(stage: Stage) -> None:

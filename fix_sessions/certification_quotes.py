@@ -129,7 +129,7 @@ def hit(stage: Stage, lots: int) -> None:
 
 def fills(stage: Stage) -> None:
     broker, terms = stage.broker, stage.terms
-    told = quote(stage, Entry("e", terms.price, terms.offer))
+    told = quote(stage, Entry("e", terms.price, terms.offer), t9773="Y")  # trades of before do not count
     fill = stage.saying(broker, lambda: hit(stage, 2), "the quote's fill", t35="8", t150="F", t117=told[117])
     tell(fill, {299: "e", 11: f"~B{told[117]}~e", 39: "1", 851: "1"})
     expect(amount(fill, 32) == terms.lots(2) and amount(fill, 151) == terms.lots(3), f"quantities of {fill}")

@@ -56,8 +56,9 @@ def refused(stage: Stage, text: str, extra: tuple[Pair, ...] = (), **settings: o
 
 def log_on_and_out(stage: Stage) -> None:
     broker = stage.broker
+    before = len(broker.record)
     stage.leave(broker)
-    logouts = [m for m in broker.record if "|35=5|" in m and m.startswith("<")]
+    logouts = [m for m in broker.record[before:] if "|35=5|" in m and m.startswith("<")]
     expect(bool(logouts), "our Logout(35=5) was not answered with one")
     stage.back(broker)
 
@@ -155,8 +156,6 @@ def gap(stage: Stage) -> None:
     stage.wait(broker, lambda: len(broker.inbox) >= before + 2, "reports of both orders after the gap was filled")
     found = [message_of(m).get(11) for m in broker.inbox[before:]]
     expect(found == [early, late], f"the orders were done in another order: {found}")
-    asked = [m for m in broker.record if m.startswith("< ") and "|35=2|" in m]
-    expect(bool(asked), "no ResendRequest(35=2) came")
 
 
 def number_too_low(stage: Stage) -> None:
@@ -262,10 +261,11 @@ def resumption(stage: Stage) -> None:
     broker = stage.broker
     stage.order(broker, "buy", 1, stage.terms.bid)
     stage.leave(broker)
-    numbers = broker.next_out, broker.next_in
+    before = len(broker.admin)
     stage.back(broker)
-    order = stage.order(broker, "buy", 1, stage.terms.bid)
-    expect(broker.next_out > numbers[0] and int(order[34]) > numbers[1], "the numbers do not go on")
+    stage.order(broker, "buy", 1, stage.terms.bid)
+    logons = [message for message in broker.admin[before:] if message.get(35) == b"A"]
+    expect(bool(logons), "the numbers do not go on: that of the answer to the Logon(A) was used before")
     expect(broker.duplicates == 0, "an execution was reported twice")
 
 

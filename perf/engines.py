@@ -109,8 +109,8 @@ def lightmatchingengine() -> Engine:
 
 
 def go_orderbook() -> Engine:
-    """Has no release that could be pinned: the Go module proxy serves no version of it."""
-    return Engine("i25959341/orderbook (Go)", None, "", "the Go module proxy serves no version of it")
+    """Has no release that could be pinned; what came after 0.2.0 names itself another module in its go.mod."""
+    return Engine("i25959341/orderbook (Go)", None, "", "the Go module proxy serves neither its 0.1.0 nor its 0.2.0")
 
 
 def peers() -> list[Engine]:

@@ -32,6 +32,7 @@ MESSAGES_PER_SECOND = 1000
 HEARTBEATS = 30
 BY_NAME = {case.name: case for case in CASES}
 THROTTLE = (('comp_id = "ALPHA1"', f'messages_per_second = {MESSAGES_PER_SECOND}, comp_id = "ALPHA1"'),)
+Change = Callable[[bytes], bytes]
 Spoil = Callable[[bytes], bytes | list[bytes]]
 
 
@@ -145,8 +146,9 @@ class Whole:
         agreed = Agreed("ALPHA", Protection(Decimal(30), 6), MESSAGES_PER_SECOND)
         self.stage = Stage(addresses[0], "VENUE", ALPHA, TERMS, BRAVO, Desk(self.venue), True, *doors, agreed)
 
-    def play(self, case: Case, spoil: Spoil) -> Result:
-        """Plays a case, spoilt from where its own part begins."""
+    def play(self, case: Case, spoil: Spoil, throttle: int = MESSAGES_PER_SECOND) -> Result:
+        """Plays a case, spoilt from where its own part begins, as if this throttle were agreed."""
+        self.stage.agreed = replace(self.stage.agreed, messages_per_second=throttle)
 
         def armed(at: Stage) -> None:
             for need, door in (("market data", at.market_data), ("drop copy", at.drop_copy)):
@@ -161,6 +163,9 @@ class Whole:
             self._arm(None)
 
     def _arm(self, spoil: Spoil | None) -> None:
+        begin = getattr(spoil, "begin", None)
+        if begin is not None:
+            begin()
         for spoiler in self.spoilers:
             spoiler.spoil = spoil
 
@@ -192,7 +197,12 @@ def kind_of(message: bytes) -> bytes:
     return found[1] if found else b""
 
 
-def changed(old: str, new: str, kind: str = "") -> Spoil:
+def untouched(message: bytes) -> bytes:
+    """As the venue says it."""
+    return message
+
+
+def changed(old: str, new: str, kind: str = "") -> Change:
     """Every field `old` becomes `new`; in messages of one type, or of all."""
     before, after = f"\x01{old}\x01".encode(), f"\x01{new}\x01".encode()
 
@@ -202,18 +212,29 @@ def changed(old: str, new: str, kind: str = "") -> Spoil:
     return spoil
 
 
-def worded(old: str, new: str) -> Spoil:
+def within(has: str, tag: int, new: str) -> Change:
+    """Messages that have a field which begins so have another value of this tag."""
+    field = rb"\x01%d=[^\x01]*(?=\x01)" % tag
+    return lambda m: re.sub(field, b"\x01%d=%s" % (tag, new.encode()), m) if b"\x01" + has.encode() in m else m
+
+
+def both(first: Change, second: Change) -> Change:
+    """One after the other."""
+    return lambda message: second(first(message)) if first(message) else b""
+
+
+def worded(old: str, new: str) -> Change:
     """Other words in a text."""
     return lambda message: message.replace(old.encode(), new.encode())
 
 
-def never(kind: str, has: str = "") -> Spoil:
+def never(kind: str, has: str = "") -> Change:
     """Messages of this type (with such a field) were never sent."""
     field = f"\x01{has}\x01".encode() if has else b""
     return lambda message: b"" if kind_of(message) == kind.encode() and field in message else message
 
 
-def accepted(text: str) -> Spoil:
+def accepted(text: str) -> Change:
     """A Logout that says so becomes a Logon: who was to be refused is let in."""
     return lambda m: m.replace(b"\x0135=5\x01", b"\x0135=A\x01") if text.encode() in m and kind_of(m) == b"5" else m
 
@@ -235,6 +256,48 @@ def twice(kind: str, has: str = "") -> Spoil:
     return lambda message: [message] * 2 if kind_of(message) == kind.encode() and field in message else message
 
 
+def also(kind: str, second: str) -> Spoil:
+    """After each message of a type comes the same as another type."""
+
+    def spoil(message: bytes) -> bytes | list[bytes]:
+        copy = message.replace(b"\x0135=" + kind.encode() + b"\x01", b"\x0135=" + second.encode() + b"\x01")
+        return [message, copy] if kind_of(message) == kind.encode() else message
+
+    return spoil
+
+
+def lacking(kind: str, tag: int) -> Change:
+    """Messages of this type are without this field."""
+    field = rb"(?<=\x01)%d=[^\x01]*\x01" % tag
+    return lambda message: re.sub(field, b"", message) if kind_of(message) == kind.encode() else message
+
+
+def numbered(kind: str, number: int) -> Change:
+    """Messages of this type have this MsgSeqNum(34)."""
+    field, new = rb"\x0134=[0-9]+(?=\x01)", b"\x0134=%d" % number
+    return lambda message: re.sub(field, new, message, count=1) if kind_of(message) == kind.encode() else message
+
+
+class Last:
+    """Before each heartbeat the last message of a type comes again."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind.encode()
+        self.begin()
+
+    def begin(self) -> None:
+        self.last = b""
+
+    def __call__(self, message: bytes) -> list[bytes]:
+        if kind_of(message) == self.kind:
+            self.last = message
+        if kind_of(message) != b"0" or not self.last:
+            return [message]
+        number = re.search(rb"\x0134=[0-9]+\x01", message)
+        assert number is not None
+        return [re.sub(rb"\x0134=[0-9]+\x01", number[0], self.last, count=1), message]
+
+
 def one_execution(message: bytes) -> bytes:
     """All reports are of one execution."""
     return re.sub(rb"\x0117=[1-9][0-9]*-[0-9]+\x01", b"\x0117=1-1\x01", message)
@@ -244,7 +307,11 @@ class Second:
     """The second and later messages of a type have another field."""
 
     def __init__(self, kind: str, pattern: str, new: str) -> None:
-        self.kind, self.pattern, self.new, self.count = kind.encode(), pattern.encode(), new.encode(), 0
+        self.kind, self.pattern, self.new = kind.encode(), pattern.encode(), new.encode()
+        self.begin()
+
+    def begin(self) -> None:
+        self.count = 0
 
     def __call__(self, message: bytes) -> bytes:
         if kind_of(message) != self.kind:
@@ -258,6 +325,9 @@ class Eager:
     """Each X comes as four updates, numbered as such."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self.more = 0
 
     def __call__(self, message: bytes) -> bytes | list[bytes]:

@@ -12,26 +12,36 @@ from pathlib import Path
 
 import pytest
 
+from cores import Reason
 from fix_sessions import certification
 from fix_sessions.certification import FAILED, PASSED, Stage, play
+from fix_sessions.reasons import WORDS
 from tests.fix_sessions.certification_rig import (
     ALPHA,
     BY_NAME,
+    MESSAGES_PER_SECOND,
     TERMS,
     Eager,
+    Last,
     Second,
     Spoil,
     Spoiler,
     Whole,
     accepted,
     agreed_hours,
+    also,
+    both,
     changed,
+    lacking,
     late,
     never,
+    numbered,
     one_execution,
     raced,
     twice,
+    untouched,
     with_hours,
+    within,
     worded,
 )
 from tests.fix_sessions.rig import Venue
@@ -49,17 +59,24 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C06", changed("112=are you there", "112=who are you"), "did not come"),
     ("C07", changed("35=1", "35=0"), "without a TestRequest"),
     ("C08", changed("43=Y", "43=N"), "tag 43"),
+    ("C08", never("8", "43=Y"), "did not come again"),
+    ("C08", lacking("8", 122), "no OrigSendingTime"),
+    ("C09", never("2"), "reports of both orders"),
     ("C09", lambda m: m.replace(b"\x0111=first-", b"\x0111=other-"), "done in another order"),
     ("C10", worded("too low", "too odd"), "the session was ended with"),
     ("C11", late(), "after the reset a report has MsgSeqNum(34)"),
     ("C12", changed("103=6", "103=99"), "tag 103 of 35=8 is 99, expected 6"),
+    ("C12", Last("8"), "was done again"),
+    ("C13", also("3", "8"), "answered with a report"),
     ("C13", changed("373=99", "373=5"), "tag 373"),
     ("C14", changed("371=38", "371=44"), "tag 371"),
     ("C15", changed("380=3", "380=0"), "tag 380"),
     ("C16", changed("373=10", "373=9"), "tag 373"),
+    ("C16", never("3"), "no Reject(35=3) came"),
     ("C17", changed("150=4", "150=C"), "the cancel of the order of the session that was cut"),
     ("C18", changed("150=0", "150=A"), "one report for each of the 20 orders"),
     ("C19", one_execution, "reported twice"),
+    ("C19", numbered("A", 1), "the numbers do not go on"),
     ("C20", changed("150=0", "150=A"), "tag 150 of 35=8 is A, expected 0"),
     ("C21", changed("59=1", "59=0"), "tag 59"),
     ("C22", changed("59=6", "59=0"), "tag 59"),
@@ -81,10 +98,14 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C38", changed("434=2", "434=1"), "tag 434"),
     ("C39", raced, "expected"),
     ("C40", changed("103=3", "103=99"), "tag 103"),
+    ("C40", Second("8", "150=0", f"150=8\x01103=3\x0158={WORDS[Reason.REJECT_THROTTLED].text}"), "fewer orders"),
+    ("C40", changed("150=8", "150=0"), "none was refused"),
     ("C41", changed("103=2", "103=99"), "tag 103"),
     ("C42", changed("103=0", "103=99"), "tag 103"),
     ("C43", changed("297=0", "297=5"), "tag 297"),
     ("C43", changed("44=90.01", "44=90.00"), "has the old price"),
+    ("C43", changed("297=0", "297=0\x01368=99"), "an entry was refused"),
+    ("C44", changed("299=good", "299=good\x01368=99"), "the good entry was refused"),
     ("C44", changed("368=8", "368=99"), "tag 368"),
     ("C45", changed("297=9", "297=17"), "tag 297"),
     ("C46", changed("299=e", "299=f", "8"), "tag 299"),
@@ -98,23 +119,36 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C53", changed("380=0", "380=3"), "tag 380"),
     ("C54", changed("378=3", "378=5"), "tag 378"),
     ("C54", changed("44=90.04", "44=90.05"), "the move of the pegged order"),
+    ("C54", changed("44=100.00", "44=100.01"), "pegged to the middle"),
     ("C55", changed("103=99", "103=0"), "tag 103"),
     ("C56", changed("911=2", "911=3"), "tag 911"),
+    ("C56", within("584=", 37, "77"), "not those of the open orders"),
+    ("C57", both(never("AP"), within("728=0", 727, "0")), "no position at all"),
     ("C57", changed("707=CRES", "707=CASH"), "does not show in what is free"),
     ("C58", changed("728=4", "728=0"), "tag 728"),
     ("C58", changed("728=0", "728=2", "AP"), "tag 728"),
     ("C59", changed("325=Y", "325=N"), "unasked reports (AP)"),
+    ("C59", Second("AO", "728=0", "728=2"), "tag 728"),
+    ("C59", Second("AO", "727=0", "727=0\x0158=what"), "was not known"),
+    ("C59", Last("AP"), "reports came after"),
     ("C60", changed("570=N", "570=Y"), "tag 570"),
     ("C60", changed("31=100.00", "31=100.01", "AE"), "tag 31"),
     ("C61", never("AE", "325=Y"), "the unasked TradeCaptureReport"),
+    ("C61", changed("749=0", "749=1"), "tag 749"),
+    ("C61", Second("AQ", "750=1", "750=0"), "tag 750"),
+    ("C61", Second("AQ", "749=0", "749=0\x0158=what"), "was not known"),
+    ("C61", Last("AE"), "reports came after"),
     ("C62", changed("749=8", "749=0"), "tag 749"),
     ("C63", changed("279=0", "279=1"), "MDUpdateAction(279)"),
     ("C63", Second("X", "83=[0-9]+", "83=9999"), "RptSeq(83) is 9999"),
+    ("C63", changed("269=J", "269=0\x01270=90.00\x01271=5"), "somebody has an order"),
     ("C64", changed("2446=2", "2446=1"), "tag 2446"),
     ("C64", twice("X"), "RptSeq(83)"),
+    ("C64", Eager(), "the trade came 4 times"),
     ("C65", Second("W", "83=[0-9]+", "83=9999"), "tag 83"),
     ("C65", Second("W", "271=[0-9]+", "271=77"), "not what the subscription held"),
     ("C66", changed("281=5", "281=0"), "tag 281"),
+    ("C66", Last("W"), "updates came after the subscription was ended"),
     ("C67", changed("969=0.01", "969=0.05"), "MinPriceIncrement(969)"),
     ("C68", changed("326=17", "326=18"), "tag 326"),
     ("C69", changed("326=2", "326=17"), "tag 326"),
@@ -122,11 +156,17 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C71", changed("797=Y", "797=N"), "tag 797"),
     ("C71", changed("39=4", "39=C", "8"), "tag 39"),
     ("C71", twice("8", "797=Y"), "came 2 times"),
+    ("C71", changed("35=9", "35=j"), "tag 35"),
     ("C72", changed("1352=Y", "1352=N"), "the replay is not what came after"),
     ("C73", changed("1348=1", "1348=0"), "tag 1348"),
     ("C74", changed("380=0", "380=3"), "tag 380"),
+    ("C74", worded("throttled", "slow"), "Text(58) is"),
+    ("C74", within("35=5", 58, "bye"), "the session was ended with 'bye'"),
+    ("C74", changed("39=4", "39=0"), "tag 39"),
     ("C75", changed("33=1", "33=2"), "tag 33"),
     ("C76", worded("Certification: log on again", "Bye"), "the session was ended with 'Bye'"),
+    ("C76", numbered("A", 1), "the numbers do not go on"),
+    ("C77", numbered("A", 0), "not answered in its turn"),
     ("C77", late("0"), "in the new generation a report has MsgSeqNum(34)"),
     ("C78", worded("hours have ended", "venue has closed"), "the session was ended with"),
 )
@@ -153,6 +193,11 @@ def test_a_broken_venue_fails_the_case(
     monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", WAIT_SECONDS.get(name, 1.5))
     result = whole.play(BY_NAME[name], spoil)
     assert (result.verdict, text in result.text) == (FAILED, True), result.text
+
+
+def test_a_venue_that_lets_more_through_than_agreed_fails(whole: Whole):
+    result = whole.play(BY_NAME["C74"], untouched, throttle=MESSAGES_PER_SECOND // 10)
+    assert result.verdict == FAILED and "none was refused" in result.text
 
 
 @pytest.mark.parametrize("spoilt", [pytest.param(False, marks=pytest.mark.slow), True])

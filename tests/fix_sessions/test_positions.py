@@ -59,10 +59,10 @@ def told(broker: Broker, unsolicited: bool = False) -> list[dict[object, str]]:
     return [r for r in reports if (r.get(325) == "Y") == unsolicited]
 
 
-def ask(broker: Broker, name: str, kind: str = "0", **fields: str) -> dict[int, str]:
+def ask(broker: Broker, name: str, kind: str = "0", msg_type: str = "AN", **fields: str) -> dict[int, str]:
     before = len(broker.inbox)
     body: list[Pair] = [(710, name), (724, kind), (60, NOW), *((int(t[1:]), v) for t, v in fields.items())]
-    broker.send("AN", body)
+    broker.send(msg_type, body)
     broker.wait_for(lambda: any(m.get(35) == b"AO" for m in broker.inbox[before:]))
     ack = next(tags(m) for m in broker.inbox[before:] if m.get(35) == b"AO")
     expected = int(ack[727])
@@ -91,6 +91,26 @@ def test_a_snapshot_is_the_cores(venue: Venue):
     ask(alpha, "one", t1="3", t55="USD")
     assert [(r[1], r[55]) for r in told(alpha) if r[710] == "one"] == [("3", "USD")]
     assert ask(alpha, "none", t1="3", t55="BOLT")[728] == "2"
+
+
+def test_the_user_defined_type_is_the_same_request(venue: Venue):
+    """ROE-47"""
+    alpha = venue.logged_on("ALPHA1")
+    for name, msg_type in (("as-an", "AN"), ("as-uan", "UAN")):
+        assert ask(alpha, name, msg_type=msg_type)[728] == "0"
+        assert ask(alpha, f"{name}-wrong", "1", msg_type)[728] == "4"
+    first, second = (
+        [
+            {tag: value for tag, value in r.items() if tag not in (34, 52, 9, 10, 710)}
+            for r in told(alpha)
+            if r[710] == name
+        ]
+        for name in ("as-an", "as-uan")
+    )
+    assert first == second and first
+    ask(alpha, "changes", msg_type="UAN", t263="1")
+    alpha.order("ACME", "sell", 1, "100.00")
+    alpha.wait_for(lambda: any(r[710] == "changes" for r in told(alpha, True)))
 
 
 def test_changes_and_a_margin_call_are_told(venue: Venue):

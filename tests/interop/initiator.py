@@ -125,11 +125,14 @@ class QuickfixjBroker(Recorder):
         except OSError as error:
             raise AssertionError(f"the initiator ended with code {self.process.poll()}; {self.events[-5:]}") from error
 
+    def program(self) -> list[str]:
+        """What starts the initiator, before its arguments. Raises Unavailable."""
+        return [*JAVA, "-cp", classpath(), "QuickfixJ"]
+
     def _start(self) -> None:
         words = [self.host, str(self.port), self.comp_id, self.venue, self.username, self.password]
-        command = [*JAVA, "-cp", classpath(), "QuickfixJ", *words, str(dictionary_path())]
         self.process = subprocess.Popen(
-            command,
+            [*self.program(), *words, str(dictionary_path())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -325,9 +328,11 @@ def text(msg_type: str, body: list[Pair]) -> str:
 class QuickfixjStage(Stage):
     """The certification's stage, on which every session is QuickFIX/J's."""
 
+    player: type[QuickfixjBroker] = QuickfixjBroker
+
     def client(self, party: Party, address: tuple[str, int] | None = None, **settings: Any) -> QuickfixjBroker:
         words = {"username": party.username, "password": party.password, "venue": self.venue}
-        broker = QuickfixjBroker(*(address or self.address), **{**words, "comp_id": party.comp_id, **settings})
+        broker = self.player(*(address or self.address), **{**words, "comp_id": party.comp_id, **settings})
         self.all.append(broker)
         return broker
 

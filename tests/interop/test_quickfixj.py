@@ -71,7 +71,7 @@ def of_the_page() -> list[str]:
     """The cases that the page says QuickFIX/J plays, in its order."""
     return [
         f"C{number:02d}"
-        for first, last, _ in ROW.findall(PAGE.read_text())
+        for first, last, _ in ROW.findall(PAGE.read_text().partition(" with quickfix-go as the client")[0])
         for number in range(int(first[1:]), int((last or first)[1:]) + 1)
     ]
 
