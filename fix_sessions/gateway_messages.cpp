@@ -284,7 +284,9 @@ void Gateway::refuse(Connection *connection, const std::string &text) {
 
 // ---- resends ---------------------------------------------------------------------------------------------------------------
 
-// A long range is answered in portions, in between everybody else is served; new messages wait behind it.
+// A long range is answered in portions, in between everybody else is served; new messages wait behind it. A portion ends
+// with a message that is kept: where the end of a range is not, QuickFIX gives its gap fill the number of the range's
+// begin.
 void Gateway::resend_begin(Connection *connection) {
     Party *party = connection->party;
     m_counters.resends++;
@@ -292,7 +294,8 @@ void Gateway::resend_begin(Connection *connection) {
     uint64_t first = number_of(body_field(m_frame, "7"), 0), last = number_of(body_field(m_frame, "16"), 0);
     last = last == 0 || last > sent_last ? sent_last : last;
     std::string message(m_frame.data, m_frame.bytes);
-    if (first == 0 || first > last || last - first < RESEND_PORTION)
+    bool whole = last - first < RESEND_PORTION && party->store->last_kept(last) == last;
+    if (first == 0 || first > last || whole)
         return next(party, message);
     connection->resend = Resend{true, first, last, message};
     connection->hold(true);
@@ -310,6 +313,8 @@ void Gateway::resend_portion(Connection *connection) {
     uint64_t kept = party->store->next_kept(resend.next);
     if (kept == 0 || kept > last) // one gap fill covers what is not kept, however long
         last = kept == 0 ? resend.last : std::min(resend.last, kept - 1);
+    else
+        last = party->store->last_kept(last);
     connection->resending = true;
     bool served = false;
     protect(party, [&] {

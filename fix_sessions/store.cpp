@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <iterator>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -448,6 +449,12 @@ FIX::SEQNUM Store::next_kept(FIX::SEQNUM from) const {
     auto before = [](const Place &place, FIX::SEQNUM number) { return place.number < number; };
     auto place = std::lower_bound(m_places.begin(), m_places.end(), from, before);
     return place == m_places.end() ? 0 : place->number;
+}
+
+FIX::SEQNUM Store::last_kept(FIX::SEQNUM to) const {
+    auto after = [](FIX::SEQNUM number, const Place &place) { return number < place.number; };
+    auto place = std::upper_bound(m_places.begin(), m_places.end(), to, after);
+    return place == m_places.begin() ? 0 : std::prev(place)->number;
 }
 
 void Store::delivered() {

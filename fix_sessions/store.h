@@ -61,6 +61,7 @@ class Store : public FIX::MessageStore {
     // Application messages that nobody was given, in order, with the executions that they report.
     std::vector<std::pair<std::string, uint64_t>> waiting() const;
     FIX::SEQNUM next_kept(FIX::SEQNUM from) const; // the first message from there on that is kept; 0: none
+    FIX::SEQNUM last_kept(FIX::SEQNUM to) const; // the last one up to there; 0: none
     void keep_generations(uint64_t count) { // how many ended ones stay beside the file
         m_generations_max = count;
     }

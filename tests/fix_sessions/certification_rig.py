@@ -278,6 +278,21 @@ def numbered(kind: str, number: int) -> Change:
     return lambda message: re.sub(field, new, message, count=1) if kind_of(message) == kind.encode() else message
 
 
+class FromSecond:
+    """Spoils from the second message of a type on."""
+
+    def __init__(self, kind: str, spoil: Spoil) -> None:
+        self.kind, self.spoil = kind.encode(), spoil
+        self.begin()
+
+    def begin(self) -> None:
+        self.count = 0
+
+    def __call__(self, message: bytes) -> bytes | list[bytes]:
+        self.count += kind_of(message) == self.kind
+        return self.spoil(message) if self.count > 1 else message
+
+
 class Last:
     """Before each heartbeat the last message of a type comes again."""
 

@@ -162,6 +162,28 @@ def test_a_resend_skips_what_is_not_kept(feed: Feed) -> None:
     assert all(message.get(43) == b"Y" for message in client.inbox)
 
 
+@pytest.mark.parametrize("back", [1, 5, 6, 7, 20, 63, 100])
+def test_a_gap_fill_begins_where_the_gap_does(feed: Feed, back: int) -> None:
+    """Also at the end of what is asked for: else the client takes it for an old one, and waits for what never comes."""
+    client = feed.logged_on("FEED1")
+    for number in range(200):
+        feed.listener.send_body(21, b"B", NEWS % number, kept=number % 7 == 0)
+    feed.listener.settle()
+    settle(client)  # the last message that is kept is the session's own
+    for number in range(200, 205):
+        feed.listener.send_body(21, b"B", NEWS % number, kept=False)
+    client.wait_for(lambda: len(numbers(client)) == 205)
+    after = client.next_in
+    client.admin.clear()
+    client.next_in = first = after - back
+    client.send("2", [(7, str(first)), (16, "0")])
+    client.wait_for(lambda: client.next_in == after)
+    fills = [(int(m.get(34)), int(m.get(36))) for m in client.admin if m.get(35) == b"4"]
+    kept = [int(m.get(34)) for m in client.inbox[-back:] if m.get(43) == b"Y"]
+    covered = sorted([*(n for begin, end in fills for n in range(begin, end)), *kept])
+    assert covered == list(range(first, after))
+
+
 def test_requests_come_to_the_desk_and_answers_leave_at_once(feed: Feed) -> None:
     client = feed.logged_on("FEED1")
     order = client.order("ACME", "buy", 1, "100.00")
