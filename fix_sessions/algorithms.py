@@ -53,8 +53,10 @@ FINISHED_MAX = 4096
 REQUESTS_MAX = 16_384
 DUPLICATE = b"6"
 RETRY_NS = NS
+REACH_MORE_NS = 600 * NS  # a start that dies soon has not ended what was over
 FATAL = (Reason.REJECT_KILLED, Reason.REJECT_ACCOUNT_FROZEN, Reason.REJECT_RESTRICTED)
 """A child that is refused for one of these ends its parent; after any other refusal the next slice tries again."""
+CHILD_ENDS = (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED)
 TOO_LATE_TEXT = b"the order is not open any more: filled, cancelled or expired"
 REPLACE_TEXT = b"the parent of an execution algorithm is not replaced: cancel it and send another"
 ENDED_TEXT = b"the interval is over: what was not done by ExpireTime(126) is not done"
@@ -223,7 +225,8 @@ class Algorithms(Area):
             return  # nothing is taken any more
         parent.next_ns = schedule.next_ns(now_ns)
         if parent.is_open and now_ns >= schedule.end_ns:
-            self._end(parent, EXPIRED, b"the interval is over", parent.said or ENDED_TEXT)
+            text = ENDED_TEXT + (b"; a slice was refused: " + parent.said if parent.said else b"")
+            self._end(parent, EXPIRED, b"the interval is over", text)
 
     def _permitted(self, parent: Parent) -> int:
         """What the parent's share of the trading allows; counted from its first slice in this run of the venue."""
@@ -382,8 +385,12 @@ class Algorithms(Area):
         if kind == EventKind.FILL:
             done = lots + int(report["cum_lots"]), value + int(report["value"])
             self._fill(parent, report, done, poss_resend)
+        elif kind == EventKind.ACCEPTED:
+            parent.said = b""
         elif kind == EventKind.REJECTED:
             self._child_refused(parent, report, (lots, value), poss_resend)
+        if kind in CHILD_ENDS or (kind == EventKind.FILL and report["event"]["leaves_lots"] == 0):
+            del parent.bases[number]
 
     def _fill(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
         done_event, book = report["event"], parent.template.book
@@ -401,7 +408,7 @@ class Algorithms(Area):
         self._send_report(parent, fields, report, poss_resend)
 
     def _child_refused(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
-        """The member is told why, once; some reasons end the parent."""
+        """The member is told why, once until a child is taken again; some reasons end the parent."""
         reason = int(report["event"]["reason"])
         text = self.terms.text(parent.symbol, reason)
         if reason in FATAL:
@@ -446,6 +453,8 @@ class Algorithms(Area):
         """The parents go on; what was cancelled while nobody could end them is ended first."""
         self._restore()
         self._untold.clear()  # what was not told has been by now
+        for parent in self._parents.values():
+            parent.bases.clear()
         for parent in self.live:
             self.gateway.add_book(parent.session, parent.symbol, parent.template.account)
         self._want_ticks()
@@ -456,7 +465,7 @@ class Algorithms(Area):
             return
         self._restored = True
         journal = self.floor.engine.data_dir / "journal"
-        reach_ns = self.floor.config.algorithms.duration_seconds_max * NS
+        reach_ns = self.floor.config.algorithms.duration_seconds_max * NS + REACH_MORE_NS
         last: dict[int, Child] = {}
         for found in history(journal, reach_ns):
             if isinstance(found, Entry):

@@ -6,17 +6,17 @@ are found by their kind and by their first bytes, whole slices at a time; only w
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from venue._engine import segment_head_of
 
 from cores import CommandFlag, CommandKind, CoreConfig
 from fix_sessions import child_names, messages
 from fix_sessions.parent_orders import Entry
-from venue.follower import Follower, Slice, segments
+from venue.follower import SEGMENT_HEAD_BYTES, Follower, Slice, segments
 from venue.records import SALT_BYTES
 from venue.trades import SLICE_COMMANDS, Trades
 
@@ -57,7 +57,7 @@ Found = Entry | Child | Sweep
 
 
 def history(journal_dir: Path, reach_ns: int) -> Iterator[Found]:
-    """Everything about parents that began at most `reach_ns` before the last entry, in order."""
+    """Everything about parents that began within the last `reach_ns` of the venue's running, in order."""
     first = first_seq(journal_dir, reach_ns)
     if first == 0:
         return
@@ -67,16 +67,36 @@ def history(journal_dir: Path, reach_ns: int) -> Iterator[Found]:
 
 
 def first_seq(journal_dir: Path, reach_ns: int) -> int:
-    """The first entry of the last segment that began more than `reach_ns` before the last entry; 0: no entries."""
-    firsts = segments(journal_dir)
+    """The first entry of a segment such that the venue has run for `reach_ns` since, or the very first; 0: no entries.
+
+    Time in which it did not run is not counted: what was due then is made up for, and journaled, by the next start, so
+    a parent whose end no start came to write is found however long ago that was.
+    """
     with Follower(journal_dir) as follower:
         mark = follower.watermark()
-    if mark is None or mark.durable_seq == 0 or not firsts:
+    firsts = [seq for seq in segments(journal_dir) if mark is not None and seq <= mark.durable_seq]
+    if mark is None or not firsts:
         return 0
-    last_ns = _time_of(journal_dir, mark.durable_seq)
-    firsts = [seq for seq in firsts if seq <= mark.durable_seq]
-    before = bisect_right(firsts, last_ns - reach_ns, key=lambda seq: _time_of(journal_dir, seq))
-    return firsts[max(0, before - 1)]
+    ran_ns, last = 0, mark.durable_seq
+    until_ns, epoch = _time_of(journal_dir, last), _epoch_of(journal_dir, firsts[-1])
+    for first in reversed(firsts):
+        own = _epoch_of(journal_dir, first)
+        if own != epoch:  # the writer began anew behind this segment
+            until_ns = _time_of(journal_dir, last)
+        begin_ns = _time_of(journal_dir, first)
+        ran_ns += until_ns - begin_ns
+        if ran_ns > reach_ns:
+            return first
+        last, until_ns, epoch = first - 1, begin_ns, own
+    return firsts[0]
+
+
+def _epoch_of(journal_dir: Path, first: int) -> int:
+    """Which start of the writer made a segment."""
+    with (journal_dir / f"{first:020d}.journal").open("rb") as file:
+        head = segment_head_of(file.read(SEGMENT_HEAD_BYTES))
+    assert head is not None, "the writer has read it"
+    return int(head["epoch"])
 
 
 def _time_of(journal_dir: Path, seq: int) -> int:

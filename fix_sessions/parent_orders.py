@@ -278,8 +278,8 @@ class Draft:
             raise Refused(
                 99, f"ExpireTime(126) is more than {table.duration_seconds_max} seconds away; send a shorter one"
             )
-        seconds = self._slice_seconds()
-        slices = max(1, (end_ns - start_ns) // (seconds * NS))
+        slice_ns = self._slice_seconds() * NS
+        slices = max(1, (end_ns - start_ns + slice_ns // 2) // slice_ns)  # the nearest: a D is some time on its way
         self.words |= {"start_ns": start_ns, "end_ns": end_ns, "slices": slices}
         own = self.config.instruments[self.request.symbol].volume_profile
         profile = own if values[847] == VWAP and own else FLAT

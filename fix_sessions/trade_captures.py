@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cores import EventFlag
-from fix_sessions import messages
+from fix_sessions import child_names, messages
 from fix_sessions.area import Area, Floor, Inbound, Outbound
 from fix_sessions.mass_status import account_of
 from fix_sessions.messages import SEQ_BITS, Field
@@ -142,7 +142,7 @@ class TradeCaptures(Area):
         """ClOrdID by the command that gave it."""
         assert self._trades is not None
         found = bodies(self._trades.journal_dir, set(np.unique(fills["named_seq"]).tolist()))
-        return {seq: messages.first_fields(body).get(11, b"") for seq, body in found.items()}
+        return {seq: name_of(messages.first_fields(body)) for seq, body in found.items()}
 
     def _news(self) -> tuple[Fills, dict[int, bytes]]:
         new = np.concatenate([*self._fresh, self._follow()])
@@ -234,6 +234,12 @@ class TradeCaptures(Area):
             (851, liquidity),
             (1003, trade_id),
         ]
+
+
+def name_of(values: dict[int, bytes]) -> bytes:
+    """The ClOrdID(11) that the member knows an execution by: of a child of an execution algorithm its parent's."""
+    clordid = values.get(11, b"")
+    return values.get(583, clordid) if child_names.parse(clordid) else clordid
 
 
 def exec_id_of(text: bytes) -> int | None:

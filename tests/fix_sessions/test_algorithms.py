@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from cores.records import Limit, Phase
 from fix_sessions import messages
 from fix_sessions.area import Floor
 from fix_sessions.client import Broker
-from tests.fix_sessions.rig import Venue, ask, rejected, settle, tags, until
+from tests.fix_sessions.rig import PASSWORD, USERS, Venue, ask, rejected, settle, spawn, tags, until
+from tests.fix_sessions.test_drop_copy import Copies, with_copies
+from tests.fix_sessions.test_store import drain
 
 SECOND = 10**9
 
@@ -312,6 +315,30 @@ def test_a_vwap_follows_the_profile(make_venue: Callable[..., Venue], applicatio
     assert done == [15, 30, 35, 40]
 
 
+def test_trade_captures_and_drop_copies_have_the_same_executions(tmp_path: Path, application: str, hands: Hands):
+    venue = Venue(tmp_path, application)
+    copies = Copies(with_copies(venue.config))
+    try:
+        offered(venue)
+        other = venue.logged_on("ALPHA2")
+        name = parent(other, hands, 40)
+        fill = until_reports(other, name, 2)[-1]
+        other.send("AD", [(568, "t"), (569, "0")])
+        until(lambda: (settle(other), tags(other.inbox[-1])[35] == "AE")[1])
+        captured = tags(other.inbox[-1])
+        assert (captured[17], captured[11], captured[37], captured[32]) == (fill[17], name, fill[198], "10")
+        copies.wait(venue)
+        client = copies.client("ACOPY")
+        settle(client)
+        own = [report for message in client.inbox if (report := tags(message))[115] == "ALPHA2"]
+        assert [(report[17], report[11], report[14], report[39]) for report in own] == [
+            (fill[17], f"~A{int(fill[37]) >> 24}-0", "10", "2")
+        ]
+    finally:
+        copies.close()
+        venue.close()
+
+
 # ---- refusals and names ----
 
 
@@ -511,3 +538,36 @@ def test_what_was_cancelled_before_a_stop_is_ended_after_it(
     alpha = on_again(second, "ALPHA1")
     shown = ask(alpha, lambda: alpha.request("H", [(11, name), (55, "ACME"), (54, "1")]))
     assert (shown[39], shown[14]) == ("4", "0")
+
+
+def test_a_kill_in_the_middle(tmp_path: Path, application: str):
+    """ROE-57: the process dies between two slices or within one; by the clock of the wall, so of no exact moment."""
+    process = spawn(["-m", "tests.fix_sessions.venue_process", str(tmp_path), application, "commit"])
+    bravo, alpha = (Broker("127.0.0.1", 0, name, USERS[name], PASSWORD) for name in ("BRAVO1", "ALPHA2"))
+    try:
+        assert process.stdout is not None
+        bravo.port = alpha.port = int(process.stdout.readline())
+        alpha.log_on()
+        bravo.log_on()
+        alpha.order("ACME", "sell", 100, "100")
+        settle(alpha)
+        name = parent(bravo, Hands(), 40, t126=Hands().text(5), t848="SliceSeconds=1")
+        bravo.wait_for(lambda: len(reports(bravo, name)) >= 3)
+    finally:
+        process.kill()
+        process.wait()
+    drain(bravo)
+    alpha.close()
+    venue = Venue(tmp_path, application, "commit")
+    try:
+        bravo.port = venue.acceptor.port
+        bravo.log_on()
+        until(lambda: reports(bravo, name)[-1][39] == "2")
+        fills = {report[17]: report for report in reports(bravo, name) if report[150] == "F"}
+        assert sum(int(report[32]) for report in fills.values()) == 40
+        assert sorted(int(report[14]) for report in fills.values())[-1] == 40
+        assert venue.engine.depth(0, 2) == [(10_000, 60)]
+        area(venue).check()
+    finally:
+        bravo.close()
+        venue.close()

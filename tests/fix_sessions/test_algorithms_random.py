@@ -127,6 +127,7 @@ def test_a_random_day(make_venue: Callable[..., Venue], application: str, hands:
         assert int(told[-1][14]) == done and told[-1][151] == "0", (seed, name)
         assert done == 0 or abs(Decimal(told[-1][6]) * done - value) < Decimal("0.001"), (seed, name)
     assert sum(lots for lots, _ in traded.values()) > 0, seed
+    assert not any(found.bases for found in area(day.venue)._parents.values()), "nothing is kept of children that ended"
     area(day.venue).check()
 
 

@@ -99,6 +99,8 @@ class QuickfixjBroker(Recorder):
     """One session; `settings` are QuickFIX/J's own, for every logon, as ReconnectInterval="1"."""
 
     process: subprocess.Popen[str] | None = None
+    known_out: int | None = None
+    """The next number out, as long as nothing was said since that may have changed it."""
 
     def __post_init__(self) -> None:
         self.lines: queue.Queue[str] = queue.Queue()
@@ -116,6 +118,7 @@ class QuickfixjBroker(Recorder):
         """One line to the initiator."""
         if self.process is None:
             self._start()
+        self.known_out = None
         assert self.process is not None and self.process.stdin is not None
         try:
             self.process.stdin.write(line + "\n")
@@ -175,12 +178,17 @@ class QuickfixjBroker(Recorder):
 
     @property
     def next_out(self) -> int:  # type: ignore[override]
-        return int(self.ask("numbers")[0]) if self.process else 1
+        if not self.process:
+            return 1
+        if self.known_out is None or not self.lines.empty():
+            self.known_out = int(self.ask("numbers")[0])
+        return self.known_out
 
     @next_out.setter
     def next_out(self, number: int) -> None:
         if self.process:
             self.tell(f"sender {number}")
+            self.known_out = number
 
     @property
     def next_in(self) -> int:  # type: ignore[override]
@@ -280,6 +288,7 @@ class QuickfixjBroker(Recorder):
     def _take_line(self, line: str) -> None:
         kind, _, rest = line.partition(" ")
         if kind in ("<", ">"):
+            self.known_out = None
             self.record.append(f"{kind} {readable(rest.encode('latin-1'))}")
         elif kind in ("application", "session"):
             self._take_message(rest, self.inbox if kind == "application" else self.admin)
