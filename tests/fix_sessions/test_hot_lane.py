@@ -208,6 +208,25 @@ def session(venue: Venue, number: int, second: float, payload: bytes) -> list[li
     return [[(tag, b"" if tag in BLANK else value) for tag, _, value in message] for message in pairs]
 
 
+Messages = list[list[tuple[bytes, bytes]]]
+
+
+def told(messages: Messages) -> tuple[list[bytes], Messages, Messages]:
+    """Sequence numbers, what is answered at once, what is told when its entry is written.
+
+    Which of the two last is first is nobody's promise: it depends on what came in together.
+    """
+    numbers = [value for message in messages for tag, value in message if tag == b"34"]
+    plain = [[(tag, value) for tag, value in message if tag not in (b"9", b"34")] for message in messages]
+    written = [message for message in plain if is_written(dict(message))]
+    return numbers, [message for message in plain if message not in written], written
+
+
+def is_written(fields: dict[bytes, bytes]) -> bool:
+    """A report (8, 9, r), but for the answer to a status request."""
+    return fields[b"35"] in (b"8", b"9", b"r") and fields.get(b"150") != b"I"
+
+
 def journal(venue: Venue) -> tuple[bytes, list[bytes]]:
     """Every command but for its time, every annex but for its salt."""
     venue.engine.drain()
@@ -238,14 +257,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 )
 def test_same_bytes_with_and_without(pair: Pair, asked: list[Request]):
     hot, cold = pair.play(asked)
-    assert hot == cold
+    assert told(hot) == told(cold)
 
 
 def test_same_journal_and_the_lane_was_used(pair: Pair):
     """After whatever was played before, and thirty sound orders."""
     sound = [Request("D", [*{**BODIES["D"], 11: f"j{n}"}.items()], "next", "plain") for n in range(30)]
     hot, cold = pair.play(sound)
-    assert hot == cold
+    assert told(hot) == told(cold)
     pair.numbers()
     journals = [journal(venue) for venue in pair.venues]
     assert journals[0][0] == journals[1][0]
@@ -292,7 +311,7 @@ def test_what_is_taken(pair: Pair, fields: dict[int, str], header: str, taken: i
     body: dict[int | str, str] = {**BODIES["D"], 11: f"t{time.monotonic_ns()}", **fields}
     before = pair.venues[0].acceptor.counters()["messages_hot"]
     hot, cold = pair.play([Request("D", list(body.items()), "next", header)])
-    assert hot == cold
+    assert told(hot) == told(cold)
     assert pair.venues[0].acceptor.counters()["messages_hot"] - before == taken
 
 
@@ -302,7 +321,7 @@ def test_a_required_field_is_missed(pair: Pair):
             body = [(tag, value or "n1") for tag, value in fields.items() if tag != absent]
             before = pair.venues[0].acceptor.counters()["messages_hot"]
             hot, cold = pair.play([Request(kind, body, "next", "plain")])
-            assert hot == cold
+            assert told(hot) == told(cold)
             used = pair.venues[0].acceptor.counters()["messages_hot"] - before
             assert used == (1 if absent == 44 else 0), f"35={kind} without {absent}"
 
