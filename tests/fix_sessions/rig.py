@@ -16,6 +16,7 @@ from fix_sessions.client import Broker
 from venue import opening
 from venue.config import Config, loads
 from venue.engine import Engine
+from venue.follower import Follower
 
 PASSWORD = "correct horse"
 PASSWORD_HASH = "$argon2id$v=19$m=8,t=1,p=1$z6NxiJp3Q9KUUYeiqB5B1g$dGy7LIpj10wrFYCjwfDnq6/oVK+62jH2o0r7a3rPTlA"
@@ -170,6 +171,14 @@ class Venue:
         self.acceptor.check()
         self.engine.check()
         self.engine.close()
+
+
+def written(venue: Venue) -> Follower:
+    """A reader of the journal, once all that was told is in it: when nothing is synced, reports leave before."""
+    venue.engine.drain()
+    follower = Follower(venue.data_dir / "journal")
+    until(lambda: (mark := follower.watermark()) is not None and mark.durable_seq == venue.engine.last_seq)
+    return follower
 
 
 def until(done: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -17,9 +17,8 @@ from fix_sessions import child_names
 from fix_sessions.client import Broker
 from fix_sessions.parent_history import Child, history, traded_by
 from fix_sessions.parent_orders import Entry
-from tests.fix_sessions.rig import Venue, settle, tags, until
+from tests.fix_sessions.rig import Venue, settle, tags, until, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, on_again, parent, worked
-from venue.follower import Follower
 
 __all__ = ["hands"]
 REACH_NS = 86_400 * 10**9
@@ -136,8 +135,7 @@ def traded_by_parent(journal: Path, venue: Venue) -> dict[str, tuple[int, int]]:
     names: dict[int, str] = {}
     found: dict[str, tuple[int, int]] = {}
     children: list[Child] = []
-    with Follower(journal) as follower:  # reports leave before the watermark says so, when nothing is synced
-        until(lambda: (mark := follower.watermark()) is not None and mark.durable_seq == venue.engine.last_seq)
+    written(venue).close()
     for item in history(journal, REACH_NS):
         if isinstance(item, Entry) and item.words[b"verb"] == b"parent":
             names[item.seq] = item.values[11].decode()

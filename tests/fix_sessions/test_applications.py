@@ -10,7 +10,7 @@ import pytest
 from cores import CommandFlag, CommandKind
 from cores.records import Limit, Phase
 from fix_sessions.client import Broker
-from tests.fix_sessions.rig import Venue, settle
+from tests.fix_sessions.rig import Venue, settle, written
 
 SYMBOLS = ["ACME", "ACME", "ACME", "BOLT", "BOLT", "ZZZ", "acme"]
 PRICES = [
@@ -139,14 +139,11 @@ def test_same_bytes(make_venue, seed: int):
 
 def test_same_journal(make_venue):
     """The records and annexes are the same too, but for time and salt."""
-    from venue.follower import Follower
-
     journals = []
     for application in ("native", "python"):
         venue = make_venue(application, folder=application)
         flow(venue, 99, 150)
-        venue.engine.drain()
-        found = Follower(venue.data_dir / "journal").poll(10_000)
+        found = written(venue).poll(10_000)
         commands = found.commands.copy()
         commands["time_ns"] = 0
         ends = [0, *found.annex_ends.tolist()]

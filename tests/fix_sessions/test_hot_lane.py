@@ -17,8 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fix_sessions.rig import PASSWORD, USERS, Venue, settle, tags, until
-from venue.follower import Follower
+from tests.fix_sessions.rig import PASSWORD, USERS, Venue, settle, tags, until, written
 
 SOH = "\x01"
 COMP_ID = "BRAVO1"  # its orders stay when it leaves
@@ -229,11 +228,7 @@ def is_written(fields: dict[bytes, bytes]) -> bool:
 
 def journal(venue: Venue) -> tuple[bytes, list[bytes]]:
     """Every command but for its time, every annex but for its salt."""
-    venue.engine.drain()
-    follower = Follower(venue.data_dir / "journal")
-    # Reports leave before the watermark says that their entries are written, when nothing is synced.
-    until(lambda: (mark := follower.watermark()) is not None and mark.durable_seq == venue.engine.last_seq)
-    found = follower.poll(1_000_000)
+    found = written(venue).poll(1_000_000)
     commands = found.commands.copy()
     commands["time_ns"] = 0
     ends = [0, *found.annex_ends.tolist()]

@@ -15,7 +15,7 @@ from fix_sessions.acceptor import dictionary_path
 from fix_sessions.client import SessionLost
 from fix_sessions.market_data import EXIT_DIVERGED, restored
 from tests.fix_sessions.market_rig import FEEDS, Gateway, Viewer, depth_of, feed_config
-from tests.fix_sessions.rig import Venue, settle, until
+from tests.fix_sessions.rig import Venue, settle, until, written
 from venue import replay
 from venue.follower import Follower
 
@@ -63,7 +63,7 @@ def trade(venue: Venue, seed: int, count: int) -> None:
         settle(broker)
         broker.log_out()
     until(lambda: not any(s["logged_on"] for s in venue.acceptor.sessions()))
-    venue.engine.drain()
+    written(venue).close()
 
 
 def fills(folder: Path) -> list[bytes]:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from cores import CommandKind, Phase
 from fix_sessions.client import Broker
-from tests.fix_sessions.rig import Venue, ask, rejected, settle, tags, until
+from tests.fix_sessions.rig import Venue, ask, rejected, settle, tags, until, written
 from tests.fix_sessions.test_applications import everything
-from venue.follower import Follower
 
 MAKER, MAKER_SESSION = "ALPHA2", 4
 TAKER = "BRAVO1"
@@ -572,9 +571,8 @@ def test_both_applications_say_and_journal_the_same(make_venue: Callable[..., Ve
         told.append((everything(maker.broker), everything(taker)))
         for area in venue.acceptor._application.areas:
             area.check()
-        venue.engine.drain()
+        found = written(venue).poll(100_000)
         venue.engine.check()
-        found = Follower(venue.data_dir / "journal").poll(100_000)
         ends = [0, *found.annex_ends.tolist()]
         bodies = [bytes(found.annex[a + 16 : b]) for a, b in pairwise(ends)]
         journals.append([re.sub(rb"\x0160=[^\x01]*", b"", body) for body in bodies])

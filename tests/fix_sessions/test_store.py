@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fix_sessions.client import Broker, SessionLost
-from tests.fix_sessions.rig import PASSWORD, USERS, Venue, ask, settle, spawn, tags, until
+from tests.fix_sessions.rig import PASSWORD, USERS, Venue, ask, settle, spawn, tags, until, written
 
 
 def test_numbers_and_messages_survive_a_restart(make_venue: Callable[..., Venue], application: str):
@@ -117,10 +117,8 @@ def drain(broker: Broker) -> None:
 def reconcile(venue: Venue, brokers: dict[str, Broker]) -> None:
     """Every event of the journal is in its broker's ledger, once; the ledger has nothing else."""
     from cores import Core
-    from venue.follower import Follower
 
-    venue.engine.drain()
-    follower, core, parts = Follower(venue.data_dir / "journal"), Core(venue.engine.config), []
+    follower, core, parts = written(venue), Core(venue.engine.config), []
     while len(commands := follower.poll(100_000).commands):
         parts.append(core.apply(commands)[0])
     events = np.concatenate(parts)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fix_sessions.client import Broker, Pair
-from tests.fix_sessions.rig import Venue, settle, tags
+from tests.fix_sessions.rig import Venue, settle, tags, written
 
 
 def ask(broker: Broker, name: str = "t", kind: str = "0", **fields: str) -> tuple[dict[int, str], list[dict[int, str]]]:
@@ -52,6 +52,7 @@ def same(report: dict[int, str], execution: dict[int, str]) -> bool:
 def test_the_reports_are_those_of_the_executions(venue: Venue, seed: int):
     brokers = [venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")]
     trade(seed, 150, brokers)
+    written(venue).close()
     for broker in brokers:
         known = executions(broker)
         assert len(known) > 10, seed
@@ -98,6 +99,7 @@ def test_by_time_order_and_after_a_new_start(make_venue: Callable[..., Venue], a
 def test_a_subscription_tells_of_later_trades_until_it_is_ended(venue: Venue):
     alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
     trade(1, 20, [alpha, bravo])
+    written(venue).close()
     _, before = ask(alpha, "sub", t263="1")
     ask(bravo, "other", t263="1")
     known = set(executions(alpha))
