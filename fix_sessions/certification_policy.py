@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from fix_sessions.certification import HOURS_SECONDS_MAX, Case, Failed, Recorder, Stage, Told, expect, message_of, tell
 from fix_sessions.certification_sessions import count_of, name, saw, status_of, wire
@@ -58,13 +59,19 @@ def news(stage: Stage) -> None:
     tell(told, {148: NEWS, 58: NEWS, 33: "1"})
 
 
-def logged_out(stage: Stage) -> None:
-    assert stage.operator is not None
+def put_out(stage: Stage, act: Callable[[str, str], object]) -> Recorder:
+    """The session under test, after the operator ended it with a reason."""
     broker = stage.broker
     stage.order(broker, "buy", 1, stage.terms.bid)
-    stage.operator.log_out(stage.party.comp_id, REASON)
+    act(stage.party.comp_id, REASON)
     text = stage.lost(broker)
     expect(text == REASON, f"the session was ended with {text!r}")
+    return broker
+
+
+def logged_out(stage: Stage) -> None:
+    assert stage.operator is not None
+    broker = put_out(stage, stage.operator.log_out)
     before = len(broker.admin)
     stage.back(broker)
     stage.order(broker, "buy", 1, stage.terms.bid)
@@ -74,11 +81,7 @@ def logged_out(stage: Stage) -> None:
 
 def new_generation(stage: Stage) -> None:
     assert stage.operator is not None
-    broker = stage.broker
-    stage.order(broker, "buy", 1, stage.terms.bid)
-    stage.operator.reset(stage.party.comp_id, REASON)
-    text = stage.lost(broker)
-    expect(text == REASON, f"the session was ended with {text!r}")
+    broker = put_out(stage, stage.operator.reset)
     broker.next_out = broker.next_in = 1
     broker.sent.clear()
     broker.early.clear()

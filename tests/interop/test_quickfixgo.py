@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fix_sessions.certification import FAILED, PASSED, Stage, play
+from fix_sessions.certification import PASSED, Stage, play
 from fix_sessions.certification_cases import CASES
 from tests.fix_sessions.certification_rig import (
     ALPHA,
@@ -23,13 +23,12 @@ from tests.fix_sessions.certification_rig import (
     changed,
     with_hours,
 )
-from tests.fix_sessions.rig import PASSWORD, Venue, ask, tags, until
+from tests.fix_sessions.rig import PASSWORD, Venue
 from tests.interop.initiator import Unavailable
 from tests.interop.quickfixgo import QuickfixgoBroker, QuickfixgoStage, binary
+from tests.interop.shared import PAGE, SPOILT, cases_in, comes_back, fails
 
 pytestmark = [pytest.mark.interop]
-PAGE = Path(__file__).parent / "README.md"
-ROW = re.compile(r"^\| (C\d\d)(?: to (C\d\d))? \| (session|steered|wire) \|", re.MULTILINE)
 HOURS = "C78"
 TITLE = "## The certification cases with quickfix-go as the client"
 
@@ -42,11 +41,7 @@ def on(at: Stage) -> QuickfixgoStage:
 
 def of_the_page() -> list[str]:
     """The cases that the page says quickfix-go plays, in its order."""
-    return [
-        f"C{number:02d}"
-        for first, last, _ in ROW.findall(PAGE.read_text().partition(TITLE)[2])
-        for number in range(int(first[1:]), int((last or first)[1:]) + 1)
-    ]
+    return cases_in(PAGE.read_text().partition(TITLE)[2])
 
 
 @pytest.fixture(autouse=True)
@@ -115,23 +110,10 @@ def test_the_end_of_the_hours(tmp_path: Path):
         venue.close()
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "text"),
-    [
-        ("C30", "102=1", "102=0", "tag 102 of 35=9 is 0, expected 1"),
-        ("C35", "851=1", "851=2", "tag 851 of 35=8 is 2, expected 1"),
-    ],
-)
+@pytest.mark.parametrize(("name", "old", "new", "text"), SPOILT)
 @pytest.mark.parametrize("application", ["native"])
 def test_a_broken_venue_fails_the_case(venue: Venue, name: str, old: str, new: str, text: str):
-    spoiler = Spoiler(venue.acceptor.port, changed(old, new))
-    at = on(Stage(("127.0.0.1", spoiler.port), "VENUE", ALPHA, TERMS, BRAVO, Desk(venue)))
-    try:
-        result = play(BY_NAME[name], at)
-    finally:
-        at.end()
-        spoiler.close()
-    assert (result.verdict, result.text.split(";")[0]) == (FAILED, text)
+    fails(venue, on, name, old, new, text)
 
 
 @pytest.mark.parametrize("application", ["native"])
@@ -149,28 +131,8 @@ def test_quickfixgo_would_complain(go: QuickfixgoBroker, venue: Venue):
 
 
 def test_quickfixgo_comes_back_and_asks_by_itself(go: QuickfixgoBroker, venue: Venue):
-    """A number set back and a lost line: it asks for the reports and logs on, nobody tells it to. ROE-12"""
-    go.settings["ReconnectInterval"] = "1"
-    go.log_on()
-    first = go.order("ACME", "buy", 5, "99.00")
-    go.wait_for(lambda: len(go.executions) == 1)
-    report = tags(go.inbox[-1])
-    go.wait_for(lambda: go.next_in == int(report[34]) + 1)  # counted after it was given to the application
-    go.next_in = int(report[34])
-    go.order("ACME", "buy", 5, "98.00")
-    go.wait_for(lambda: len(go.inbox) == 3, 30.0)
-    again = next(tags(m) for m in go.inbox[1:] if m.get(11) == first.encode())
-    assert (again[34], again[17], again[43]) == (report[34], report[17], "Y"), "the very report again"
-    assert go.duplicates == 1
-
-    other = venue.logged_on("BRAVO1")
-    go.tell("cut")
-    go.wait_for(lambda: not go.logged_on)
-    ask(other, lambda: other.order("ACME", "sell", 1, "99.00"))
-    go.wait_for(lambda: go.ups == 2, 30.0)
-    go.wait_for(lambda: any(m.get(150) == b"F" and m.get(32) == b"1" for m in go.inbox), 30.0)
-    go.log_out()
-    until(lambda: not next(s for s in venue.acceptor.sessions() if s["comp_id"] == "ALPHA2")["logged_on"])
+    """ROE-12"""
+    comes_back(venue, go)
     assert complaints([go]) == []
 
 

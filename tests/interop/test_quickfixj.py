@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fix_sessions.certification import FAILED, PASSED, Case, play
+from fix_sessions.certification import PASSED, Case, Stage, play
 from fix_sessions.certification_cases import CASES
 from fix_sessions.certification_watch import watch
 from tests.fix_sessions.certification_rig import (
     ALPHA,
-    BRAVO,
     BY_NAME,
     TERMS,
-    Desk,
     Spoiler,
     Whole,
     agreed_hours,
@@ -27,10 +24,9 @@ from tests.fix_sessions.certification_rig import (
 )
 from tests.fix_sessions.rig import PASSWORD, Venue, ask, tags, until
 from tests.interop.initiator import QuickfixjBroker, QuickfixjStage, Unavailable, classpath
+from tests.interop.shared import PAGE, SPOILT, cases_in, comes_back, fails
 
 pytestmark = [pytest.mark.interop]
-PAGE = Path(__file__).parent / "README.md"
-ROW = re.compile(r"^\| (C\d\d)(?: to (C\d\d))? \| (session|steered|wire) \|", re.MULTILINE)
 BEGIN_ANEW = {"C01", "C07", "C10", "C11", "C16", "C19", "C74", "C77"}
 """Cases that end a session or reset its numbers, which takes from its store what was shown."""
 LONG = {"C02", "C03", "C07", "C16", "C18", "C40", "C70", "C74"}
@@ -46,9 +42,10 @@ def _built() -> None:
         pytest.skip(str(reason))
 
 
-def stage(venue: Venue, port: int = 0) -> QuickfixjStage:
-    address = ("127.0.0.1", port or venue.acceptor.port)
-    return QuickfixjStage(address, "VENUE", ALPHA, TERMS, BRAVO, Desk(venue))
+def on(at: Stage) -> QuickfixjStage:
+    """The same stage with QuickFIX/J for every session."""
+    parties = (at.party, at.terms, at.counterpart, at.operator, at.cancels_on_disconnect)
+    return QuickfixjStage(at.address, at.venue, *parties, at.market_data, at.drop_copy, at.agreed)
 
 
 def complaints(brokers: list[QuickfixjBroker]) -> list[str]:
@@ -69,11 +66,7 @@ def errors(events: list[str]) -> list[str]:
 
 def of_the_page() -> list[str]:
     """The cases that the page says QuickFIX/J plays, in its order."""
-    return [
-        f"C{number:02d}"
-        for first, last, _ in ROW.findall(PAGE.read_text().partition(" with quickfix-go as the client")[0])
-        for number in range(int(first[1:]), int((last or first)[1:]) + 1)
-    ]
+    return cases_in(PAGE.read_text().partition(" with quickfix-go as the client")[0])
 
 
 def test_the_page_has_each_case_once():
@@ -84,19 +77,7 @@ def test_the_page_has_each_case_once():
 def whole(folder: Path, application: str, sync: str = "none") -> Iterator[tuple[Whole, QuickfixjStage]]:
     """A venue with all its gateways, and QuickFIX/J at each of them."""
     found = Whole(folder, application, sync)
-    given = found.stage
-    at = QuickfixjStage(
-        given.address,
-        given.venue,
-        given.party,
-        given.terms,
-        given.counterpart,
-        given.operator,
-        given.cancels_on_disconnect,
-        given.market_data,
-        given.drop_copy,
-        given.agreed,
-    )
+    at = on(found.stage)
     try:
         yield found, at
     finally:
@@ -154,23 +135,10 @@ def test_watching_sees_what_quickfixj_showed(tmp_path: Path):
     assert {case.name for case in cases} <= shown
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "text"),
-    [
-        ("C30", "102=1", "102=0", "tag 102 of 35=9 is 0, expected 1"),
-        ("C35", "851=1", "851=2", "tag 851 of 35=8 is 2, expected 1"),
-    ],
-)
+@pytest.mark.parametrize(("name", "old", "new", "text"), SPOILT)
 @pytest.mark.parametrize("application", ["native"])
 def test_a_broken_venue_fails_the_case(venue: Venue, name: str, old: str, new: str, text: str):
-    spoiler = Spoiler(venue.acceptor.port, changed(old, new))
-    found = stage(venue, spoiler.port)
-    try:
-        result = play(BY_NAME[name], found)
-    finally:
-        found.end()
-        spoiler.close()
-    assert (result.verdict, result.text.split(";")[0]) == (FAILED, text)
+    fails(venue, on, name, old, new, text)
 
 
 @pytest.mark.parametrize("application", ["native"])
@@ -189,30 +157,10 @@ def test_quickfixj_would_complain(venue: Venue):
 
 
 def test_it_comes_back_and_asks_by_itself(venue: Venue):
-    """A number set back and a lost line: QuickFIX/J asks for the reports and logs on, nobody tells it to. ROE-12"""
+    """ROE-12"""
     broker = QuickfixjBroker("127.0.0.1", venue.acceptor.port, "ALPHA2", "alpha2", PASSWORD)
-    broker.settings["ReconnectInterval"] = "1"
     try:
-        broker.log_on()
-        first = broker.order("ACME", "buy", 5, "99.00")
-        broker.wait_for(lambda: len(broker.executions) == 1)
-        report = tags(broker.inbox[-1])
-        broker.wait_for(lambda: broker.next_in == int(report[34]) + 1)  # counted after it was given to the application
-        broker.next_in = int(report[34])
-        broker.order("ACME", "buy", 5, "98.00")
-        broker.wait_for(lambda: len(broker.inbox) == 3, 30.0)
-        again = next(tags(m) for m in broker.inbox[1:] if m.get(11) == first.encode())
-        assert (again[34], again[17], again[43]) == (report[34], report[17], "Y"), "the very report again"
-        assert broker.duplicates == 1
-
-        other = venue.logged_on("BRAVO1")
-        broker.tell("cut")
-        broker.wait_for(lambda: not broker.logged_on)
-        ask(other, lambda: other.order("ACME", "sell", 1, "99.00"))
-        broker.wait_for(lambda: broker.ups == 2, 30.0)
-        broker.wait_for(lambda: any(m.get(150) == b"F" and m.get(32) == b"1" for m in broker.inbox), 30.0)
-        broker.log_out()
-        until(lambda: not next(s for s in venue.acceptor.sessions() if s["comp_id"] == "ALPHA2")["logged_on"])
+        comes_back(venue, broker)
         assert complaints([broker]) == []
     finally:
         broker.end()
