@@ -160,6 +160,8 @@ static u64 apply_rare(struct core *core, const struct command *c, struct output 
         return future_mark(core, c, out);
     case COMMAND_MARGIN:
         return future_margin(core, c, out);
+    case COMMAND_BUST:
+        return trade_bust(core, c, out);
     default:
         return REJECT_UNSUPPORTED;
     }
@@ -231,6 +233,8 @@ static u64 events_bound(const struct core *core, const struct command *c) {
     u64 kind = command_kind_of(c);
     if (kind == COMMAND_MASS_CANCEL || kind == COMMAND_TIME)
         return 2 + s->order_count;
+    if (kind == COMMAND_BUST)
+        return 6; /* BUSTED, POSITION and DEFICIT, twice */
     if (kind != COMMAND_NEW && kind != COMMAND_REPLACE && kind != COMMAND_PHASE && kind != COMMAND_MARGIN)
         return 1;
     if (kind == COMMAND_PHASE || kind == COMMAND_MARGIN || s->cold_count != 0) /* waiting stops are cold, too */

@@ -32,6 +32,7 @@ enum command_kind {
     COMMAND_WITHDRAW = 11,
     COMMAND_MARK = 12,       /* the mark price of the future `symbol` */
     COMMAND_MARGIN = 13,     /* one step of the margin ladder for an account's position in the future `symbol` */
+    COMMAND_BUST = 14,       /* takes a trade back, both sides of it */
 };
 
 enum side { SIDE_NONE = 0, SIDE_BUY = 1, SIDE_SELL = 2 }; /* FIX 54 */
@@ -117,12 +118,16 @@ enum command_flag {
  * LIMIT        -               -               amount          LIMIT_COLLAR: static bp      (ord_type: enum limit)
  * MARK         -               mark price      -               -
  * MARGIN       -               -               -               -
+ * BUST         trade           its price       its quantity    buyer's bp | seller's bp << 32 (owner: below)
  * DEPOSIT      -               -               amount          -
  * WITHDRAW     address[0..7]   address[8..15]  amount          address[16..19] (little-endian words)
  * NEW, order_id: the stop price of a STOP or STOP_LIMIT, in ticks; of any other the displayed quantity of an iceberg
  * (FIX 111), in lots, 0 = all.
  * ACCOUNT: smp group 0 = no self-match prevention; member: number of the account that carries the member's limits, 0 =
  * the account itself; maker_bp is an int32, below zero a rebate.
+ * BUST: owner is the buyer's account | its session << 16 | the seller's account << 32 | its session << 48; trade is the
+ * exec_id of the first of its FILLs; each bp is an int32 whose fee on the notional is what that account paid, below zero a
+ * rebate.
  * lot_size: base units a lot. tick_value: quote units for one lot at a price of one tick. */
 struct command {
     u64 head;
@@ -166,6 +171,8 @@ enum event_kind {
     EVENT_DEFICIT = 23, /* qty = what account 0 paid for the owner, whose asset is the quote asset */
     EVENT_MARGIN = 24, /* owner has the contract, price = mark, qty = equity, two's complement, leaves = enum stage,
                                    aux = maintenance margin needed */
+    EVENT_BUSTED = 25, /* one side of a trade taken back, the buyer's first: order_id = the trade, price, qty = its,
+                                   side = the owner's in it, aux = fee given back, two's complement */
 };
 
 enum event_flag {
@@ -218,6 +225,7 @@ enum reason {
     REJECT_MARGIN_KEPT = 38, /* MARGIN: the margin is there */
     REJECT_NO_MARK = 39, /* MARGIN: the future has no mark price yet */
     REJECT_PAGES_FULL = 40, /* wide instrument: no page of price levels left for the order's price */
+    REJECT_UNKNOWN_TRADE = 41, /* BUST: no trade can have that number */
     CANCEL_IOC = 64, /* unfilled part of an IOC or market order */
     CANCEL_FOK = 65, /* could not be filled at once in full */
     CANCEL_MIN_QTY = 66, /* less than MinQty could be filled at once */

@@ -448,6 +448,7 @@ u64 phase_set(struct core *core, const struct command *command, struct output *o
 u64 instrument_set(struct core *core, const struct command *command, struct output *out);
 u64 account_set(struct core *core, const struct command *command, struct output *out);
 u64 limit_set(struct core *core, const struct command *command, struct output *out);
+u64 trade_bust(struct core *core, const struct command *command, struct output *out);
 u64 account_deposit(struct core *core, const struct command *command, struct output *out);
 u64 account_withdraw(struct core *core, const struct command *command, struct output *out);
 u64 future_mark(struct core *core, const struct command *command, struct output *out);

@@ -8,8 +8,6 @@
  */
 #include "book.h"
 
-#define VENUE_LACKS_MAX (1ull << 60) /* what account 0 may lack before no more orders come in */
-
 u64 future_bound(const struct core *core, const struct symbol *s) {
     u64 most = AMOUNT_MAX / 1024 / core->config.accounts;
     if (!s->is_future || core->config.orders > FUTURE_ORDERS_MAX || s->tick_value > most / s->max_ticks)

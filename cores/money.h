@@ -17,6 +17,8 @@
 
 typedef unsigned __int128 u128;
 
+#define VENUE_LACKS_MAX (1ull << 60) /* what account 0 may lack before no more orders come in */
+
 /* floor(amount * bp / 10000); bp <= 10000 < 2^14. Below 2^50 the product fits 64 bits; above, up to 2^63, it is split so
  * that nothing passes them. */
 HOT u64 fee_of(u64 amount, u64 bp) {

@@ -26,6 +26,7 @@ class CommandKind(IntEnum):
     WITHDRAW = 11
     MARK = 12
     MARGIN = 13
+    BUST = 14
 
 
 class Side(IntEnum):
@@ -161,6 +162,7 @@ class EventKind(IntEnum):
     POSITION = 22
     DEFICIT = 23
     MARGIN = 24
+    BUSTED = 25
 
 
 class Reason(IntEnum):
@@ -207,6 +209,7 @@ class Reason(IntEnum):
     REJECT_MARGIN_KEPT = 38
     REJECT_NO_MARK = 39
     REJECT_PAGES_FULL = 40
+    REJECT_UNKNOWN_TRADE = 41
     CANCEL_IOC = 64
     CANCEL_FOK = 65
     CANCEL_MIN_QTY = 66

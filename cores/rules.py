@@ -5,7 +5,8 @@ cannot. It gives the same events, slots and snapshots as the C core, byte for by
 rule can be written as the sentence that describes it, it is. The sentences are in spec/matching_rules.md, and their
 numbers stand beside the functions: here NEW, CANCEL, REPLACE, MASS_CANCEL and TIME; phases and the uncross in
 rules_auction.py, trading and stops in rules_matching.py, accounts and limits in rules_ledger.py, positions in
-rules_positions.py, marks and the margin ladder in rules_futures.py.
+rules_positions.py, marks and the margin ladder in rules_futures.py, busted trades
+in rules_busts.py.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from cores.records import (
     Tif,
 )
 from cores.rules_auction import indicative
-from cores.rules_futures import Futures
+from cores.rules_busts import Busts
 from cores.rules_matching import RESTING_TIFS
 from cores.rules_state import STOPS, Account, Command, Order, Symbol, Terms, fee, opposite
 
@@ -46,7 +47,7 @@ AUCTION_TIFS = (Tif.AT_OPEN, Tif.AT_CLOSE)
 FLAGS_OF_NEW = CommandFlag.POST_ONLY | CommandFlag.SLIDE | CommandFlag.ALL_OR_NONE | 7 << FLAG_SMP_SHIFT
 
 
-class Book(Futures):
+class Book(Busts):
     """State and rules of the core, one command at a time; `reference.Core` gives it the interface of the binding."""
 
     # ---- one command ----
@@ -78,6 +79,7 @@ class Book(Futures):
             CommandKind.WITHDRAW: self.withdraw,
             CommandKind.MARK: self.mark,
             CommandKind.MARGIN: self.margin,
+            CommandKind.BUST: self.bust,
         }
         rule = rules.get(c.kind)
         return rule(c) if rule else Reason.REJECT_UNSUPPORTED
