@@ -452,7 +452,12 @@ def test_parents_and_their_children_are_linked() -> None:
         market._command(
             CommandKind.NEW,
             b"35=D\x0111=~A1-0\x01583=T1\x01",
-            **{"session": 1, "account": 1, "side": 1, "ord_type": 2, "price_ticks": 10_000, "qty_lots": 1},
+            session=1,
+            account=1,
+            side=1,
+            ord_type=2,
+            price_ticks=10_000,
+            qty_lots=1,
         ),
     ]
     core, piece = core_of(config(Path("/nowhere"))), joined(made)
