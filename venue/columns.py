@@ -71,6 +71,7 @@ FLAG_AGGRESSOR = EventFlag.AGGRESSOR.value
 FLAG_AUCTION = EventFlag.AUCTION.value
 FLAG_PRIORITY_KEPT = EventFlag.PRIORITY_KEPT.value
 
+STRATEGIES = (("VWAP", b"1"), ("TWAP", b"1000"))  # TargetStrategy(847)
 EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL", "TRIG", "REMA", "CHMO", "BUST")
 NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED, TRIG, REMA, CHMO, BUST = range(len(EVENT_CODES))
 
@@ -118,6 +119,7 @@ PEOPLE_FIELDS = (
     _field("post_only", pa.bool_(), 43),
     _field("liquidity", CODE, 44),
     _field("self_match", CODE),
+    _field("linked_order", NAME, 46),
     _field("trade_id", pa.string(), 48),
     _field("exec_ref_id", pa.string()),
     _field("phase", CODE, 49),
@@ -127,6 +129,7 @@ PEOPLE_FIELDS = (
     _field("clordid", pa.string()),
     _field("request_clordid", pa.string()),
     _field("orig_clordid", pa.string()),
+    _field("target_strategy", CODE),
     _field("fee", QTY),
     _field("asset", NAME),
     _field("amount", QTY),
@@ -151,7 +154,7 @@ CARRIED_COLUMNS = (
     *("dea", "client_id", "investment_decision", "execution_decision", "non_executing_broker", "capacity"),
     *("liquidity_provision", "validity", "restriction", "expiry_time", "received_date", "order_type", "order_class"),
     *("limit_price", "stop_price", "order_qty", "display_qty", "min_qty", "all_or_none", "post_only", "self_match"),
-    *("status", "clordid"),
+    *("status", "clordid", "linked_order"),
 )
 _RTS24_OF_CANONICAL = {"event_time": 9, "seq": 15, "order_id": 20}
 FIELDS = (
@@ -540,9 +543,12 @@ def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fra
 
 
 def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
-    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent. Of a busted trade
-    what its BUST says beside it."""
+    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent; whose child an order is; of
+    a busted trade what its BUST says."""
     annexes, facts = batch.annexes, batch.facts
+    strategy = np.full(annexes.count, -1, np.int64)
+    for number, (_, value) in enumerate(STRATEGIES):
+        strategy[annexes.equals(annexes.values(b"847"), value)] = number
     clordids = annexes.strings(annexes.values(b"11"))
     names = _take(clordids, facts.terms)
     busted = batch.kind == BUSTED
@@ -559,6 +565,8 @@ def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
         "exec_ref_id": references,
         "request_clordid": _take(clordids, request),
         "orig_clordid": _take(origs, request),
+        "linked_order": _names(annexes.strings(annexes.values(b"583")), facts.entry),
+        "target_strategy": _codes(_spread(strategy, request, -1), [name for name, _ in STRATEGIES]),
     }
 
 
