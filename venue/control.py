@@ -264,11 +264,12 @@ class ControlServer:
             asked = json.loads(body)
             if not isinstance(asked, dict) or not isinstance(asked.get("verb"), str) or self._operate is None:
                 raise ValueError("a request is a JSON object with a verb, and this engine must have sessions")
-            answer = self._operate({**asked, "peer": peer.decode()})
+            asked = {**asked, "peer": peer.decode()}
+            answer = self._operate(asked)
         except (ValueError, RecursionError) as error:
             write_frame(connection, Frame.ERROR, request, str(error).encode())
             return
-        event(log, "operator", peer=peer.decode().replace("\x01", " ").strip(), **{k: str(v) for k, v in asked.items()})
+        event(log, "operator", **{key: str(value).replace("\x01", " ").strip() for key, value in asked.items()})
         write_frame(connection, Frame.OPERATE_DONE, request, json.dumps(answer).encode())
 
     def _command(self, connection: socket.socket, peer: bytes, request: int, body: bytes) -> None:
