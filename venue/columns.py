@@ -70,6 +70,7 @@ FLAG_AGGRESSOR = EventFlag.AGGRESSOR.value
 FLAG_AUCTION = EventFlag.AUCTION.value
 FLAG_PRIORITY_KEPT = EventFlag.PRIORITY_KEPT.value
 
+STRATEGIES = (("VWAP", b"1"), ("TWAP", b"1000"))  # TargetStrategy(847)
 EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL", "TRIG", "REMA", "CHMO")
 NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED, TRIG, REMA, CHMO = range(len(EVENT_CODES))
 
@@ -117,6 +118,7 @@ PEOPLE_FIELDS = (
     _field("post_only", pa.bool_(), 43),
     _field("liquidity", CODE, 44),
     _field("self_match", CODE),
+    _field("linked_order", NAME, 46),
     _field("trade_id", pa.string(), 48),
     _field("phase", CODE, 49),
     _field("indicative_price", PRICE, 50),
@@ -125,6 +127,7 @@ PEOPLE_FIELDS = (
     _field("clordid", pa.string()),
     _field("request_clordid", pa.string()),
     _field("orig_clordid", pa.string()),
+    _field("target_strategy", CODE),
     _field("fee", QTY),
     _field("asset", NAME),
     _field("amount", QTY),
@@ -149,7 +152,7 @@ CARRIED_COLUMNS = (
     *("dea", "client_id", "investment_decision", "execution_decision", "non_executing_broker", "capacity"),
     *("liquidity_provision", "validity", "restriction", "expiry_time", "received_date", "order_type", "order_class"),
     *("limit_price", "stop_price", "order_qty", "display_qty", "min_qty", "all_or_none", "post_only", "self_match"),
-    *("status", "clordid"),
+    *("status", "clordid", "linked_order"),
 )
 _RTS24_OF_CANONICAL = {"event_time": 9, "seq": 15, "order_id": 20}
 FIELDS = (
@@ -527,8 +530,11 @@ def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fra
 
 
 def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
-    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent."""
+    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent; whose child an order is."""
     annexes, facts = batch.annexes, batch.facts
+    strategy = np.full(annexes.count, -1, np.int64)
+    for number, (_, value) in enumerate(STRATEGIES):
+        strategy[annexes.equals(annexes.values(b"847"), value)] = number
     clordids = annexes.strings(annexes.values(b"11"))
     origs = annexes.strings(annexes.values(b"41"))
     first = np.zeros(batch.count, np.bool_)
@@ -538,6 +544,8 @@ def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
         "clordid": _take(clordids, facts.terms),
         "request_clordid": _take(clordids, request),
         "orig_clordid": _take(origs, request),
+        "linked_order": _names(annexes.strings(annexes.values(b"583")), facts.entry),
+        "target_strategy": _codes(_spread(strategy, request, -1), [name for name, _ in STRATEGIES]),
     }
 
 

@@ -308,6 +308,8 @@ class Market:
         fields.append(f"453={len(roles)}")
         for role in roles:
             fields.append(f"448=P{role}-{self.random.randrange(4)}\x01447=D\x01452={role}")
+        if 12 in roles:
+            fields.append(f"583=T{len(roles)}")
         return "".join(field + "\x01" for field in fields)
 
     def _price(self, side: int, symbol: int) -> int:

@@ -31,6 +31,8 @@ BODIES = st.sampled_from(
         b"",
         b"35=D\x0111=A1\x0155=ACME\x01528=P\x01529=5 1\x011724=5\x01",
         b"35=D\x0111=\xff\x01448=CLIENT\x01447=D\x01452=3\x012376=24\x01448=ALGO7\x01452=12\x01",
+        b"35=D\x0111=~A7-0\x01583=A1\x0155=ACME\x01parent=7\x01",
+        b"verb=parent\x01actor=x\x01ref=A1\x0135=D\x0111=A1\x01847=1000\x01",
         b"35=G\x0111=A2\x0141=A1\x01",
         b"35=F\x0111=A3\x0141=A2",
         b"verb=deposit\x01actor=ops\x01ref=x\x01",

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cores import EVENT, EventKind, Reason
+from cores import EVENT, CommandKind, EventKind, Reason
 from cores.records import Limit, Phase
 from tests.venue.archive_market import Market, config, core_of, joined
 from tests.venue.archive_samples import ANNEXES, STATIC, arbitrary_records
@@ -92,7 +92,7 @@ def test_the_schema_says_where_rts_24_is() -> None:
         and numbers[21] == "event"
         and numbers[48] == "trade_id"
     )
-    assert len(numbers) == 41 and len({field.name for field in FIELDS}) == len(FIELDS)
+    assert len(numbers) == 42 and len({field.name for field in FIELDS}) == len(FIELDS)
 
 
 # ---- against a naive reading, order by order ----
@@ -230,6 +230,7 @@ class Naive:
             "execution_decision": party(entered, "12"),
             "non_executing_broker": party(entered, "26"),
             "investment_decision": party(entered, "122"),
+            "linked_order": tags.get("583"),
             "capacity": {"P": "DEAL", "R": "MTCH", "A": "AOTC"}.get(tags.get("528", "")),
             "dea": tags.get("1724") == "5",
             "liquidity_provision": "5" in tags.get("529", "").split(" "),
@@ -272,6 +273,7 @@ CHECKED = (
         "order_class",
     ),
     *("all_or_none", "self_match", "phase", "indicative_price", "indicative_qty", "limit_kind"),
+    *("linked_order", "target_strategy"),
 )
 
 
@@ -436,3 +438,38 @@ def test_broken_static_data_is_refused(text: str) -> None:
 
 def test_people_columns_are_fields() -> None:
     assert {field.name for field in PEOPLE_FIELDS} < {field.name for field in FIELDS}
+
+
+def test_parents_and_their_children_are_linked() -> None:
+    """A parent is a TIME command of a session, a child names it, also in a later batch than the parent's."""
+    market = Market(config(Path("/nowhere")))
+    parent = b"verb=parent\x01ref=T1\x01start_ns=1\x0135=D\x0111=T1\x0155=S0\x01847=1000\x01848=SliceSeconds=5\x01"
+    vwap = parent.replace(b"847=1000", b"847=1").replace(b"11=T1", b"11=T2")
+    made = [
+        *market.opening(),
+        market._command(CommandKind.TIME, parent, session=1, account=1),
+        market._command(CommandKind.TIME, vwap, session=1, account=1),
+        market._command(
+            CommandKind.NEW,
+            b"35=D\x0111=~A1-0\x01583=T1\x01",
+            session=1,
+            account=1,
+            side=1,
+            ord_type=2,
+            price_ticks=10_000,
+            qty_lots=1,
+        ),
+    ]
+    core, piece = core_of(config(Path("/nowhere"))), joined(made)
+    static = StaticData.of(config(Path("/nowhere")), [])
+    events, ends = core.apply(piece.commands)
+    records = Records.of(piece.commands, piece.annex, piece.annex_ends, events, ends)
+    columns = project(records, static, Carried()).columns
+    names = ("kind", "request_clordid", "target_strategy", "clordid", "linked_order", "member_lei")
+    rows = pa.table({name: columns[name] for name in names}).to_pylist()[-3:]
+    assert [tuple(row[name] for name in names[:-1]) for row in rows] == [
+        ("CLOCK", "T1", "TWAP", None, None),
+        ("CLOCK", "T2", "VWAP", None, None),
+        (rows[2]["kind"], "~A1-0", None, "~A1-0", "T1"),
+    ]
+    assert all(row["member_lei"] for row in rows)
