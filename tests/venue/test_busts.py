@@ -219,7 +219,7 @@ def test_what_a_member_sends_is_never_taken_for_the_annex_of_a_bust(tmp_path: Pa
         fills = trades_of(engine).fills()
         wrong, right = int(fills[1]["order_id"]), int(fills[0]["order_id"])
         terms = {"kind": CommandKind.BUST, "symbol": 0, "account": 2 | 2 << 16, "session": 1, "asset": 1}
-        terms |= {"order_id": int(fills[0]["trade_id"]), "price_ticks": 500, "qty_lots": 3, "aux": 20 | 10 << 32}
+        terms |= {"order_id": int(fills[0]["trade_id"]), "price_ticks": 500, "qty_lots": 3}
         before = [engine.find_order(session, name) for session, name in ((1, "s"), (2, "b"))]
         bodies = (
             b"",
