@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,12 @@ from fix_sessions.bust_reports import bust_fields
 from fix_sessions.client import Broker
 from fix_sessions.codec import Terms
 from tests.fix_sessions import rig
-from tests.fix_sessions.rig import Venue, make_config, settle, tags
+from tests.fix_sessions.rig import Venue, make_config, settle, tags, written
 from tests.fix_sessions.test_positions import FUTURE
 from tests.fix_sessions.test_quotes import Maker
+from venue import cli, operate
+from venue.control import ControlClient, ControlError, ControlServer
+from venue.follower import Follower
 from venue.records import REPORT
 
 REASON = "clearly erroneous price"
@@ -388,3 +394,38 @@ def test_the_annex_tells_of_an_order_that_the_table_has_forgotten(tmp_path: Path
         1: "2", 6: "99.5", 11: "b1", 14: "2", 17: "99-0", 19: "7-1", 31: "100.00", 32: "4", 37: "6", 38: "6", 39: "4",
         54: "2", 55: "ACME", 58: "why", 150: "H", 151: "0", 527: "7-0",
     }  # fmt: skip
+
+
+def test_the_operators_verb_says_what_it_did_and_who_did_it(venue: Venue, tmp_path: Path):
+    """From the command line's arguments to both screens. ROE-58"""
+    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
+    trade = crossed(alpha, bravo, 5, 5)[2]
+    config = replace(venue.config, path=tmp_path / "venue.toml")
+    config.control_path.parent.mkdir(exist_ok=True)
+    parsed = cli.parser().parse_args(["admin", "bust", trade, "--reason", REASON, "--approver", "bob"])
+    with ControlServer(venue.engine, config.control_path, operate=venue.acceptor.operate):
+        done = operate.admin(config, parsed)
+        assert done == {
+            "ok": True, "seq": done["seq"], "busted": trade, "symbol": "ACME", "price": "100.00", "quantity": "5",
+            "buyer": 1, "seller": 2,
+        }  # fmt: skip
+        again = operate.admin(config, parsed)
+        assert again == {"ok": False, "error": f"trade {trade} is busted already, by command {done['seq']}"}
+        parsed.approver = getpass.getuser()
+        assert "two persons" in operate.admin(config, parsed)["error"]
+        with ControlClient(config.control_path) as client, pytest.raises(ControlError, match="by the verb bust"):
+            client.submit(b"verb=bust\x01", kind=CommandKind.BUST, order_id=1 << 24, qty_lots=1, price_ticks=10000)
+    assert told(alpha)[0][58] == told(bravo)[0][58] == REASON
+    with written(venue), Follower(venue.data_dir / "journal", done["seq"]) as follower:
+        annex = follower.poll(1).annex[16:]
+    who = f"verb=bust\x01actor={getpass.getuser()}\x01approver=bob\x01ref={REASON}\x01trade={trade}\x01"
+    assert annex.startswith(who.encode()) and f"uid={os.getuid()}\x01pid={os.getpid()}\x01".encode() in annex
+
+
+@pytest.mark.parametrize("left_out", ["--reason", "--approver"])
+def test_the_command_line_asks_for_both(left_out: str, capsys: pytest.CaptureFixture[str]):
+    given = {"--reason": "why", "--approver": "bob"}
+    del given[left_out]
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["admin", "bust", "12-1", *(word for pair in given.items() for word in pair)])
+    assert left_out in capsys.readouterr().err
