@@ -414,6 +414,7 @@ static u64 bust(struct orders *orders, const struct command *c, const struct nam
     order->cum_lots -= e->qty_lots;
     order->value -= value;
     order->busted_lots += e->qty_lots;
+    order->busted_value += value;
     order->last_exec_id = e->exec_id;
     order->time_ns = c->time_ns;
     order->status = !is_open(order) ? STATUS_CANCELLED : order->cum_lots > 0 ? STATUS_PARTIAL : STATUS_NEW;
@@ -541,9 +542,9 @@ void orders_apply(struct orders *orders, const struct command *command, const st
     memset(report, 0, sizeof *report);
     report->event = *event;
     report->time_ns = command->time_ns;
-    int answers_only = (command->head & 0xff) == COMMAND_INSTRUMENT ||
-                       ((command->head & 0xff) == COMMAND_BUST && kind == EVENT_COMMAND_REJECTED);
-    report->session = answers_only ? 0 : (uint16_t)(event->owner >> 32); /* else the word is the command's own */
+    u64 done = command->head & 0xff; /* the word of these is the command's own, which holds no session */
+    int for_nobody = done == COMMAND_INSTRUMENT || (done == COMMAND_BUST && kind == EVENT_COMMAND_REJECTED);
+    report->session = for_nobody ? 0 : (uint16_t)(event->owner >> 32);
     report->account = (uint32_t)event->owner;
     report->command_kind = (uint8_t)command->head;
     report->command_session_differs = report->session != command_session(command);

@@ -28,7 +28,7 @@ int names_read(const uint8_t *body, u64 body_bytes, struct names *names);
 
 struct tracked { /* an order, open or finished */
     u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id;
-    u64 busted_lots; /* filled, and taken back: in neither cum_lots nor leaves_lots any more */
+    u64 busted_lots, busted_value; /* filled and taken back: in none of the counts before */
     u64 detail, aux; /* as order_detail and order_aux of struct report */
     u64 time_ns; /* of the last event */
     uint32_t account;
@@ -40,7 +40,7 @@ struct tracked { /* an order, open or finished */
     uint8_t pad;
     uint32_t terms_after; /* how many commands after its entry the member's last accepted request stands, capped */
 };
-_Static_assert(sizeof(struct tracked) == 112, "no hidden padding: the table is written to snapshots");
+_Static_assert(sizeof(struct tracked) == 120, "no hidden padding: the table is written to snapshots");
 
 struct known { /* a ClOrdID of a session */
     char clordid[CLORDID_BYTES];

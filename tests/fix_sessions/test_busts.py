@@ -19,6 +19,7 @@ from fix_sessions.client import Broker
 from fix_sessions.codec import Terms
 from tests.fix_sessions import rig
 from tests.fix_sessions.rig import Venue, make_config, settle, tags, written
+from tests.fix_sessions.test_algorithms import Hands, area, hands, offered, parent, until_reports
 from tests.fix_sessions.test_positions import FUTURE
 from tests.fix_sessions.test_quotes import Maker
 from venue import cli, operate
@@ -26,6 +27,7 @@ from venue.control import ControlClient, ControlError, ControlServer
 from venue.follower import Follower
 from venue.records import REPORT
 
+__all__ = ["hands"]
 REASON = "clearly erroneous price"
 Fields = dict[int, str]
 
@@ -429,3 +431,45 @@ def test_the_command_line_asks_for_both(left_out: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         cli.parser().parse_args(["admin", "bust", "12-1", *(word for pair in given.items() for word in pair)])
     assert left_out in capsys.readouterr().err
+
+
+def test_what_a_slice_did_is_taken_back_from_its_parent(
+    make_venue: Callable[..., Venue], application: str, hands: Hands
+):
+    """ROE-58 ROE-59"""
+    venue = make_venue(application)
+    offered(venue)
+    alpha = venue.logged_on("ALPHA2")
+    name = parent(alpha, hands, 40)
+    first = until_reports(alpha, name, 2)[1]
+    hands.forward(25)
+    second = until_reports(alpha, name, 3)[2]
+    bust(venue, first[17])
+    taken = until_reports(alpha, name, 4)[3]
+    same = (1, 11, 31, 32, 37, 54, 55, 198, 527)
+    assert {tag: taken[tag] for tag in same} == {tag: first[tag] for tag in same}
+    assert (taken[150], taken[19], taken[58]) == ("H", first[17], REASON)
+    assert facts(taken) == ("1", "40", "10", "20", "100.00")
+    assert facts(status(alpha, name, "1")) == facts(taken)
+    bust(venue, second[17])
+    assert facts(until_reports(alpha, name, 6)[5]) == ("0", "40", "0", "20", "0")
+    area(venue).check()
+    settle(alpha)
+    numbers = alpha.next_out, alpha.next_in
+    venue.close()
+    again = make_venue(application)
+    offered(again)
+    alpha = again.broker("ALPHA2")
+    alpha.next_out, alpha.next_in = numbers[0] + 1, numbers[1] + 1
+    alpha.log_on()
+    assert facts(status(alpha, name, "1")) == ("0", "40", "0", "20", "0")
+    hands.forward(25)
+    third = until_reports(alpha, name, 2)[1]
+    assert facts(third) == ("1", "40", "10", "10", "100.00"), "as much as was due, and what was taken back not again"
+    hands.forward(25)
+    last = until_reports(alpha, name, 3)[2]
+    assert (last[150], *facts(last)) == ("F", "4", "40", "20", "0", "100.00")
+    bust(again, third[17])
+    assert facts(until_reports(alpha, name, 4)[3]) == ("4", "40", "10", "0", "100.00")
+    assert facts(status(alpha, name, "1")) == ("4", "40", "10", "0", "100.00")
+    area(again).check()
