@@ -458,7 +458,6 @@ def test_what_a_slice_did_is_taken_back_from_its_parent(
     numbers = alpha.next_out, alpha.next_in
     venue.close()
     again = make_venue(application)
-    offered(again)
     alpha = again.broker("ALPHA2")
     alpha.next_out, alpha.next_in = numbers[0] + 1, numbers[1] + 1
     alpha.log_on()
