@@ -9,7 +9,7 @@ A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endia
   1 command   body: 64-byte command (seq, time, precheck zero), then the annex body  -> 129: seq u64, 64 bytes an event
               (of more than 262,144 events those about single orders are left out)
   2 status    -> 130: JSON     3 snapshot -> 131: seq u64     4 stop -> 132: empty, the engine's process then ends
-  5 operate   body: a JSON object, {"verb": ...}, about the sessions; nothing of it is journaled  -> 133: JSON
+  5 operate   body: a JSON object, {"verb": ...}, about the sessions; of it only a bust is journaled  -> 133: JSON
   255 error   body: text; the connection is closed after it when the frame itself was malformed
 """
 

@@ -269,7 +269,10 @@ def test_the_trade_of_a_quote_names_the_quote(venue: Venue):
     (sold,) = told(maker.broker)
     assert (sold[117], sold[299], sold[37]) == (fill[117], fill[299], fill[37])
     assert facts(sold) == ("0", "10", "0", "7", "0")
+    taker.order("ACME", "buy", 2, "101.00")
+    settle(taker)
     maker.quote(("e1", "ACME", "99.00", 10, "101.00", 10))
+    assert venue.engine.depth(0, 2) == [(10100, 10)], "a size is what is open, whatever was busted"
     venue.engine.check()
 
 
@@ -458,7 +461,6 @@ def test_what_a_slice_did_is_taken_back_from_its_parent(
     numbers = alpha.next_out, alpha.next_in
     venue.close()
     again = make_venue(application)
-    offered(again)
     alpha = again.broker("ALPHA2")
     alpha.next_out, alpha.next_in = numbers[0] + 1, numbers[1] + 1
     alpha.log_on()
