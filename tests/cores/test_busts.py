@@ -14,7 +14,7 @@ from cores import COMMAND, CommandKind, CoreConfig, EventKind, OrdType, Phase, R
 from cores.records import AMOUNT_MAX, QTY_LOTS_MAX, Limit
 from tests.cores import fix_futures
 from tests.cores.fix_cores import CORES, TICK_VALUE, account, deposit, funded, instrument, new
-from tests.cores.fix_futures import CONTRACT, FUTURE, OTHER, TICK, margin, mark, order
+from tests.cores.fix_futures import CONTRACT, FUTURE, TICK, margin, mark, order
 from tests.cores.fix_futures import account as futures_account
 from tests.cores.fix_trades import bp_of, bust_of
 from tests.cores.test_rules import BASE, BUY, QUOTE, SELL, Make, kinds, target
@@ -404,16 +404,17 @@ def test_the_margin_stage_ends_with_the_position(make: Make) -> None:
 
 
 def test_in_a_batch_with_little_room(make: Make) -> None:
-    """Busts between trades, however much room there is for their events."""
+    """More events than there is room for at once: none is lost, and each bust has all of its own."""
     core = fix_futures.opened(make, RICH)
     bust = futures_trade(core, 1, 2, 4) | {"qty_lots": 1}
-    records = np.zeros(64, COMMAND)
-    for record in records:
-        for name, value in bust.items():
-            record[name] = value
-    records["seq"] = core.last_seq + 1 + np.arange(64)
+    other = bust | {"account": bust["session"] | 1 << 16, "session": bust["account"] & 0xFFFF}
+    records = np.zeros(20_000, COMMAND)
+    for name in bust:
+        records[name] = np.where(np.arange(len(records)) % 2, other[name], bust[name])
+    records["seq"] = core.last_seq + 1 + np.arange(len(records))
     records["time_ns"] = core.last_time_ns
     events, ends = core.apply(records)
-    assert ends.tolist() == [4 * (i + 1) for i in range(64)] and len(events) == 256
-    assert core.position(1, FUTURE).lots == 60 and core.position(0, OTHER).lots == 0
+    assert ends.tolist() == list(range(4, 80_001, 4))
+    assert events["kind"].tolist() == [EventKind.BUSTED, EventKind.POSITION] * 40_000
+    assert core.position(1, FUTURE).lots == -4
     core.check()
