@@ -31,9 +31,12 @@ BODIES = st.sampled_from(
         b"",
         b"35=D\x0111=A1\x0155=ACME\x01528=P\x01529=5 1\x011724=5\x01",
         b"35=D\x0111=\xff\x01448=CLIENT\x01447=D\x01452=3\x012376=24\x01448=ALGO7\x01452=12\x01",
+        b"35=D\x0111=~A7-0\x01583=A1\x0155=ACME\x01parent=7\x01",
+        b"verb=parent\x01actor=x\x01ref=A1\x0135=D\x0111=A1\x01847=1000\x01",
         b"35=G\x0111=A2\x0141=A1\x01",
         b"35=F\x0111=A3\x0141=A2",
         b"verb=deposit\x01actor=ops\x01ref=x\x01",
+        b"verb=bust\x01actor=ops\x01buy.11=A1\x01buy.19=7-1\x01sell.11=\xff\x01sell.19=7-2\x01",
         b"\x01\x01=\x01==\x01",
     ]
 )
@@ -54,7 +57,7 @@ def arbitrary_records(draw: st.DrawFn) -> Records:
         for word in range(8):
             chosen = draw(U64)
             records[draw(st.integers(0, len(records) - 1)), word] = chosen
-    kinds = np.array(draw(st.lists(st.integers(0, 22), min_size=total, max_size=total)), np.uint64)
+    kinds = np.array(draw(st.lists(st.integers(0, 26), min_size=total, max_size=total)), np.uint64)
     symbols = np.array(draw(st.lists(st.sampled_from([0, 1, 2, 3, 65535]), min_size=total, max_size=total)), np.uint64)
     events[:, 0] = (events[:, 0] & np.uint64(0x0000FFFFFFFFFF00)) | kinds | symbols << np.uint64(48)
     rows = np.repeat(np.arange(count), counts)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cores import EVENT, EventKind, Reason
+from cores import EVENT, CommandKind, EventKind, Reason
 from cores.records import Limit, Phase
 from tests.venue.archive_market import Market, config, core_of, joined
 from tests.venue.archive_samples import ANNEXES, STATIC, arbitrary_records
@@ -92,7 +92,7 @@ def test_the_schema_says_where_rts_24_is() -> None:
         and numbers[21] == "event"
         and numbers[48] == "trade_id"
     )
-    assert len(numbers) == 41 and len({field.name for field in FIELDS}) == len(FIELDS)
+    assert len(numbers) == 42 and len({field.name for field in FIELDS}) == len(FIELDS)
 
 
 # ---- against a naive reading, order by order ----
@@ -152,11 +152,31 @@ class Naive:
             price, lots = int(event["price_ticks"]) * tick, int(event["qty_lots"]) * lot
             names = ("last_price", "last_qty") if kind == EventKind.PHASE else ("indicative_price", "indicative_qty")
             row |= dict(zip(names, (price or None, lots), strict=True)) if lots or kind == EventKind.INDICATIVE else {}
+        if kind == EventKind.BUSTED:
+            row |= self._busted(event, dict(fields))
         if kind == EventKind.LIMIT_SET:
             row["limit_kind"] = Limit(int(event["flags"])).name
         if int(event["exec_id"]) & 0xFFFFFF == 0:
             row["request_clordid"], row["orig_clordid"] = dict(fields).get("11"), dict(fields).get("41")
         return row
+
+    def _busted(self, event: Any, said: dict[str, str]) -> dict[str, Any]:
+        symbol, trade = int(event["symbol"]), int(event["order_id"])
+        tick, lot = SIZES_OF[symbol]
+        side = "buy" if event["side"] == 1 else "sell"
+        return {
+            "event": "BUST",
+            "book": ("ACME", "BOLT")[symbol],
+            "isin": ("XS0000000009", None)[symbol],
+            "phase": self.phases.get(symbol),
+            "side": {"buy": "BUYI", "sell": "SELL"}[side],
+            "last_price": int(event["price_ticks"]) * tick,
+            "last_qty": int(event["qty_lots"]) * lot,
+            "fee": Decimal(int(event["aux"].astype(np.int64))) / 10**4,
+            "trade_id": f"{trade >> 24}-{trade & 0xFFFFFF}",
+            "exec_ref_id": said[f"{side}.19"],
+            "clordid": said[f"{side}.11"],
+        }
 
     def _follow(self, kind: EventKind, order_id: int, command: Any, event: Any) -> None:
         """Prices, stop prices and phases as the events say them."""
@@ -230,6 +250,7 @@ class Naive:
             "execution_decision": party(entered, "12"),
             "non_executing_broker": party(entered, "26"),
             "investment_decision": party(entered, "122"),
+            "linked_order": tags.get("583"),
             "capacity": {"P": "DEAL", "R": "MTCH", "A": "AOTC"}.get(tags.get("528", "")),
             "dea": tags.get("1724") == "5",
             "liquidity_provision": "5" in tags.get("529", "").split(" "),
@@ -263,6 +284,7 @@ CHECKED = (
     *("side", "book", "isin", "limit_price", "order_qty", "min_qty", "last_price", "last_qty", "fee", "liquidity"),
     *(
         "trade_id",
+        "exec_ref_id",
         "request_clordid",
         "orig_clordid",
         "stop_price",
@@ -272,10 +294,11 @@ CHECKED = (
         "order_class",
     ),
     *("all_or_none", "self_match", "phase", "indicative_price", "indicative_qty", "limit_kind"),
+    *("linked_order", "target_strategy"),
 )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [2, 4, 7])
 @pytest.mark.parametrize("batch_commands", [1, 17, 400])
 def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: int, batch_commands: int) -> None:
     venue = config(tmp_path)
@@ -302,6 +325,7 @@ def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: 
     if batch_commands != 1:
         assert {EventKind.FILL, EventKind.REPLACED, EventKind.CANCELLED, EventKind.REJECTED} <= kinds
         assert {EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.PHASE, EventKind.EXPIRED} <= kinds
+        assert EventKind.BUSTED in kinds
 
 
 def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path) -> None:
@@ -315,7 +339,8 @@ def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path
     columns = project(records, static, Carried()).columns
     names = [field.name for field in PEOPLE_FIELDS if not field.name.endswith("_time")]
     table = pa.table({"account": events["account"].tolist()} | {name: columns[name] for name in names})
-    rows = [row for row in table.to_pylist() if row["kind"] in ("MARKED", "POSITION", "DEFICIT", "MARGIN")]
+    kinds = ("MARKED", "POSITION", "DEFICIT", "MARGIN", "BUSTED")
+    rows = [row for row in table.to_pylist() if row["kind"] in kinds and row["book"] != "BOLT"]
     price, mark, lots, unit = Decimal(100), Decimal(98), 500, Decimal("0.0001")
     cost, margin, loss = price * 10 * lots, price * 10 * lots / 100, (price - mark) * 10 * lots
     needed, have = mark * 10 * lots / 200, 52_000_000 * unit
@@ -329,6 +354,12 @@ def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path
         ("POSITION", 3, {"position_qty": 0, "position_cost": 0, "collateral": 0, "result": -loss}),
         ("DEFICIT", 3, {"asset": "USD", "amount": loss - have}),
         ("POSITION", 0, {"position_qty": lots, "position_cost": mark * 10 * lots, "collateral": 0}),
+        ("POSITION", 1, {"position_qty": -3}),
+        ("POSITION", 2, {"position_qty": 3 - lots, "result": 30}),
+        ("BUSTED", 2, {"side": "BUYI", "event": "BUST", "last_price": Decimal(99), "last_qty": 3, "book": "ACMEZ6"}),
+        ("POSITION", 2, {"position_qty": -lots, "position_cost": 30 - cost, "result": 0}),
+        ("BUSTED", 1, {"side": "SELL", "fee": 0, "exec_ref_id": "32-1", "trade_id": "32-1"}),
+        ("POSITION", 1, {"position_qty": 0, "collateral": 0, "result": 0}),
     ]
     assert [(row["kind"], row["account"]) for row in rows] == [(kind, account) for kind, account, _ in wanted]
     for row, (_, _, facts) in zip(rows, wanted, strict=True):
@@ -436,3 +467,38 @@ def test_broken_static_data_is_refused(text: str) -> None:
 
 def test_people_columns_are_fields() -> None:
     assert {field.name for field in PEOPLE_FIELDS} < {field.name for field in FIELDS}
+
+
+def test_parents_and_their_children_are_linked() -> None:
+    """A parent is a TIME command of a session, a child names it, also in a later batch than the parent's."""
+    market = Market(config(Path("/nowhere")))
+    parent = b"verb=parent\x01ref=T1\x01start_ns=1\x0135=D\x0111=T1\x0155=S0\x01847=1000\x01848=SliceSeconds=5\x01"
+    vwap = parent.replace(b"847=1000", b"847=1").replace(b"11=T1", b"11=T2")
+    made = [
+        *market.opening(),
+        market._command(CommandKind.TIME, parent, session=1, account=1),
+        market._command(CommandKind.TIME, vwap, session=1, account=1),
+        market._command(
+            CommandKind.NEW,
+            b"35=D\x0111=~A1-0\x01583=T1\x01",
+            session=1,
+            account=1,
+            side=1,
+            ord_type=2,
+            price_ticks=10_000,
+            qty_lots=1,
+        ),
+    ]
+    core, piece = core_of(config(Path("/nowhere"))), joined(made)
+    static = StaticData.of(config(Path("/nowhere")), [])
+    events, ends = core.apply(piece.commands)
+    records = Records.of(piece.commands, piece.annex, piece.annex_ends, events, ends)
+    columns = project(records, static, Carried()).columns
+    names = ("kind", "request_clordid", "target_strategy", "clordid", "linked_order", "member_lei")
+    rows = pa.table({name: columns[name] for name in names}).to_pylist()[-3:]
+    assert [tuple(row[name] for name in names[:-1]) for row in rows] == [
+        ("CLOCK", "T1", "TWAP", None, None),
+        ("CLOCK", "T2", "VWAP", None, None),
+        (rows[2]["kind"], "~A1-0", None, "~A1-0", "T1"),
+    ]
+    assert all(row["member_lei"] for row in rows)
