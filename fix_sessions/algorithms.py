@@ -22,9 +22,10 @@ from cores import CommandKind, EventFlag, EventKind, Reason
 from cores.records import Limit, Phase
 from fix_sessions import child_names, messages, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Floor, Inbound
+from fix_sessions.bust_reports import bust_fields
 from fix_sessions.codec import TagRefused
 from fix_sessions.messages import SEQ_BITS, Field
-from fix_sessions.parent_history import Child, Sweep, history, traded_by
+from fix_sessions.parent_history import Busted, Child, Sweep, history, traded_by
 from fix_sessions.parent_orders import (
     ALGORITHM_TAGS,
     CANCEL_REFUSED,
@@ -44,6 +45,7 @@ from fix_sessions.parent_orders import (
     entry_body,
 )
 from venue.algorithms import BASIS_POINTS, NS, permitted_lots
+from venue.busts import side_fields
 from venue.log import event
 from venue.records import CLORDID_BYTES, SubmitStatus
 
@@ -378,6 +380,9 @@ class Algorithms(Area):
     def _child(self, report: np.void, kind: int, name: tuple[int, int], poss_resend: bool) -> None:
         seq, number = name
         parent = self._parents.get(seq)
+        if kind == EventKind.BUSTED:
+            self._busted(parent, number, report, poss_resend)
+            return
         if parent is None or number not in parent.bases:
             event(log, "a child without its parent", logging.ERROR, alarm="algorithms", parent=seq, child=number)
             return
@@ -405,6 +410,27 @@ class Algorithms(Area):
             (198, b"%d" % done_event["order_id"]),
             (527, messages.identifier(exec_id - second)),
         ]
+        self._send_report(parent, fields, report, poss_resend)
+
+    def _busted(self, parent: Parent | None, number: int, report: np.void, poss_resend: bool) -> None:
+        """A child's trade was taken back: the parent has done less, and does it not again."""
+        body = self.floor.busts.body(int(report["event"]["order_id"]), int(report["event"]["exec_id"]) >> SEQ_BITS)
+        of_child = dict(bust_fields(report, self.terms, body))
+        if parent is None:  # so long ago that it is forgotten
+            of_child[11] = side_fields(body, int(report["side"])).get(583, of_child[11])
+            exec_id = int(report["event"]["exec_id"])
+            self.floor.send(int(report["session"]), b"8", list(of_child.items()), exec_id, poss_resend)
+            return
+        done_event = report["event"]
+        if not poss_resend:  # else it was restored so
+            parent.bust(
+                number, int(done_event["qty_lots"]), int(done_event["qty_lots"]) * int(done_event["price_ticks"])
+            )
+        seq = int(done_event["exec_id"]) >> SEQ_BITS
+        later = [base for other, base in parent.bases.items() if parent.entered.get(other, seq + 1) > seq]
+        done = min(later, default=(parent.cum_lots, parent.value))
+        fields = parent.fields(b"H", parent.status, done, of_child[58])
+        fields += [(tag, of_child[tag]) for tag in (19, 31, 32, 527)] + [(198, of_child[37])]
         self._send_report(parent, fields, report, poss_resend)
 
     def _child_refused(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
@@ -455,6 +481,7 @@ class Algorithms(Area):
         self._untold.clear()  # what was not told has been by now
         for parent in self._parents.values():
             parent.bases.clear()
+            parent.entered.clear()
         for parent in self.live:
             self.gateway.add_book(parent.session, parent.symbol, parent.template.account)
         self._want_ticks()
@@ -474,8 +501,11 @@ class Algorithms(Area):
             elif isinstance(found, Sweep):
                 covered = self._in_book(found.session, found.symbol, found.account, found.side)
                 self._swept |= {parent.seq: SWEPT_TEXT for parent in covered}
+            elif isinstance(found, Busted):
+                self._take_back(found)
             elif found.parent_seq in self._parents:
                 self._parents[found.parent_seq].bases[found.number] = found.cum_lots, found.value
+                self._parents[found.parent_seq].entered[found.number] = found.seq
                 last[found.parent_seq] = found
         for seq, child in last.items():
             if seq in self._live:
@@ -484,13 +514,25 @@ class Algorithms(Area):
             self.floor.soon(self._end_swept)
         event(log, "parents restored", live=len(self._live), finished=len(self._finished))
 
+    def _take_back(self, found: Busted) -> None:
+        """What the order table says was taken back of a child; all of it, however often it is asked."""
+        parent = self._parents.get(found.parent_seq)
+        if parent is not None:
+            name = child_names.compose(found.parent_seq, found.number)
+            lots, value = self.floor.engine.busted(parent.session, name)
+            parent.busted.pop(found.number, None)
+            if lots:
+                parent.bust(found.number, lots, value)
+
     def _settle(self, parent: Parent, child: Child, journal: Path) -> None:
         """A parent as it was after its last child."""
         parent.children, parent.last_seq = child.number + 1, child.seq
         parent.count(child.cum_lots, child.value)
-        order = self.gateway.find_order(parent.session, child_names.compose(parent.seq, child.number))
+        name = child_names.compose(parent.seq, child.number)
+        order = self.gateway.find_order(parent.session, name)
         if order is not None:
-            parent.count(order["cum_lots"], order["value"])
+            lots, value = self.floor.engine.busted(parent.session, name)
+            parent.count(order["cum_lots"] + lots, order["value"] + value)
         else:  # the order table forgets what ended before yesterday
             parent.count(*traded_by(journal, self.floor.engine.config, child.seq))
         if not parent.is_open:

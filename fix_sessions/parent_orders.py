@@ -90,7 +90,9 @@ def command_words(session: int, account: int, symbol: int) -> tuple[int, ...]:
 @dataclass
 class Parent:
     """A parent order. `cum_lots` and `value` count everything that its children did up to the last one that was sent;
-    `bases` says what they were before each child that may still be reported on.
+    `bases` says what they were before each child that may still be reported on. What was taken back of a child is in
+    `busted` and stays in `cum_lots`, for it is not done again; what is told is without it. `entered`: the commands of
+    the children that are in `bases` since a new start.
     """
 
     seq: int
@@ -104,6 +106,8 @@ class Parent:
     value: int = 0
     children: int = 0
     bases: dict[int, tuple[int, int]] = field(default_factory=dict)
+    busted: dict[int, tuple[int, int]] = field(default_factory=dict)
+    entered: dict[int, int] = field(default_factory=dict)
     next_ns: int = 0
     last_seq: int = 0
     share_from: tuple[int, int] | None = None
@@ -154,7 +158,7 @@ class Parent:
             "symbol": self.values[55].decode(),
             "side": {b"1": "buy", b"2": "sell"}[self.values[54]],
             "qty": quantity(book, self.qty_lots).decode(),
-            "done": quantity(book, self.cum_lots).decode(),
+            "done": quantity(book, self.told((self.cum_lots, self.value))[0]).decode(),
             "start": start,
             "end": end,
             "children": self.children,
@@ -164,15 +168,28 @@ class Parent:
     def check(self) -> None:
         """Asserts that no more is done than was asked for, and that the status says so."""
         assert 0 <= self.cum_lots <= self.qty_lots
-        assert (self.status == FILLED) == (self.cum_lots == self.qty_lots)
+        assert (self.status == FILLED) == (self.cum_lots == self.qty_lots and not self.busted)
         assert self.status != NEW or self.cum_lots == 0
+
+    def told(self, done: tuple[int, int]) -> tuple[int, int]:
+        """Lots and value without what was taken back."""
+        lots, value = (sum(taken) for taken in zip((0, 0), *self.busted.values(), strict=True))
+        return max(0, done[0] - lots), max(0, done[1] - value)
+
+    def bust(self, number: int, lots: int, value: int) -> None:
+        """So much of what a child did is taken back; it is not done again."""
+        before = self.busted.get(number, (0, 0))
+        self.busted[number] = before[0] + lots, before[1] + value
+        if not self.is_open:
+            self.status = CANCELLED
 
     def count(self, lots: int, value: int) -> None:
         """What a child did."""
         self.cum_lots += lots
         self.value += value
         if self.cum_lots and self.is_open:
-            self.status = FILLED if self.cum_lots == self.qty_lots else PARTIAL
+            done = CANCELLED if self.busted else FILLED
+            self.status = done if self.cum_lots == self.qty_lots else PARTIAL
 
     def child(self, name: bytes, lots: int) -> tuple[tuple[int, ...], bytes]:
         """Command and body of a child of so many lots: the member's own fields, its price, immediate or cancel."""
@@ -186,7 +203,11 @@ class Parent:
 
     def fields(self, exec_type: bytes, status: bytes, done: tuple[int, int], text: bytes = b"") -> list[Field]:
         """An ExecutionReport (8) but for its ExecID(17) and TransactTime(60); `done` are lots and their value."""
-        lots, value = done
+        lots, value = self.told(done)
+        if self.busted and status in (NEW, PARTIAL):
+            status = PARTIAL if lots else NEW
+        elif self.busted and status == FILLED:
+            status = CANCELLED
         book = self.template.book
         unit, scale = (book.tick_units, book.price_scale) if book else (1, 0)
         found: list[Field] = [(1, b"%d" % self.template.account), (6, messages.average(value, lots, unit, scale))]
@@ -196,7 +217,7 @@ class Parent:
         found += [(54, self.values[54]), (55, self.values[55])]
         found += [(58, text)] if text else []
         found += [(59, self.values.get(59, b"0")), (126, self.values[126]), (150, exec_type)]
-        left = self.qty_lots - lots if status in (NEW, PARTIAL) else 0
+        left = self.qty_lots - done[0] if status in (NEW, PARTIAL) else 0
         found += [(151, quantity(book, left))]
         return found + [(tag, self.values[tag]) for tag in ALGORITHM_TAGS if tag in self.values]
 
