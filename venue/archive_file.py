@@ -19,7 +19,7 @@ from venue.columns import FIELDS, project
 from venue.open_orders import Carried
 from venue.static_data import StaticData, StaticDataError
 
-FORMAT = b"1"
+FORMAT = b"2"
 CHUNK_ROWS = 65_536
 COMPRESSION_LEVEL = 1
 KEY_FORMAT = b"fix_venue.format"
@@ -106,7 +106,9 @@ def _check_schema(name: str, found: pa.Schema) -> None:
         raise ArchiveError(f"{name}: an Arrow file, but no batch of a venue: there is no {KEY_FORMAT.decode()}")
     if version != FORMAT:
         shown = version.decode(errors="replace")
-        raise ArchiveError(f"{name}: format {shown} is not known, only {FORMAT.decode()}; update fix-venue")
+        raise ArchiveError(
+            f"{name}: format {shown} is not known, only {FORMAT.decode()}; use the version that wrote it"
+        )
     expected = pa.schema(FIELDS)
     if not found.equals(expected, check_metadata=False):
         differ = [f.name for f in expected if f.name not in found.names or not found.field(f.name).equals(f)]

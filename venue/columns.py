@@ -55,7 +55,8 @@ ACCEPTED, REJECTED, FILL, CANCELLED, REPLACED, CANCEL_REJECTED, EXPIRED, DEPOSIT
 )
 LIMIT_SET = EventKind.LIMIT_SET.value
 TRIGGERED, REFRESHED, RESTATED, PHASE_SET, INDICATIVE = (EventKind(number).value for number in range(16, 21))
-MARKED, POSITION, DEFICIT, MARGIN = (EventKind(number).value for number in range(21, 25))
+MARKED, POSITION, DEFICIT, MARGIN, BUSTED = (EventKind(number).value for number in range(21, 26))
+COMMAND_REJECTED = EventKind.COMMAND_REJECTED.value
 MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT = (kind.value for kind in OrdType)
 PHASE_NAMES = tuple(phase.name for phase in Phase)
 STAGE_NAMES = tuple(stage.name for stage in Stage)
@@ -71,8 +72,8 @@ FLAG_AUCTION = EventFlag.AUCTION.value
 FLAG_PRIORITY_KEPT = EventFlag.PRIORITY_KEPT.value
 
 STRATEGIES = (("VWAP", b"1"), ("TWAP", b"1000"))  # TargetStrategy(847)
-EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL", "TRIG", "REMA", "CHMO")
-NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED, TRIG, REMA, CHMO = range(len(EVENT_CODES))
+EVENT_CODES = ("NEWO", "REMO", "REME", "REMH", "CAME", "CAMO", "EXPI", "PARF", "FILL", "TRIG", "REMA", "CHMO", "BUST")
+NEWO, REMO, REME, REMH, CAME, CAMO, EXPI, PARF, FILLED, TRIG, REMA, CHMO, BUST = range(len(EVENT_CODES))
 
 
 def _field(name: str, kind: pa.DataType, rts24: int | None = None) -> pa.Field:
@@ -120,6 +121,7 @@ PEOPLE_FIELDS = (
     _field("self_match", CODE),
     _field("linked_order", NAME, 46),
     _field("trade_id", pa.string(), 48),
+    _field("exec_ref_id", pa.string()),
     _field("phase", CODE, 49),
     _field("indicative_price", PRICE, 50),
     _field("indicative_qty", QTY, 51),
@@ -197,6 +199,7 @@ class _Batch:
     leaves: U64
     aux: U64
     is_order: Bool  # rows about one order
+    is_trade: Bool  # one side of a trade, made or taken back
 
     @property
     def count(self) -> int:
@@ -227,6 +230,7 @@ def _batch(records: Records, static: StaticData, carried: Carried) -> _Batch:
     kind = (head & np.uint64(0xFF)).astype(np.int64)
     facts = order_facts(records, carried, kind)
     rows = records.row_commands()
+    of_one = ~names_two(kind, (records.commands[:, 0] & np.uint64(0xFF)).astype(np.int64)[rows])
     return _Batch(
         static=static,
         records=records,
@@ -238,8 +242,8 @@ def _batch(records: Records, static: StaticData, carried: Carried) -> _Batch:
         symbol=_bits(head, 48, 16),
         side=_bits(head, 16, 8),
         flags=_bits(head, 24, 24),
-        account=_bits(owner, 0, 32),
-        session=_bits(owner, 32, 16),
+        account=_bits(owner, 0, 32) * of_one,
+        session=_bits(owner, 32, 16) * of_one,
         asset=_bits(owner, 48, 16),
         order_id=records.events[:, 3],
         price=records.events[:, 4],
@@ -247,7 +251,14 @@ def _batch(records: Records, static: StaticData, carried: Carried) -> _Batch:
         leaves=np.where(kind == TRIGGERED, records.events[:, 5], records.events[:, 6]),
         aux=records.events[:, 7],
         is_order=((kind >= ACCEPTED) & (kind <= EXPIRED)) | ((kind >= TRIGGERED) & (kind <= RESTATED)),
+        is_trade=(kind == FILL) | (kind == BUSTED),
     )
+
+
+def names_two(kind: I64, command_kind: I64) -> Bool:
+    """Rows of a refused BUST: their owner word is the command's, two accounts and their sessions, and so nobody's."""
+    named: Bool = (kind == COMMAND_REJECTED) & (command_kind == CommandKind.BUST.value)
+    return named
 
 
 def _event_columns(batch: _Batch) -> dict[str, pa.Array]:
@@ -279,6 +290,7 @@ def _event_codes(batch: _Batch) -> I64:
     code[batch.kind == TRIGGERED] = TRIG
     code[batch.kind == RESTATED] = REMA
     code[batch.kind == REFRESHED] = CHMO
+    code[batch.kind == BUSTED] = BUST
     fill = batch.kind == FILL
     code[fill] = np.where(batch.leaves[fill] == 0, FILLED, PARF)
     replaced = batch.kind == REPLACED
@@ -349,7 +361,7 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
     lost_priority |= (batch.kind == TRIGGERED) | (batch.kind == REFRESHED)
     lost_priority |= (batch.kind == RESTATED) & (batch.reason == Reason.CANCEL_AUCTION.value)
     aggressive = (batch.flags & FLAG_AGGRESSOR) != 0
-    side = np.where(is_order & ((batch.side == 1) | (batch.side == 2)), batch.side - 1, -1)
+    has_side = (is_order | batch.is_trade) & ((batch.side == 1) | (batch.side == 2))
     fill = batch.kind == FILL
     return {
         "validity": _codes(np.where(entered, validity[tif], -1), [code for code, _ in TIFS]),
@@ -359,12 +371,12 @@ def _order_columns(batch: _Batch) -> dict[str, pa.Array]:
         "received_date": _dates(day, entered),
         "order_type": _codes(np.where(entered, np.where(_liquidates(entry_head), 0, type_code), -1), ORDER_TYPES),
         "order_class": _codes(np.where(entered, is_stop, -1), ["LMTO", "STOP"]),
-        "side": _codes(side, ["BUYI", "SELL"]),
+        "side": _codes(np.where(has_side, batch.side - 1, -1), ["BUYI", "SELL"]),
         "post_only": _bools(post_only, entered),
         "all_or_none": _bools((flags & CommandFlag.ALL_OR_NONE.value) != 0, entered),
         "self_match": _codes(np.where(entered & (mode > 0) & (mode < len(SMP_NAMES)), mode, -1), SMP_NAMES),
         "liquidity": _codes(np.where(fill & ~_auction(batch), aggressive, -1), ["PASV", "AGRE"]),
-        "trade_id": _trade_ids(batch, fill),
+        "trade_id": _trade_ids(batch),
     }
 
 
@@ -426,16 +438,17 @@ def _phases(batch: _Batch) -> I64:
 def _about_symbol(batch: _Batch) -> Bool:
     """Rows that say something of an instrument in its ticks, lots or quote units."""
     kind = batch.kind
-    about: Bool = batch.is_order | (kind == PHASE_SET) | ((kind >= INDICATIVE) & (kind <= MARGIN) & (kind != DEFICIT))
+    about: Bool = batch.is_order | (kind == PHASE_SET) | ((kind >= INDICATIVE) & (kind <= BUSTED) & (kind != DEFICIT))
     return about
 
 
-def _trade_ids(batch: _Batch, fill: Bool) -> pa.Array:
+def _trade_ids(batch: _Batch) -> pa.Array:
     """`seq-index` of the trade's first event: the resting order's, in an auction the buy's; then comes the other's."""
+    fill, trade = batch.kind == FILL, batch.is_trade
     second = fill & (((batch.flags & FLAG_AGGRESSOR) != 0) | (_auction(batch) & (batch.side == 2)))
-    exec_id = batch.records.events[:, 1] - second.astype(np.uint64)
-    texts = exec_id_texts(exec_id[fill])
-    return texts.take(pa.array(np.cumsum(fill) - 1, mask=~fill))
+    exec_id = np.where(fill, batch.records.events[:, 1] - second.astype(np.uint64), batch.order_id)
+    texts = exec_id_texts(exec_id[trade])
+    return texts.take(pa.array(np.cumsum(trade) - 1, mask=~trade))
 
 
 def exec_id_texts(exec_ids: U64) -> pa.Array:
@@ -447,7 +460,7 @@ def exec_id_texts(exec_ids: U64) -> pa.Array:
 
 def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
     """Fields 16 to 18, prices, quantities and fees, by the instrument as it was set at that row."""
-    facts, is_order, fill = batch.facts, batch.is_order, batch.kind == FILL
+    facts, is_order, trade = batch.facts, batch.is_order, batch.is_trade
     instruments = batch.static.instruments
     sizes, version = _instrument_versions(batch)
     price_units = Units.of([tick for tick, _, _ in sizes], PRICE_SCALE)
@@ -467,7 +480,7 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
     has_price = (ord_type != MARKET) & (ord_type != STOP) & (limit_ticks > 0)
     shown, shown_known = _displayed(batch, detail, ord_type)
     indicative = batch.kind == INDICATIVE
-    constant = np.where(is_order, 0, -1)
+    constant = np.where(is_order | trade, 0, -1)
     leaves_meant = is_order & (batch.kind != REJECTED) & (batch.kind != CANCEL_REJECTED)
     uncrossed = (batch.kind == PHASE_SET) & (batch.qty > 0)
 
@@ -486,15 +499,15 @@ def _instrument_columns(batch: _Batch) -> dict[str, pa.Array]:
         "qty_notation": _codes(constant, ["UNIT"]),
         "limit_price": price(limit_ticks, is_order & terms_known & entered & has_price),
         "stop_price": price(stop_ticks, is_order & entered & is_stop & (stop_ticks > 0)),
-        "last_price": price(batch.price, fill | uncrossed),
+        "last_price": price(batch.price, trade | uncrossed),
         "indicative_price": price(batch.price, indicative & (batch.qty > 0)),
         "indicative_qty": qty(batch.qty, indicative),
         "display_qty": qty(shown, shown_known),
         "order_qty": qty(order_lots, is_order & terms_known & ~_liquidates(entry_head)),
         "leaves_qty": qty(batch.leaves, leaves_meant),
-        "last_qty": qty(batch.qty, fill | uncrossed),
+        "last_qty": qty(batch.qty, trade | uncrossed),
         "min_qty": qty(min_lots, is_order & entered & (min_lots > 0)),
-        "fee": signed_decimals(batch.aux, version, fill, fee_units, QTY_SCALE),
+        "fee": signed_decimals(batch.aux, version, trade, fee_units, QTY_SCALE),
     }
 
 
@@ -530,23 +543,43 @@ def _instrument_versions(batch: _Batch) -> tuple[list[tuple[Fraction | None, Fra
 
 
 def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
-    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent; whose child an order is."""
+    """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent; whose child an order is; of
+    a busted trade what its BUST says."""
     annexes, facts = batch.annexes, batch.facts
     strategy = np.full(annexes.count, -1, np.int64)
     for number, (_, value) in enumerate(STRATEGIES):
         strategy[annexes.equals(annexes.values(b"847"), value)] = number
     clordids = annexes.strings(annexes.values(b"11"))
+    names = _take(clordids, facts.terms)
+    busted = batch.kind == BUSTED
+    references = pa.nulls(batch.count, pa.string())
+    if np.any(busted):
+        names = pc.if_else(pa.array(busted), _of_side(batch, b"11"), names)
+        references = _of_side(batch, b"19")
     origs = annexes.strings(annexes.values(b"41"))
     first = np.zeros(batch.count, np.bool_)
     first[batch.records.first_rows()] = True
     request = np.where(first, facts.batch_start + batch.rows, -1)
     return {
-        "clordid": _take(clordids, facts.terms),
+        "clordid": names,
+        "exec_ref_id": references,
         "request_clordid": _take(clordids, request),
         "orig_clordid": _take(origs, request),
         "linked_order": _names(annexes.strings(annexes.values(b"583")), facts.entry),
         "target_strategy": _codes(_spread(strategy, request, -1), [name for name, _ in STRATEGIES]),
     }
+
+
+def _of_side(batch: _Batch, tag: bytes) -> pa.Array:
+    """What the annex of a BUST says of the row's side: the fields `buy.<tag>` and `sell.<tag>`."""
+    busted, annexes = batch.kind == BUSTED, batch.annexes
+    index = batch.facts.batch_start + batch.rows
+    found = pa.nulls(batch.count, pa.string())
+    for side, name in ((Side.BUY, b"buy."), (Side.SELL, b"sell.")):
+        own = busted & (batch.side == side.value)
+        said = _take(annexes.strings(annexes.values(name + tag)), np.where(own, index, -1))
+        found = pc.if_else(pa.array(own), said, found)
+    return found
 
 
 def _money_columns(batch: _Batch) -> dict[str, pa.Array]:

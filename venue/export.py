@@ -23,7 +23,7 @@ from rich.console import Console
 from venue.annexes import blob_of
 from venue.archive import ArchiveReader
 from venue.archive_file import ArchiveError, BatchFile
-from venue.columns import FIELDS, member_numbers
+from venue.columns import FIELDS, member_numbers, names_two
 from venue.static_data import StaticData
 
 FORMATS = ("arrow", "parquet", "csv")
@@ -172,8 +172,10 @@ def _mask(batch: BatchFile, start_ns: int, end_ns: int, symbol: str | None, memb
 
 def _of_member(static: StaticData, table: pa.Table, member: str) -> np.ndarray:
     wanted = [n for n, m in enumerate(static.members) if member and member in (m.member, m.lei)]
-    sessions = table["session"].to_numpy().astype(np.int64)
-    accounts = table["account"].to_numpy().astype(np.int64)
+    commands = pc.fill_null(table["command_kind"], 0).to_numpy()
+    of_one = ~names_two(table["event_kind"].to_numpy(), commands)
+    sessions = table["session"].to_numpy().astype(np.int64) * of_one
+    accounts = table["account"].to_numpy().astype(np.int64) * of_one
     return np.isin(member_numbers(static, sessions, accounts), wanted)
 
 

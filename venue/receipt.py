@@ -7,6 +7,8 @@ the record's hash in the tree that the anchor contract keeps.
 The blind opens this one event: sibling hashes are blinded by values that it does not reveal, so a receipt says nothing
 of anybody else's orders. The command and its annex are left out for that reason: a fill's command is the aggressor's,
 and its annex digest would open both sides.
+
+A fill's receipt says what happened, and stays true when the trade is busted; each side of the bust has its own.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ PATH_MAX = 64
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 _EXEC_ID = re.compile(r"([1-9]\d{0,12})-(\d{1,8})")
-_STATED = ("event_time", "book", "isin", "currency", "limit_price", "last_price", "last_qty", "leaves_qty", "fee")
+_STATED = (
+    *("event_time", "book", "isin", "currency", "limit_price", "last_price", "last_qty", "leaves_qty", "fee"),
+    *("trade_id", "exec_ref_id"),
+)
 _ANCHORED = (
     "record_sha256 = SHA-256(0x00 || record) is a leaf of the RFC 6962 tree whose root the anchor contract stored for "
     "the range that holds this batch_id; assurance and finality of that range stand in the contract."

@@ -2,9 +2,9 @@
 
 For each file: the records are put together again from the canonical columns, every root is computed from them and
 compared with the batch record in the file's metadata and with the `.record` beside it, and every column for people is
-made again and compared cell by cell. Files that follow each other must continue each other. With `replay` the
-commands go through the core as well, which decides the events and the state roots: from the venue's first command
-when the first batch is given, else from the pre-state in the `.input` beside the file.
+made again and compared cell by cell. Files that follow each other must continue each other. Each busted trade is looked
+up (bust_checks.py). With `replay` the commands go through the core as well, which decides the events and the state
+roots: from the venue's first command when the first batch is given, else from the pre-state in the `.input` beside it.
 
 A check that could not be made is said (a note), never passed over. Damage is reported, never raised.
 """
@@ -27,12 +27,14 @@ from venue.archive import FIRST_BATCH_ID, FIRST_SEQ, read_record
 from venue.archive_file import MEND, NO_HASH, ArchiveError, BatchFile, decode
 from venue.archive_records import I64, ColumnsError, Records, Words, words
 from venue.batches import BatchRecord
+from venue.bust_checks import BustChecks
 from venue.columns import CARRIED_COLUMNS, PEOPLE_FIELDS, project
 from venue.open_orders import Carried, carry
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 _MEND_FORGED = "the file was changed after it was sealed, or was not sealed by this program; compare with another copy"
+_MEND_BUST = "no proof finds this: ask the venue which trade was meant, and to put right what the bust moved"
 
 Execute = Callable[[bytes], bytes]
 
@@ -99,6 +101,7 @@ class _Run:
     record: BatchRecord | None = None
     carried: Carried | None = None  # None: the files before were not given
     core: Core | None = None
+    busts: BustChecks = field(default_factory=BustChecks)
 
 
 def verify(
@@ -144,6 +147,7 @@ def _verify_file(file: FileReport, run: _Run, replay: bool, execute: Execute | N
         _check_counts(file, batch.record, records)
         _check_roots(file, batch.record, records)
         _check_columns(file, batch, records, carried or Carried(), complete=carried is not None)
+        _check_busts(file, batch, records, run)
         if replay:
             _check_replay(file, batch, records, run, execute)
         run.carried = carry(records, carried) if carried is not None else None
@@ -261,6 +265,15 @@ def _check_columns(file: FileReport, batch: BatchFile, records: Records, carried
             f"{unknown} rows are of orders from batches that were not given: their order details were taken as written"
         )
     file.checks.append("columns")
+
+
+def _check_busts(file: FileReport, batch: BatchFile, records: Records, run: _Run) -> None:
+    found = run.busts.file(file.path, records, batch.static)
+    file.notes += found.notes
+    for what, row in found.problems:
+        file.wrong(what, row, mend=_MEND_BUST)
+    if found.right:
+        file.checks.append(f"busted trades ({found.right})")
 
 
 def _shown(cell: pa.Scalar) -> str:

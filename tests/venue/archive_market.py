@@ -132,6 +132,7 @@ class Market:
     time_ns: int = 1_790_000_000_000_000_000
     gtd_ns_max: int = 50_000_000  # how far off an expiry may be
     orders: list[np.void] = field(default_factory=list)  # ACCEPTED events, some of orders that are gone by now
+    trades: list[tuple[np.void, np.void]] = field(default_factory=list)  # FILLs of those that were not busted
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -152,8 +153,15 @@ class Market:
 
     def scenes(self) -> list[tuple[np.ndarray, bytes]]:
         """What chance brings too seldom: an iceberg shows more, self-match prevention takes quantity off, a call says
-        what it would trade, a Day order expires; the margin ladder of a future, down to what the venue pays."""
-        return self._rare_in_spot() + self._liquidation()
+        what it would trade, a Day order expires; the margin ladder of a future, down to what the venue pays; a trade in
+        each is busted, and a bust refused."""
+        made, spot = self._rare_in_spot(), self.trades[-1]
+        made += [self.bust(spot), *self._liquidation(), self._money(CommandKind.DEPOSIT, 0, 0, 10**9)]
+        order = {"ord_type": OrdType.LIMIT, "symbol": 2, "price_ticks": 9_900, "qty_lots": 3}
+        for account, side in ((1, Side.SELL), (2, Side.BUY)):
+            sides = {"account": account, "session": account, "side": side}
+            made.append(self._command(CommandKind.NEW, b"35=D\x0111=F\x01", **order, **sides))
+        return [*made, self.bust(self.trades[-1]), self.bust(spot, price_ticks=1)]
 
     def _rare_in_spot(self) -> list[tuple[np.ndarray, bytes]]:
         limit = {"ord_type": OrdType.LIMIT, "symbol": 1, "price_ticks": 2_010}
@@ -182,6 +190,35 @@ class Market:
         made.append(self._command(CommandKind.MARK, b"verb=mark\x01", symbol=future.id, price_ticks=9_800))
         step = {"symbol": future.id, "account": 3}
         return made + [self._command(CommandKind.MARGIN, b"verb=margin\x01", **step) for _ in range(3)]
+
+    def bust(self, trade: tuple[np.void, np.void], **spoilt: int) -> tuple[np.ndarray, bytes]:
+        """The BUST of a trade, or one that says something else."""
+        buy, sell = sorted(trade, key=lambda fill: int(fill["side"]))
+        self.trades = [other for other in self.trades if other[0]["exec_id"] != trade[0]["exec_id"]]
+        fields = [b"verb=bust\x01actor=ops\x01"]
+        for side, fill in ((b"buy", buy), (b"sell", sell)):
+            exec_id, order_id = int(fill["exec_id"]), int(fill["order_id"])
+            named = (side, order_id >> 24, side, order_id, side, exec_id >> 24, exec_id & 0xFFFFFF)
+            fields.append(b"%s.11=C%d\x01%s.37=%d\x01%s.19=%d-%d\x01" % named)
+        values = {
+            "symbol": int(buy["symbol"]),
+            "account": int(buy["account"]) | int(buy["session"]) << 16,
+            "session": int(sell["account"]),
+            "asset": int(sell["session"]),
+            "order_id": int(trade[0]["exec_id"]),
+            "price_ticks": int(buy["price_ticks"]),
+            "qty_lots": int(buy["qty_lots"]),
+            "aux": self._bp(buy) | self._bp(sell) << 32,
+        }
+        return self._command(CommandKind.BUST, b"".join(fields), **{**values, **spoilt})
+
+    def _bp(self, fill: np.void) -> int:
+        """Basis points that make the fill's fee, as a BUST has them."""
+        instrument = self.config.instruments[int(fill["symbol"])]
+        value = int(fill["price_ticks"]) * int(fill["qty_lots"]) * self.config.tick_value(instrument)
+        fee = int(fill["aux"].astype(np.int64))
+        size = next(bp for bp in range(100) if value * bp // 10_000 == abs(fee))
+        return size if fee >= 0 else -size & 0xFFFFFFFF
 
     def _instrument(self, instrument: Instrument) -> tuple[np.ndarray, bytes]:
         return self._command(
@@ -217,6 +254,8 @@ class Market:
             return self._market()
         if draw < 0.985:
             return self._money(CommandKind.LIMIT, 1, 60, 1)  # there is no asset 60
+        if draw < 0.992 and self.trades:
+            return self.bust(self.random.choice(self.trades))
         return self._command(
             *(CommandKind.MASS_CANCEL, b"35=q\x0111=M1\x01"),
             symbol=self.random.randrange(2),
@@ -332,6 +371,8 @@ class Market:
             record[name] = value
         events, _ = self.core.apply(record)
         self.orders.extend(events[events["kind"] == EventKind.ACCEPTED])
+        fills = events[events["kind"] == EventKind.FILL]
+        self.trades.extend(zip(fills[::2], fills[1::2], strict=True))
         return record, self.random.randbytes(16) + body
 
 

@@ -36,6 +36,7 @@ BODIES = st.sampled_from(
         b"35=G\x0111=A2\x0141=A1\x01",
         b"35=F\x0111=A3\x0141=A2",
         b"verb=deposit\x01actor=ops\x01ref=x\x01",
+        b"verb=bust\x01actor=ops\x01buy.11=A1\x01buy.19=7-1\x01sell.11=\xff\x01sell.19=7-2\x01",
         b"\x01\x01=\x01==\x01",
     ]
 )
@@ -56,7 +57,7 @@ def arbitrary_records(draw: st.DrawFn) -> Records:
         for word in range(8):
             chosen = draw(U64)
             records[draw(st.integers(0, len(records) - 1)), word] = chosen
-    kinds = np.array(draw(st.lists(st.integers(0, 22), min_size=total, max_size=total)), np.uint64)
+    kinds = np.array(draw(st.lists(st.integers(0, 26), min_size=total, max_size=total)), np.uint64)
     symbols = np.array(draw(st.lists(st.sampled_from([0, 1, 2, 3, 65535]), min_size=total, max_size=total)), np.uint64)
     events[:, 0] = (events[:, 0] & np.uint64(0x0000FFFFFFFFFF00)) | kinds | symbols << np.uint64(48)
     rows = np.repeat(np.arange(count), counts)

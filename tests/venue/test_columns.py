@@ -152,11 +152,31 @@ class Naive:
             price, lots = int(event["price_ticks"]) * tick, int(event["qty_lots"]) * lot
             names = ("last_price", "last_qty") if kind == EventKind.PHASE else ("indicative_price", "indicative_qty")
             row |= dict(zip(names, (price or None, lots), strict=True)) if lots or kind == EventKind.INDICATIVE else {}
+        if kind == EventKind.BUSTED:
+            row |= self._busted(event, dict(fields))
         if kind == EventKind.LIMIT_SET:
             row["limit_kind"] = Limit(int(event["flags"])).name
         if int(event["exec_id"]) & 0xFFFFFF == 0:
             row["request_clordid"], row["orig_clordid"] = dict(fields).get("11"), dict(fields).get("41")
         return row
+
+    def _busted(self, event: Any, said: dict[str, str]) -> dict[str, Any]:
+        symbol, trade = int(event["symbol"]), int(event["order_id"])
+        tick, lot = SIZES_OF[symbol]
+        side = "buy" if event["side"] == 1 else "sell"
+        return {
+            "event": "BUST",
+            "book": ("ACME", "BOLT")[symbol],
+            "isin": ("XS0000000009", None)[symbol],
+            "phase": self.phases.get(symbol),
+            "side": {"buy": "BUYI", "sell": "SELL"}[side],
+            "last_price": int(event["price_ticks"]) * tick,
+            "last_qty": int(event["qty_lots"]) * lot,
+            "fee": Decimal(int(event["aux"].astype(np.int64))) / 10**4,
+            "trade_id": f"{trade >> 24}-{trade & 0xFFFFFF}",
+            "exec_ref_id": said[f"{side}.19"],
+            "clordid": said[f"{side}.11"],
+        }
 
     def _follow(self, kind: EventKind, order_id: int, command: Any, event: Any) -> None:
         """Prices, stop prices and phases as the events say them."""
@@ -264,6 +284,7 @@ CHECKED = (
     *("side", "book", "isin", "limit_price", "order_qty", "min_qty", "last_price", "last_qty", "fee", "liquidity"),
     *(
         "trade_id",
+        "exec_ref_id",
         "request_clordid",
         "orig_clordid",
         "stop_price",
@@ -277,7 +298,7 @@ CHECKED = (
 )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [2, 4, 7])
 @pytest.mark.parametrize("batch_commands", [1, 17, 400])
 def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: int, batch_commands: int) -> None:
     venue = config(tmp_path)
@@ -304,6 +325,7 @@ def test_columns_for_people_are_what_a_naive_reader_finds(tmp_path: Path, seed: 
     if batch_commands != 1:
         assert {EventKind.FILL, EventKind.REPLACED, EventKind.CANCELLED, EventKind.REJECTED} <= kinds
         assert {EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.PHASE, EventKind.EXPIRED} <= kinds
+        assert EventKind.BUSTED in kinds
 
 
 def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path) -> None:
@@ -317,7 +339,8 @@ def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path
     columns = project(records, static, Carried()).columns
     names = [field.name for field in PEOPLE_FIELDS if not field.name.endswith("_time")]
     table = pa.table({"account": events["account"].tolist()} | {name: columns[name] for name in names})
-    rows = [row for row in table.to_pylist() if row["kind"] in ("MARKED", "POSITION", "DEFICIT", "MARGIN")]
+    kinds = ("MARKED", "POSITION", "DEFICIT", "MARGIN", "BUSTED")
+    rows = [row for row in table.to_pylist() if row["kind"] in kinds and row["book"] != "BOLT"]
     price, mark, lots, unit = Decimal(100), Decimal(98), 500, Decimal("0.0001")
     cost, margin, loss = price * 10 * lots, price * 10 * lots / 100, (price - mark) * 10 * lots
     needed, have = mark * 10 * lots / 200, 52_000_000 * unit
@@ -331,6 +354,12 @@ def test_the_columns_of_a_future_show_its_position_and_the_ladder(tmp_path: Path
         ("POSITION", 3, {"position_qty": 0, "position_cost": 0, "collateral": 0, "result": -loss}),
         ("DEFICIT", 3, {"asset": "USD", "amount": loss - have}),
         ("POSITION", 0, {"position_qty": lots, "position_cost": mark * 10 * lots, "collateral": 0}),
+        ("POSITION", 1, {"position_qty": -3}),
+        ("POSITION", 2, {"position_qty": 3 - lots, "result": 30}),
+        ("BUSTED", 2, {"side": "BUYI", "event": "BUST", "last_price": Decimal(99), "last_qty": 3, "book": "ACMEZ6"}),
+        ("POSITION", 2, {"position_qty": -lots, "position_cost": 30 - cost, "result": 0}),
+        ("BUSTED", 1, {"side": "SELL", "fee": 0, "exec_ref_id": "32-1", "trade_id": "32-1"}),
+        ("POSITION", 1, {"position_qty": 0, "collateral": 0, "result": 0}),
     ]
     assert [(row["kind"], row["account"]) for row in rows] == [(kind, account) for kind, account, _ in wanted]
     for row, (_, _, facts) in zip(rows, wanted, strict=True):
