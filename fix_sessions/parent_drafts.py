@@ -184,10 +184,10 @@ class Replacement(Draft):
 
     def _start_ns(self, asked_ns: int, end_ns: int) -> int:
         schedule, start_ns = self.parent.schedule, max(self.now_ns, asked_ns)
-        if self.now_ns < schedule.start_ns:
-            return start_ns
-        next_ns = max(start_ns, schedule.next_ns(self.now_ns))
-        return next_ns if next_ns < end_ns else start_ns
+        begun = self.now_ns >= schedule.start_ns
+        earliest_ns = schedule.next_ns(self.now_ns) if begun else self.parent.version.earliest_ns
+        self.words["earliest_ns"] = earliest_ns
+        return max(start_ns, earliest_ns) if earliest_ns < end_ns else start_ns
 
     def _entered_ns(self) -> int:
         return self.parent.entered_ns

@@ -111,8 +111,8 @@ class Child:
 
 @dataclass(frozen=True)
 class Version:
-    """A parent's terms from an entry on: as it was entered, or as a replace made it. `base_lots` was done before its
-    schedule began.
+    """A parent's terms from an entry on: as it was entered, or as a replace made it. `base_lots` was done before, and
+    before `earliest_ns` no slice is sent, for the last one that was sent had the time until then.
     """
 
     seq: int
@@ -124,6 +124,7 @@ class Version:
     schedule: Schedule
     rate_bp: int
     base_lots: int
+    earliest_ns: int
     changed: dict[int, bytes]
 
     @classmethod
@@ -137,7 +138,7 @@ class Version:
         bounds, base_lots = (entry.number(b"start_ns"), entry.number(b"end_ns")), entry.number(b"base_lots")
         schedule = Schedule(entry.number(b"qty_lots") - base_lots, *bounds, entry.number(b"slices"), profile)
         own = entry.seq, parent.seq, entry.session, body, values, template, schedule, entry.number(b"rate_bp")
-        return cls(*own, base_lots, changed.changed if changed else {})
+        return cls(*own, base_lots, entry.number(b"earliest_ns"), changed.changed if changed else {})
 
     @property
     def clordid(self) -> bytes:
