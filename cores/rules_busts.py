@@ -1,7 +1,7 @@
 """The rules on busted trades (B1..B5).
 
-Why: the last layer of the oracle. It takes a trade back as its terms say; that there was such a trade is known to whoever
-has the archive, not to the core, which remembers none.
+Why: the last layer of the oracle. It takes a trade back as its terms say; that there was such a trade is known to
+whoever has the archive, not to the core, which remembers none.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ class Busts(Futures):
     def undo(self, symbol: Symbol, c: Command, undone: Undone) -> None:
         """B5."""
         account, side = undone.account, undone.side
-        self.emit(EventKind.BUSTED, 0, side, 0, (account.number, undone.session, 0), order_id=c.order_id, price=c.price_ticks,
-                  qty=c.qty_lots, aux=undone.fee)  # fmt: skip
+        owner = (account.number, undone.session, 0)
+        self.emit(EventKind.BUSTED, 0, side, 0, owner, order_id=c.order_id, price=c.price_ticks, qty=c.qty_lots,
+                  aux=undone.fee)  # fmt: skip
         if symbol.future:
             self.trade(symbol, account, opposite(side), c.qty_lots, c.price_ticks, -undone.fee, undone.session)
             return

@@ -24,6 +24,7 @@ from fix_sessions.messages import timestamp
 from fix_sessions.protection import protections
 from fix_sessions.reasons import cancel_codes, order_codes, texts
 from fix_sessions.schedule import Schedule, Timekeeper
+from venue.busts import Refusal, Why
 from venue.config import Config
 from venue.log import event
 
@@ -168,6 +169,8 @@ class Acceptor:
             if ended is None:
                 raise ValueError(f"order {asked.get('order_id')} is no parent order that is at work")
             return {"ending": ended}
+        if verb == "bust":
+            return self._bust(asked, text)
         if verb == "locks":
             return {"locks": self.locked()}
         if verb == "log_out" and number is not None and text:
@@ -177,9 +180,16 @@ class Acceptor:
             self.begin_generation(number, text)
             return {"reset": asked["session"]}
         raise ValueError(
-            f"verb {verb!r}: not one of news, unlock, locks, parents, end_parent, log_out and reset_session, or "
+            f"verb {verb!r}: not one of news, unlock, locks, parents, end_parent, bust, log_out and reset_session, or "
             "without its text"
         )
+
+    def _bust(self, asked: dict[str, Any], reason: str) -> dict[str, Any]:
+        actor, approver, peer = (str(asked.get(name) or "") for name in ("actor", "approver", "peer"))
+        found = self._application.floor.busts.bust(str(asked.get("trade")), Why(actor, approver, reason, peer))
+        if isinstance(found, Refusal):
+            raise ValueError(found.text)
+        return found
 
     def unlock(self, name: str) -> int:
         """Ends the lock-outs of a CompID or of an address; returns how many there were."""

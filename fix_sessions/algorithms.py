@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ from cores import CommandKind, EventKind, Reason
 from cores.records import Limit, Phase
 from fix_sessions import child_names, parent_reports, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Floor, Inbound
+from fix_sessions.bust_reports import bust_fields
 from fix_sessions.codec import TagRefused
 from fix_sessions.messages import SEQ_BITS, Field
 from fix_sessions.parent_drafts import Draft, Replacement
-from fix_sessions.parent_history import Sweep, history, traded_by
+from fix_sessions.parent_history import Busted, Sweep, history, traded_by
 from fix_sessions.parent_orders import (
     ALGORITHM_TAGS,
     CANCEL_REFUSED,
@@ -33,6 +35,7 @@ from fix_sessions.parent_orders import (
     END,
     EXPIRED,
     LEG_REFUSED,
+    NOTHING,
     PARENT,
     REFUSED,
     REJECTED,
@@ -46,6 +49,7 @@ from fix_sessions.parent_orders import (
 )
 from fix_sessions.parent_reports import FATAL
 from venue.algorithms import BASIS_POINTS, NS, permitted_lots
+from venue.busts import side_fields
 from venue.log import event
 from venue.records import CLORDID_BYTES, SubmitStatus
 
@@ -191,7 +195,8 @@ class Algorithms(Area):
 
     def status_fields(self, parent: Parent) -> list[Field]:
         """An ExecutionReport (150=I) of a parent; true once everything up to `last_seq` is durable."""
-        return [*parent.version.fields(b"I", parent.status, (parent.cum_lots, parent.value)), (17, b"0")]
+        done = parent.cum_lots, parent.value
+        return [*parent.version.fields(b"I", parent.status, done, b"", parent.taken_back), (17, b"0")]
 
     def open_parents(self, session: int) -> list[Parent]:
         """The live parents of a session, in order of entry."""
@@ -264,6 +269,8 @@ class Algorithms(Area):
         if status == SubmitStatus.STOPPED:
             return False
         assert status == SubmitStatus.OK, status
+        if parent.children in parent.bases:
+            parent.bases[parent.children] = parent.version, replace(child, seq=seq)
         parent.children += 1
         parent.last_seq = seq
         order = self.gateway.find_order(parent.session, name)
@@ -379,7 +386,9 @@ class Algorithms(Area):
             self._restore()
             entry, version = self._untold.pop(int(report["event"]["exec_id"]) >> SEQ_BITS, (None, None))
             if entry is not None and (version is not None or entry.verb not in (PARENT, REPLACE, END)):
-                self._tell(report, parent_reports.of_entry(entry, version, report), poss_resend)
+                of = self._parents.get(version.parent_seq) if version is not None else None
+                busted = of.taken_back if of is not None else NOTHING
+                self._tell(report, parent_reports.of_entry(entry, version, report, busted), poss_resend)
         elif command == CommandKind.MASS_CANCEL and kind == EventKind.MASS_CANCELLED:
             where = int(report["symbol"]), int(report["account"]), int(report["side"])
             self._sweep(self._in_book(int(report["session"]), *where), SWEPT_TEXT)
@@ -413,6 +422,9 @@ class Algorithms(Area):
     def _child(self, report: np.void, kind: int, name: tuple[int, int], poss_resend: bool) -> None:
         seq, number = name
         parent = self._parents.get(seq)
+        if kind == EventKind.BUSTED:
+            self._busted(parent, number, report, poss_resend)
+            return
         if parent is None or number not in parent.bases:
             event(log, "a child without its parent", logging.ERROR, alarm="algorithms", parent=seq, child=number)
             return
@@ -422,7 +434,7 @@ class Algorithms(Area):
             self._sweep([parent] if parent.is_open else [], self.terms.text(parent.symbol, reason))
         elif kind in (EventKind.ACCEPTED, EventKind.REJECTED):
             parent.said = int(reason) if kind == EventKind.REJECTED else 0
-        message = parent_reports.of_child(version, child, report, self.terms)
+        message = parent_reports.of_child(version, child, report, self.terms, parent.taken_back)
         if message is not None:
             self._tell(report, message, poss_resend)
         if kind in CHILD_ENDS or (kind == EventKind.FILL and report["event"]["leaves_lots"] == 0):
@@ -430,6 +442,24 @@ class Algorithms(Area):
 
     def _tell(self, report: np.void, message: parent_reports.Message, poss_resend: bool) -> None:
         self.floor.send(int(report["session"]), *message, int(report["event"]["exec_id"]), poss_resend)
+
+    def _busted(self, parent: Parent | None, number: int, report: np.void, poss_resend: bool) -> None:
+        """A child's trade was taken back: the parent has done less, and does it not again."""
+        done_event = report["event"]
+        seq = int(done_event["exec_id"]) >> SEQ_BITS
+        body = self.floor.busts.body(int(done_event["order_id"]), seq)
+        of_child = dict(bust_fields(report, self.terms, body))
+        if parent is None:  # so long ago that it is forgotten
+            of_child[11] = side_fields(body, int(report["side"])).get(583, of_child[11])
+            self._tell(report, (b"8", sorted(of_child.items())), poss_resend)
+            return
+        lots = int(done_event["qty_lots"])
+        if not poss_resend:  # else it was restored so
+            parent.bust(number, lots, lots * int(done_event["price_ticks"]))
+        later = [(base.cum_lots, base.value) for _, base in parent.bases.values() if base.seq > seq]
+        done = min(later, default=(parent.cum_lots, parent.value))
+        told = parent.version, parent.status, done, parent.taken_back, list(of_child.items())
+        self._tell(report, parent_reports.of_bust(*told, report), poss_resend)
 
     # ---- a new start ----
 
@@ -462,6 +492,8 @@ class Algorithms(Area):
             elif isinstance(found, Sweep):
                 covered = self._in_book(found.session, found.symbol, found.account, found.side)
                 self._swept |= {parent.seq: SWEPT_TEXT for parent in covered}
+            elif isinstance(found, Busted):
+                self._take_back(found)
             elif found.parent_seq in self._parents:
                 self._parents[found.parent_seq].bases[found.number] = versions[found.version_seq], found
                 last[found.parent_seq] = found
@@ -472,13 +504,25 @@ class Algorithms(Area):
             self.floor.soon(self._end_swept)
         event(log, "parents restored", live=len(self._live), finished=len(self._finished))
 
+    def _take_back(self, found: Busted) -> None:
+        """What the order table says was taken back of a child; all of it, however often it is asked."""
+        parent = self._parents.get(found.parent_seq)
+        if parent is not None:
+            name = child_names.compose(found.parent_seq, found.number)
+            lots, value = self.floor.engine.busted(parent.session, name)
+            parent.busted.pop(found.number, None)
+            if lots:
+                parent.bust(found.number, lots, value)
+
     def _settle(self, parent: Parent, child: Child, journal: Path) -> None:
         """A parent as it was after its last child."""
         parent.children, parent.last_seq = child.number + 1, child.seq
         parent.count(child.cum_lots, child.value)
-        order = self.gateway.find_order(parent.session, child_names.compose(parent.seq, child.number))
+        name = child_names.compose(parent.seq, child.number)
+        order = self.gateway.find_order(parent.session, name)
         if order is not None:
-            parent.count(order["cum_lots"], order["value"])
+            lots, value = self.floor.engine.busted(parent.session, name)
+            parent.count(order["cum_lots"] + lots, order["value"] + value)
         else:  # the order table forgets what ended before yesterday
             parent.count(*traded_by(journal, self.floor.engine.config, child.seq))
         if not parent.is_open:

@@ -20,6 +20,7 @@ import numpy as np
 
 from fix_sessions.codec import Terms
 from fix_sessions.messages import Field
+from venue.busts import Busts
 from venue.config import Config
 from venue.log import event
 from venue.pegs import PegService
@@ -68,6 +69,7 @@ class Floor:
         self.terms = Terms(config)
         self.gateway: Any = None
         self.pegs = PegService(engine, config)
+        self.busts = Busts(engine, config)
         self.algorithms: Any = None  # the area of that name
         self.each_tick: list[Callable[[], None]] = []
         self.logged_on: set[int] = set()
@@ -160,6 +162,7 @@ class Floor:
         """Ends the threads that work aside. Idempotent."""
         for clerk in self._clerks.values():
             clerk.close()
+        self.busts.close()
 
     def _want_turns(self) -> None:
         busy = any(clerk.busy for clerk in self._clerks.values())

@@ -434,7 +434,7 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     second = bool(flags & EventFlag.AGGRESSOR) or (bool(flags & EventFlag.AUCTION) and side == Side.SELL)
     detail, aux = int(report["order_detail"]), int(report["order_aux"])
     is_stop, is_gtd = report["ord_type"] in STOPS, report["tif"] == Tif.GTD
-    found: list[Field] = [(1, b"%d" % report["account"]), (6, _average(report, book))]
+    found: list[Field] = [(1, b"%d" % report["account"]), (6, average(report, book))]
     found += _named(11, report["clordid"])
     found += [(14, quantity(book, int(report["cum_lots"]))), (17, messages.identifier(exec_id))]
     peg = int(report["peg"])
@@ -531,7 +531,8 @@ def quantity(book: Book | None, lots: int) -> bytes:
     return book.quantity(lots) if book else b"0"
 
 
-def _average(report: np.void, book: Book | None) -> bytes:
+def average(report: np.void, book: Book | None) -> bytes:
+    """AvgPx(6)."""
     if book is None:
         return b"0"
     return messages.average(int(report["value"]), int(report["cum_lots"]), book.tick_units, book.price_scale)

@@ -1,6 +1,7 @@
 """FIX fields as bytes: read from a body, written as decimals, times and identifiers. Exact; no float anywhere.
 
-The readable twin of `decimal.cpp` and of the writers in `reports.cpp`.
+The readable twin of `decimal.cpp` and of the writers in `reports.cpp`; what is written outside of sessions too is in
+`venue/fix_values.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from venue.fix_values import SEQ_BITS as SEQ_BITS
+from venue.fix_values import average as average
+from venue.fix_values import decimal as decimal
+from venue.fix_values import identifier as identifier
+
 SOH = b"\x01"
-SEQ_BITS = 24
 DECIMAL = re.compile(rb"(-?)([0-9]*)(?:\.([0-9]*))?\Z")
 DIGITS = re.compile(rb"[0-9]+\Z")
 MOMENT = re.compile(rb"[0-9]{8}-([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?\Z")
@@ -74,26 +79,6 @@ def count(text: bytes, scale: int, unit: int, count_max: int) -> int:
     if number // unit > count_max:
         raise Overflow(text)
     return number // unit
-
-
-def decimal(value: int, scale: int) -> bytes:
-    """value x 10^-scale with exactly `scale` decimals."""
-    digits = b"%0*d" % (scale + 1, value)
-    return digits if scale == 0 else digits[:-scale] + b"." + digits[-scale:]
-
-
-def average(value: int, quantity: int, unit: int, scale: int) -> bytes:
-    """value / quantity in units of `unit` x 10^-scale: four more decimals, rounded half up, no needless zeros."""
-    if quantity == 0:
-        return b"0"
-    text = decimal((value * unit * 10_000 + quantity // 2) // quantity, scale + 4)
-    kept = len(text.rstrip(b"0"))
-    return text[: max(kept, len(text) - 4)].removesuffix(b".")
-
-
-def identifier(exec_id: int) -> bytes:
-    """ExecID(17): `seq-index`."""
-    return b"%d-%d" % (exec_id >> SEQ_BITS, exec_id & ((1 << SEQ_BITS) - 1))
 
 
 def day(text: bytes) -> int | None:

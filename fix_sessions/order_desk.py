@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cores import CommandKind, Reason, Tif
+from cores import CommandKind, EventKind, Reason, Tif
 from fix_sessions import child_names, messages, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Inbound
+from fix_sessions.bust_reports import bust_fields
 from fix_sessions.codec import STOPS, Request, instructions, ord_type, order_terms, price, quantity, report_message
 from fix_sessions.messages import SEQ_BITS, Field
 from venue.records import CLORDID_BYTES, SubmitStatus
@@ -47,9 +48,13 @@ class OrderDesk(Area):
         """The 8 or 9 of a report that the native application has not sent; nothing when it is neither, or a child's."""
         if bytes(report["clordid"]).startswith(child_names.CHILD_MARK):
             return
+        exec_id = int(report["event"]["exec_id"])
+        if report["event"]["kind"] == EventKind.BUSTED:
+            body = self.floor.busts.body(int(report["event"]["order_id"]), exec_id >> SEQ_BITS)
+            self.floor.send(int(report["session"]), b"8", bust_fields(report, self.terms, body), exec_id, poss_resend)
+            return
         message = report_message(report, self.terms)
         if message is not None:
-            exec_id = int(report["event"]["exec_id"])
             self.floor.send(int(report["session"]), *message, exec_id, poss_resend)
 
     def _order(self, message: Inbound) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from venue._engine import segment_head_of
 
-from cores import CommandFlag, CommandKind, CoreConfig
+from cores import CommandFlag, CommandKind, CoreConfig, Side
 from fix_sessions import child_names, messages
 from fix_sessions.parent_orders import Child, Entry
+from venue.busts import side_fields
 from venue.follower import SEGMENT_HEAD_BYTES, Follower, Slice, segments
 from venue.records import SALT_BYTES
 from venue.trades import SLICE_COMMANDS, Trades
@@ -33,7 +34,15 @@ class Sweep:
     side: int
 
 
-Found = Entry | Child | Sweep
+@dataclass(frozen=True)
+class Busted:
+    """A trade of a child that an operator wanted taken back; whether it was, the order table knows."""
+
+    parent_seq: int
+    number: int
+
+
+Found = Entry | Child | Sweep | Busted
 
 
 def history(journal_dir: Path, reach_ns: int) -> Iterator[Found]:
@@ -90,11 +99,27 @@ def found_in(piece: Slice) -> Iterator[Found]:
     of_time = (commands["kind"] == CommandKind.TIME) & (commands["session"] != 0)
     swept = (commands["kind"] == CommandKind.MASS_CANCEL) & (commands["session"] != 0)
     swept &= (commands["flags"] & CommandFlag.BY_SESSION) != 0
-    rows = set(np.flatnonzero(of_time | swept).tolist()) | set(_child_rows(piece))
+    busts = commands["kind"] == CommandKind.BUST
+    rows = set(np.flatnonzero(of_time | swept | busts).tolist()) | set(_child_rows(piece))
     for row in sorted(rows):
+        if busts[row]:
+            yield from _busted(_body(piece, row))
+            continue
         found = _found_at(piece, row)
         if found is not None:
             yield found
+
+
+def _busted(body: bytes) -> Iterator[Busted]:
+    for side in Side.BUY, Side.SELL:
+        name = child_names.parse(side_fields(body, side).get(11, b""))
+        if name is not None:
+            yield Busted(*name)
+
+
+def _body(piece: Slice, row: int) -> bytes:
+    start = int(piece.annex_ends[row - 1]) if row else 0
+    return piece.annex[start + SALT_BYTES : int(piece.annex_ends[row])]
 
 
 def _child_rows(piece: Slice) -> Iterator[int]:
@@ -110,8 +135,7 @@ def _found_at(piece: Slice, row: int) -> Found | None:
     account, symbol = int(command["account"]), int(command["symbol"])
     if kind == CommandKind.MASS_CANCEL:
         return Sweep(session, symbol, account, int(command["side"]))
-    start = int(piece.annex_ends[row - 1]) if row else 0
-    body = piece.annex[start + SALT_BYTES : int(piece.annex_ends[row])]
+    body = _body(piece, row)
     if kind == CommandKind.TIME:
         return Entry.of(seq, session, account, symbol, body)
     return Child.of(seq, body) if kind == CommandKind.NEW and body.startswith(CHILD) else None

@@ -22,6 +22,8 @@ STRATEGIES = {VWAP: "VWAP", TWAP: "TWAP"}
 ALGORITHM_TAGS = (168, 847, 848, 849)
 NOT_OF_CHILDREN = (11, 35, 38, 59, 126, 583, *ALGORITHM_TAGS)
 REPLACEABLE = (11, 38, 44, 60, 126, 168, 848, 849)
+Lots = tuple[int, int]
+NOTHING: Lots = (0, 0)
 NEW, PARTIAL, FILLED, CANCELLED, REPLACED, EXPIRED, REJECTED = b"0", b"1", b"2", b"4", b"5", b"C", b"8"
 
 PARENT, REPLACE, END = b"parent", b"parent_replace", b"parent_end"
@@ -152,7 +154,7 @@ class Version:
         """How much of all is to be done by the slice that a time belongs to."""
         return self.base_lots + self.schedule.due_lots(now_ns)
 
-    def child(self, name: bytes, lots: int, done: tuple[int, int], said: int) -> tuple[tuple[int, ...], bytes]:
+    def child(self, name: bytes, lots: int, done: Lots, said: int) -> tuple[tuple[int, ...], bytes]:
         """Command and body of a child of so many lots: the member's own fields, its price, immediate or cancel."""
         book = self.template.book
         body = b"35=D\x0111=%s\x01583=%s\x0138=%s\x0159=3\x01" % (name, self.clordid, quantity(book, lots))
@@ -164,9 +166,17 @@ class Version:
         body += b"said=%d\x01" % said if said else b""
         return replace(self.template, qty_lots=lots).words(), body
 
-    def fields(self, exec_type: bytes, status: bytes, done: tuple[int, int], text: bytes = b"") -> list[Field]:
-        """An ExecutionReport (8) but for its ExecID(17) and TransactTime(60); `done` are lots and their value."""
-        lots, value = done
+    def fields(
+        self, exec_type: bytes, status: bytes, done: Lots, text: bytes = b"", busted: Lots = NOTHING
+    ) -> list[Field]:
+        """An ExecutionReport (8) but for its ExecID(17) and TransactTime(60); `done` are lots and their value, `busted`
+        what of them was taken back.
+        """
+        lots, value = without(done, busted)
+        if busted[0] and status in (NEW, PARTIAL):
+            status = PARTIAL if lots else NEW
+        elif busted[0] and status == FILLED:
+            status = CANCELLED
         book = self.template.book
         unit, scale = (book.tick_units, book.price_scale) if book else (1, 0)
         found: list[Field] = [(1, b"%d" % self.template.account), (6, messages.average(value, lots, unit, scale))]
@@ -176,7 +186,7 @@ class Version:
         found += [(54, self.values[54]), (55, self.values[55])]
         found += [(58, text)] if text else []
         found += [(59, self.values.get(59, b"0")), (126, self.values[126]), (150, exec_type)]
-        left = self.qty_lots - lots if status in (NEW, PARTIAL) else 0
+        left = self.qty_lots - done[0] if status in (NEW, PARTIAL) else 0
         found += [(151, quantity(book, left))]
         return found + [(tag, self.values[tag]) for tag in ALGORITHM_TAGS if tag in self.values]
 
@@ -184,7 +194,8 @@ class Version:
 @dataclass
 class Parent:
     """A parent order. `cum_lots` and `value` count everything that its children did up to the last one that was sent;
-    `bases` has the children that may still be reported on, each with the terms it was sent under.
+    `bases` has the children that may still be reported on, each with the terms it was sent under. What was taken back
+    of a child is in `busted` and stays in `cum_lots`, for it is not done again; what is told is without it.
     """
 
     entry: Entry
@@ -195,6 +206,7 @@ class Parent:
     value: int = 0
     children: int = 0
     bases: dict[int, tuple[Version, Child]] = field(default_factory=dict)
+    busted: dict[int, Lots] = field(default_factory=dict)
     next_ns: int = 0
     last_seq: int = 0
     share_from: tuple[int, int] | None = None
@@ -269,7 +281,7 @@ class Parent:
             "symbol": self.values[55].decode(),
             "side": {b"1": "buy", b"2": "sell"}[self.values[54]],
             "qty": quantity(book, self.qty_lots).decode(),
-            "done": quantity(book, self.cum_lots).decode(),
+            "done": quantity(book, without((self.cum_lots, self.value), self.taken_back)[0]).decode(),
             "start": start,
             "end": end,
             "children": self.children,
@@ -283,16 +295,29 @@ class Parent:
     def check(self) -> None:
         """Asserts that no more is done than was asked for, and that the status says so."""
         assert 0 <= self.version.base_lots <= self.cum_lots <= self.qty_lots
-        assert (self.status == FILLED) == (self.cum_lots == self.qty_lots)
+        assert (self.status == FILLED) == (self.cum_lots == self.qty_lots and not self.busted)
         assert self.status != NEW or self.cum_lots == 0
         assert self.names[-1] == self.clordid
+
+    @property
+    def taken_back(self) -> Lots:
+        """Lots and value of all that was taken back."""
+        return sum(lots for lots, _ in self.busted.values()), sum(value for _, value in self.busted.values())
+
+    def bust(self, number: int, lots: int, value: int) -> None:
+        """So much of what a child did is taken back; it is not done again."""
+        before = self.busted.get(number, (0, 0))
+        self.busted[number] = before[0] + lots, before[1] + value
+        if not self.is_open:
+            self.status = CANCELLED
 
     def count(self, lots: int, value: int) -> None:
         """What a child did."""
         self.cum_lots += lots
         self.value += value
         if self.cum_lots and self.is_open:
-            self.status = FILLED if self.cum_lots == self.qty_lots else PARTIAL
+            done = CANCELLED if self.busted else FILLED
+            self.status = done if self.cum_lots == self.qty_lots else PARTIAL
 
     def child(self, name: bytes, lots: int) -> tuple[tuple[int, ...], bytes]:
         """Command and body of its next child."""
@@ -303,6 +328,11 @@ class Parent:
         self.version, self.last_seq = version, version.seq
         self.names.append(version.clordid)
         self.next_ns = version.schedule.start_ns
+
+
+def without(done: Lots, busted: Lots) -> Lots:
+    """Lots and value but for what was taken back."""
+    return max(0, done[0] - busted[0]), max(0, done[1] - busted[1])
 
 
 def changed_body(body: bytes, changed: dict[int, bytes]) -> bytes:

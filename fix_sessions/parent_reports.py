@@ -20,6 +20,7 @@ from fix_sessions.parent_orders import (
     FILLED,
     LEG_REFUSED,
     NEW,
+    NOTHING,
     PARENT,
     PARTIAL,
     REFUSED,
@@ -28,6 +29,7 @@ from fix_sessions.parent_orders import (
     REPLACED,
     Child,
     Entry,
+    Lots,
     Version,
 )
 
@@ -37,21 +39,21 @@ FATAL = (Reason.REJECT_KILLED, Reason.REJECT_ACCOUNT_FROZEN, Reason.REJECT_RESTR
 Message = tuple[bytes, list[Field]]
 
 
-def of_child(version: Version, child: Child, report: np.void, terms: Terms) -> Message | None:
-    """What a report of a child tells of its parent; None when that is nothing."""
+def of_child(version: Version, child: Child, report: np.void, terms: Terms, busted: Lots = NOTHING) -> Message | None:
+    """What a report of a child tells of its parent, of which `busted` was taken back; None when that is nothing."""
     kind = int(report["event"]["kind"])
     if kind == EventKind.FILL:
         done = child.cum_lots + int(report["cum_lots"]), child.value + int(report["value"])
-        return b"8", _stamped(_fill(version, report, done), report)
+        return b"8", _stamped(_fill(version, report, done, busted), report)
     reason = int(report["event"]["reason"])
     if kind != EventKind.REJECTED or reason in FATAL or reason == child.said:
         return None
     status = PARTIAL if child.cum_lots else NEW
     text = b"a slice was refused: " + terms.text(version.template.symbol, reason)
-    return b"8", _stamped(version.fields(b"D", status, (child.cum_lots, child.value), text), report)
+    return b"8", _stamped(version.fields(b"D", status, (child.cum_lots, child.value), text, busted), report)
 
 
-def of_entry(entry: Entry, version: Version | None, report: np.void) -> Message:
+def of_entry(entry: Entry, version: Version | None, report: np.void, busted: Lots = NOTHING) -> Message:
     """The answer to an entry; `version` is the parent's that it began, replaced or ended."""
     if entry.verb in (REFUSED, LEG_REFUSED):
         return b"8", _stamped(_refused(entry), report)
@@ -63,14 +65,23 @@ def of_entry(entry: Entry, version: Version | None, report: np.void) -> Message:
         return b"8", _stamped(version.fields(NEW, NEW, (0, 0)), report)
     done = entry.number(b"cum_lots"), entry.number(b"value")
     if entry.verb == REPLACE:
-        fields = version.fields(REPLACED, PARTIAL if done[0] else NEW, done)
+        fields = version.fields(REPLACED, PARTIAL if done[0] else NEW, done, b"", busted)
     else:
         assert entry.verb == END, entry.verb
         status = entry.words[b"status"]
-        fields = [pair for pair in version.fields(status, status, done, entry.words[b"text"]) if pair[0] != 11]
+        fields = version.fields(status, status, done, entry.words[b"text"], busted)
+        fields = [pair for pair in fields if pair[0] != 11]
         fields += [(11, entry.values.get(11, version.clordid))]
     fields += [(41, entry.values[41])] if 41 in entry.values else []
     return b"8", _stamped(fields, report)
+
+
+def of_bust(version: Version, status: bytes, done: Lots, busted: Lots, child: list[Field], report: np.void) -> Message:
+    """A child's trade was taken back: the parent has done less. `child` is what an order would be told of it."""
+    of_child = dict(child)
+    fields = version.fields(b"H", status, done, of_child[58], busted)
+    fields += [(tag, of_child[tag]) for tag in (19, 31, 32, 527)]
+    return b"8", _stamped([*fields, (198, of_child[37])], report)
 
 
 def _stamped(fields: list[Field], report: np.void) -> list[Field]:
@@ -80,11 +91,11 @@ def _stamped(fields: list[Field], report: np.void) -> list[Field]:
     return sorted(fields, key=lambda pair: pair[0])
 
 
-def _fill(version: Version, report: np.void, done: tuple[int, int]) -> list[Field]:
+def _fill(version: Version, report: np.void, done: Lots, busted: Lots) -> list[Field]:
     event, book = report["event"], version.template.book
     assert book is not None, "it has traded"
     exec_id = int(event["exec_id"])
-    fields = version.fields(b"F", FILLED if done[0] == version.qty_lots else PARTIAL, done)
+    fields = version.fields(b"F", FILLED if done[0] == version.qty_lots else PARTIAL, done, b"", busted)
     fields += [(31, book.price(int(event["price_ticks"]))), (32, book.quantity(int(event["qty_lots"])))]
     second = bool(int(event["flags"]) & EventFlag.AGGRESSOR)
     fields += [(851, b"2" if second else b"1"), (198, b"%d" % event["order_id"])]

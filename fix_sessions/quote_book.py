@@ -29,7 +29,7 @@ class Quote:
     account: int
     price_ticks: int
     leaves_lots: int
-    cum_lots: int
+    filled_lots: int  # and busted later or not
     flags: int
 
 
@@ -57,7 +57,8 @@ class QuoteBook:
         if order is None or order["clordid"] != name or order["status"] not in OPEN:
             del self._names[entry_id, side]
             return None
-        amounts = order["price_ticks"], order["leaves_lots"], order["cum_lots"]
+        leaves_lots = order["leaves_lots"]
+        amounts = order["price_ticks"], leaves_lots, order["order_qty_lots"] - leaves_lots
         return Quote(entry_id, side, name, order["symbol"], order["account"], *amounts, order["order_flags"])
 
     def drop(self, name: bytes) -> None:

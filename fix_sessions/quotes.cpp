@@ -350,7 +350,8 @@ bool Quotes::place(const Message &message, int index, struct submission *submiss
     append(&body, 11, name);
     if (old != nullptr) {
         command.head = (command.head & ~uint64_t{0xff}) | COMMAND_REPLACE;
-        command.qty_lots += old->order.cum_lots; // a size is what is to be open; OrderQty has what is filled in it
+        // A size is what is to be open; OrderQty has what is filled in it, and what of that was busted later.
+        command.qty_lots += old->order.order_qty_lots - old->order.leaves_lots;
         memcpy(submission->orig_clordid, old->name.data(), old->name.size());
         append(&body, 41, old->name);
     } else if (command.head >> 48 != SYMBOL_NONE) {

@@ -200,7 +200,7 @@ class Quotes(Area):
         named: list[Field] = [(11, name)]
         if old is not None:
             request.kind = CommandKind.REPLACE
-            request.qty_lots += old.cum_lots  # a size is what is to be open; OrderQty(38) has what is filled in it
+            request.qty_lots += old.filled_lots  # a size is what is to be open; OrderQty(38) has what is filled in it
             named.append((41, old.name))
         elif request.book is not None:
             self.gateway.add_book(session, request.book.number, request.account)

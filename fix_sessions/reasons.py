@@ -134,6 +134,7 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_PAGES_FULL: Words(
         BROKER, OTHER, "the book of {symbol} has orders at too many distant prices; send a price nearer to the others"
     ),
+    Reason.REJECT_UNKNOWN_TRADE: Words(OTHER, OTHER, "no trade can have this number"),
     Reason.CANCEL_IOC: Words(OTHER, OTHER, "cancelled by the venue: the rest of an order that may not rest"),
     Reason.CANCEL_FOK: Words(OTHER, OTHER, "cancelled by the venue: fill-or-kill, could not be filled at once in full"),
     Reason.CANCEL_MIN_QTY: Words(OTHER, OTHER, "cancelled by the venue: less than MinQty(110) could be filled at once"),

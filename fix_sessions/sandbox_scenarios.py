@@ -39,6 +39,7 @@ SCENARIOS = {
     106: "the instrument is halted for five seconds; the order stays",
     107: "a volatility call of three seconds, ended by an auction",
     108: "cancelled by the venue, unasked",
+    109: "filled at once, in full; a second later the venue takes the trade back",
 }
 """By quantity in lots. Any other quantity up to LOTS_MAX rests; above it the order is refused."""
 
@@ -139,10 +140,23 @@ class Scenarios:
         elif order.lots == 108:
             with self._control() as client:
                 client.mass_cancel(order.account, self.instrument.id, ref="scenario: cancelled by the venue")
+        elif order.lots == 109:
+            self._bust(self._trade(order, order.lots))
 
-    def _trade(self, order: Resting, lots: int) -> None:
+    def _trade(self, order: Resting, lots: int) -> str:
+        """The counterparty's order; returns its ClOrdID."""
         side = "sell" if order.side == "buy" else "buy"
-        self.counterparty.order(self.instrument.symbol, side, lots * self.instrument.lot, order.price, t59="3")
+        return self.counterparty.order(self.instrument.symbol, side, lots * self.instrument.lot, order.price, t59="3")
+
+    def _bust(self, clordid: str) -> None:
+        """Takes back what the counterparty traded with this order, as two operators do."""
+        self._pause(PAUSE_SECONDS)
+        fills = [m for m in self.counterparty.inbox if m.get(11) == clordid.encode() and m.get(150) == b"F"]
+        with self._control() as client:
+            for fill in fills:
+                client.bust(
+                    fill.get(17).decode(), ref="scenario: clearly erroneous price", approver="the sandbox's other"
+                )
 
     def _phases(self, phase: Phase, seconds: float) -> None:
         with self._control() as client:

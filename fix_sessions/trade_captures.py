@@ -18,7 +18,8 @@ from cores import EventFlag
 from fix_sessions import child_names, messages
 from fix_sessions.area import Area, Floor, Inbound, Outbound
 from fix_sessions.mass_status import account_of
-from fix_sessions.messages import SEQ_BITS, Field
+from fix_sessions.messages import Field
+from venue.fix_values import exec_id_of
 from venue.trades import Fills, Trades, bodies
 
 SUBSCRIPTIONS_MAX = 16
@@ -240,12 +241,3 @@ def name_of(values: dict[int, bytes]) -> bytes:
     """The ClOrdID(11) that the member knows an execution by: of a child of an execution algorithm its parent's."""
     clordid = values.get(11, b"")
     return values.get(583, clordid) if child_names.parse(clordid) else clordid
-
-
-def exec_id_of(text: bytes) -> int | None:
-    """ExecID(17) as a number; None when it is none."""
-    seq, dash, index = text.partition(b"-")
-    if not (dash and seq.isdigit() and index.isdigit() and len(seq) <= 12 and len(index) <= 8):
-        return None
-    number = int(seq) << SEQ_BITS | int(index)
-    return number if int(index) < 1 << SEQ_BITS and number < 1 << 64 else None

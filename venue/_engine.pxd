@@ -109,7 +109,7 @@ cdef extern from "engine_internal.h" nogil:
         int failed
 
     struct tracked:
-        u64 order_id
+        u64 order_id, busted_lots, busted_value
 
     struct known:
         u64 time_ns
@@ -167,6 +167,7 @@ cdef extern from "engine_internal.h" nogil:
     int replica_save(engine_s *replica, const char *dir, uint32_t epoch)
     void engine_free(engine_s *engine)
     u64 reports_take_pending(reports_s *reports, uint16_t session, u64 after_exec_id, report **taken)
+    const tracked *orders_of_id(const orders_s *orders, u64 order_id)
     u64 orders_open_part(const orders_s *orders, uint16_t session, u64 *next, u64 limit, order_status *found)
     struct peg_view:
         u64 order_id, price_ticks, qty_lots, leaves_lots

@@ -320,6 +320,23 @@ cdef class Engine:
             there = engine_find_order(self.engine, session, name, &found)
         return status_of(&found) if there else None
 
+    def busted(self, uint16_t session, clordid):
+        """(lots, their value) of an order's fills that were taken back; (0, 0) when the ClOrdID names none."""
+        self._alive()
+        cdef order_status found
+        cdef const tracked *order = NULL
+        cdef bytes raw = bytes(clordid)
+        cdef const char *name = raw
+        cdef u64 lots = 0, value = 0
+        with nogil:
+            if engine_find_order(self.engine, session, name, &found):
+                engine_lock(self.engine)
+                order = orders_of_id(&self.engine.orders, found.order_id)
+                if order is not NULL:
+                    lots, value = order.busted_lots, order.busted_value
+                engine_unlock(self.engine)
+        return int(lots), int(value)
+
     def open_orders_of(self, uint16_t session):
         """(seq, dicts like `find_order`'s of every open order of the session, in order of entry); seq: the last command
         that any of them may know of. The lock is taken for a portion at a time, so each is as it was at its own moment.

@@ -224,6 +224,9 @@ def _add_market_actions(actions: Verbs) -> None:
         action.add_argument("what", choices=("session", "member", "account", "instrument"))
         action.add_argument("name", help="CompID, member, account number or symbol")
         _add_reason(action, required=name == "rearm")
+    action = actions.add_parser("bust", help="take back a trade, both sides of it")
+    action.add_argument("trade", help="ExecID(17) of either side's fill, seq-index")
+    _add_reason(action, required=True)
 
 
 def _add_future_actions(actions: Verbs) -> None:

@@ -9,7 +9,7 @@ A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endia
   1 command   body: 64-byte command (seq, time, precheck zero), then the annex body  -> 129: seq u64, 64 bytes an event
               (of more than 262,144 events those about single orders are left out)
   2 status    -> 130: JSON     3 snapshot -> 131: seq u64     4 stop -> 132: empty, the engine's process then ends
-  5 operate   body: a JSON object, {"verb": ...}, about the sessions; nothing of it is journaled  -> 133: JSON
+  5 operate   body: a JSON object, {"verb": ...}, about the sessions; of it only a bust is journaled  -> 133: JSON
   255 error   body: text; the connection is closed after it when the frame itself was malformed
 """
 
@@ -264,11 +264,12 @@ class ControlServer:
             asked = json.loads(body)
             if not isinstance(asked, dict) or not isinstance(asked.get("verb"), str) or self._operate is None:
                 raise ValueError("a request is a JSON object with a verb, and this engine must have sessions")
+            asked = {**asked, "peer": peer.decode()}
             answer = self._operate(asked)
         except (ValueError, RecursionError) as error:
             write_frame(connection, Frame.ERROR, request, str(error).encode())
             return
-        event(log, "operator", peer=peer.decode().replace("\x01", " ").strip(), **{k: str(v) for k, v in asked.items()})
+        event(log, "operator", **{key: str(value).replace("\x01", " ").strip() for key, value in asked.items()})
         write_frame(connection, Frame.OPERATE_DONE, request, json.dumps(answer).encode())
 
     def _command(self, connection: socket.socket, peer: bytes, request: int, body: bytes) -> None:
@@ -298,6 +299,8 @@ def command_fault(command: np.void) -> str:
     """Why a command may not come in this way; empty when it may."""
     if command["seq"] or command["time_ns"] or command["precheck"]:
         return "seq, time_ns and precheck are the engine's to write: send zeros"
+    if command["kind"] == CommandKind.BUST:
+        return "a trade is busted by the verb bust, which finds its terms and whether it was busted before"
     orders = (CommandKind.NEW, CommandKind.CANCEL, CommandKind.REPLACE)
     if command["kind"] in orders and command["session"]:
         return f"an order of session {command['session']} comes over its FIX session only: send session 0"
@@ -449,6 +452,10 @@ class ControlClient:
         _, events = self._verb("mass_cancel", CommandKind.MASS_CANCEL, (ref, approver), **fields)
         return int(events["qty_lots"][-1])
 
+    def bust(self, trade: str, *, ref: str, approver: str) -> dict[str, Any]:
+        """Takes back a trade, named by ExecID(17) of either side; says which it was."""
+        return self.operate("bust", trade=trade, text=ref, approver=approver)
+
     def time(self, close_symbol: int | None = None, ref: str = "") -> int:
         """Advances the core's clock; with a symbol, its Day orders expire. Returns how many did."""
         fields = {"symbol": SYMBOL_NONE if close_symbol is None else close_symbol}
@@ -461,7 +468,7 @@ class ControlClient:
         return found
 
     def operate(self, verb: str, **what: Any) -> dict[str, Any]:
-        """Asks something of the sessions: news, unlock, locks, log_out, reset (fix_sessions/acceptor.py)."""
+        """Asks something of the sessions: news, unlock, locks, bust, log_out, ... (fix_sessions/acceptor.py)."""
         body = json.dumps({"verb": verb, "actor": self._actor, **what}).encode()
         found: dict[str, Any] = json.loads(self._ask(Frame.OPERATE, body))
         return found

@@ -137,6 +137,10 @@ class Market:
             settled.append(account.id)
         return {"settled": settled}
 
+    def bust(self, trade: str) -> dict[str, Any]:
+        """Takes back a trade, both sides of it; who acts and who approves are two persons."""
+        return self.client.bust(trade, ref=self.reason, approver=self.approver)
+
     # ---- names ----
 
     def instrument(self, symbol: str) -> Instrument:

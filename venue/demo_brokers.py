@@ -250,6 +250,7 @@ def executions(config: Config, last_seq: int) -> dict[int, set[str]]:
 
     kinds = [EventKind.ACCEPTED, EventKind.REJECTED, EventKind.FILL, EventKind.CANCELLED]
     kinds += [EventKind.REPLACED, EventKind.EXPIRED, EventKind.TRIGGERED, EventKind.REFRESHED, EventKind.RESTATED]
+    kinds.append(EventKind.BUSTED)
     found: dict[int, set[str]] = {}
     core = Core(core_config(config))
     with Follower(config.journal_dir) as follower:

@@ -68,7 +68,7 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
         return {"expired": {i.symbol: client.time(i.id) for i in config.instruments}}
     if action in ("news", "unlock", "locks", "parents", "end-parent", "log-out", "reset-session"):
         return _session_verb(config, client, arguments)
-    if action in ("phase", "limit", "kill", "rearm", "mark", "margin", "settle"):
+    if action in ("phase", "limit", "kill", "rearm", "mark", "margin", "settle", "bust"):
         return _market_verb(config, client, arguments)
     if action == "mass-cancel":
         chosen = [instrument_named(config, arguments.symbol)] if arguments.symbol else list(config.instruments)
@@ -108,6 +108,8 @@ def _market_verb(config: Config, client: ControlClient, arguments: argparse.Name
         return market.mark(arguments.symbol, arguments.price)
     if arguments.action == "margin":
         return market.margin(arguments.account, arguments.symbol)
+    if arguments.action == "bust":
+        return market.bust(arguments.trade)
     if arguments.action == "settle":
         return market.settle(arguments.symbol, arguments.price)
     return (market.kill if arguments.action == "kill" else market.rearm)(arguments.what, arguments.name)

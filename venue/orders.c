@@ -1,6 +1,7 @@
 /* The order table: two hash maps over two arrays, changed by the core's events only. */
 #include "orders.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -8,6 +9,7 @@
 #define DAY_NS 86400000000000ull
 #define ENTRIES_MIN 1024u
 #define SOH 1
+#define BUST "verb=bust\001"
 
 enum status {
     STATUS_NEW = '0',
@@ -46,8 +48,13 @@ static uint8_t peg_read(const uint8_t *body, const uint8_t *end) {
 
 int names_read(const uint8_t *body, u64 body_bytes, struct names *names) {
     memset(names, 0, sizeof *names);
-    if (body_bytes < 3 || memcmp(body, "35=", 3) != 0)
+    if (body_bytes < 3 || memcmp(body, "35=", 3) != 0) {
+        if (body_bytes > sizeof BUST - 1 && memcmp(body, BUST, sizeof BUST - 1) == 0) {
+            names->bust = body;
+            names->bust_bytes = body_bytes;
+        }
         return 1;
+    }
     const uint8_t *at = body, *end = body + body_bytes;
     int pegged = 0;
     while (at < end) {
@@ -66,6 +73,35 @@ int names_read(const uint8_t *body, u64 body_bytes, struct names *names) {
     if (pegged)
         names->peg = peg_read(body, end);
     return 1;
+}
+
+/* The value of a FIX tag of one side of a busted trade, `buy.<tag>=` or `sell.<tag>=`; null where there is none. */
+static const uint8_t *bust_value(const struct names *names, u64 side, const char *tag, u64 *bytes) {
+    char key[16];
+    u64 key_bytes = (u64)snprintf(key, sizeof key, "%s.%s=", side == SIDE_BUY ? "buy" : "sell", tag);
+    const uint8_t *at = names->bust, *end = at + names->bust_bytes;
+    while (at != 0 && at < end) {
+        const uint8_t *stop = memchr(at, SOH, (size_t)(end - at));
+        if (stop == 0)
+            stop = end;
+        if ((u64)(stop - at) > key_bytes && memcmp(at, key, key_bytes) == 0) {
+            *bytes = (u64)(stop - at) - key_bytes;
+            return at + key_bytes;
+        }
+        at = stop + 1;
+    }
+    return 0;
+}
+
+static u64 bust_order_id(const struct names *names, u64 side) {
+    u64 bytes = 0, number = 0;
+    const uint8_t *value = bust_value(names, side, "37", &bytes);
+    for (u64 i = 0; value != 0 && i < bytes; i++) {
+        if (value[i] < '0' || value[i] > '9' || number > (~0ull - 9) / 10)
+            return 0;
+        number = number * 10 + (value[i] - '0');
+    }
+    return number;
 }
 
 /* ---- the maps ------------------------------------------------------------------------------------------------ */
@@ -269,13 +305,10 @@ int orders_load(struct orders *orders, const struct tracked *tracked, u64 tracke
 
 /* ---- before the core ----------------------------------------------------------------------------------------- */
 
-/* An instrument's owner word holds its assets. */
-static uint16_t session_of(const struct command *command, u64 owner) {
-    return (command->head & 0xff) == COMMAND_INSTRUMENT ? 0 : (uint16_t)(owner >> 32);
-}
-
+/* An instrument's owner word holds its assets, that of a busted trade both sides. */
 static uint16_t command_session(const struct command *command) {
-    return session_of(command, command->owner);
+    u64 kind = command->head & 0xff;
+    return kind == COMMAND_INSTRUMENT || kind == COMMAND_BUST ? 0 : (uint16_t)(command->owner >> 32);
 }
 
 const struct known *orders_known(const struct orders *orders, uint16_t session, const char *clordid) {
@@ -368,6 +401,26 @@ static int is_liquidation(const struct event *event) {
     return event_kind_of(event) == EVENT_FILL && (event->order_id & ORDER_SLOT_NONE) == ORDER_SLOT_NONE;
 }
 
+/* One side of a trade is taken back: its order, if it is known still, has done less. What it has open stays so. */
+static u64 bust(struct orders *orders, const struct command *c, const struct names *names, const struct event *e) {
+    u64 side = e->head >> 16 & 0xff, value = e->price_ticks * e->qty_lots;
+    u64 index = tracked_find(orders, bust_order_id(names, side));
+    if (index == NO_ORDER)
+        return NO_ORDER;
+    struct tracked *order = &orders->tracked[index];
+    if (order->side != side || order->symbol != e->head >> 48 || order->account != (uint32_t)e->owner ||
+        order->cum_lots < e->qty_lots || order->value < value)
+        return NO_ORDER; /* not the order of this trade, whatever the annex says */
+    order->cum_lots -= e->qty_lots;
+    order->value -= value;
+    order->busted_lots += e->qty_lots;
+    order->busted_value += value;
+    order->last_exec_id = e->exec_id;
+    order->time_ns = c->time_ns;
+    order->status = !is_open(order) ? STATUS_CANCELLED : order->cum_lots > 0 ? STATUS_PARTIAL : STATUS_NEW;
+    return index;
+}
+
 /* The order's new facts; returns its index, NO_ORDER when the event is about none. */
 static u64 track(struct orders *orders, const struct command *c, const struct names *names, const struct event *e) {
     u64 kind = event_kind_of(e), refused = c->head >> 40 & 0xff;
@@ -376,7 +429,7 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
     if (kind == EVENT_REJECTED)
         return refused == REJECT_SESSION_DUPLICATE_CLORDID ? NO_ORDER : order_add(orders, c, names, e, STATUS_REJECTED);
     if (kind > EVENT_EXPIRED && (kind < EVENT_TRIGGERED || kind > EVENT_RESTATED))
-        return NO_ORDER;
+        return kind == EVENT_BUSTED ? bust(orders, c, names, e) : NO_ORDER;
     if (is_liquidation(e))
         return NO_ORDER;
     u64 index = tracked_find(orders, e->order_id);
@@ -394,7 +447,8 @@ static u64 track(struct orders *orders, const struct command *c, const struct na
     if (kind == EVENT_FILL) {
         order->cum_lots += e->qty_lots;
         order->value += e->price_ticks * e->qty_lots;
-        order->status = e->leaves_lots == 0 ? STATUS_FILLED : STATUS_PARTIAL;
+        enum status done = order->busted_lots == 0 ? STATUS_FILLED : STATUS_CANCELLED; /* not all of it stands */
+        order->status = e->leaves_lots == 0 ? done : STATUS_PARTIAL;
     } else if (kind == EVENT_TRIGGERED) {
         order->price_ticks = e->price_ticks;
         order->triggered = 1;
@@ -468,13 +522,29 @@ static void report_liquidation(const struct event *event, struct report *report)
     report->event.leaves_lots = 0;
 }
 
+/* One side of a busted trade, its order known or not: with an order quantity of 0 the annex says what is to be told. */
+static void report_bust(const struct names *names, const struct tracked *order, struct report *report) {
+    report->side = (uint8_t)(report->event.head >> 16);
+    if (order != 0) {
+        report->event.leaves_lots = order->leaves_lots;
+        return;
+    }
+    report->order_qty_lots = report->order_price_ticks = 0;
+    u64 bytes = 0;
+    const uint8_t *clordid = bust_value(names, report->side, "11", &bytes);
+    if (clordid != 0 && bytes < CLORDID_BYTES)
+        memcpy(report->clordid, clordid, bytes);
+}
+
 void orders_apply(struct orders *orders, const struct command *command, const struct names *names,
                   const struct event *event, struct report *report) {
     u64 kind = event_kind_of(event), index = track(orders, command, names, event);
     memset(report, 0, sizeof *report);
     report->event = *event;
     report->time_ns = command->time_ns;
-    report->session = session_of(command, event->owner);
+    u64 done = command->head & 0xff; /* the word of these is the command's own, which holds no session */
+    int for_nobody = done == COMMAND_INSTRUMENT || (done == COMMAND_BUST && kind == EVENT_COMMAND_REJECTED);
+    report->session = for_nobody ? 0 : (uint16_t)(event->owner >> 32);
     report->account = (uint32_t)event->owner;
     report->command_kind = (uint8_t)command->head;
     report->command_session_differs = report->session != command_session(command);
@@ -484,6 +554,8 @@ void orders_apply(struct orders *orders, const struct command *command, const st
         report_command(command, names, report);
     if (is_liquidation(event))
         report_liquidation(event, report);
+    if (kind == EVENT_BUSTED)
+        report_bust(names, index == NO_ORDER ? 0 : &orders->tracked[index], report);
     if (kind == EVENT_REJECTED || kind == EVENT_CANCEL_REJECTED)
         report->status = index == NO_ORDER || kind == EVENT_REJECTED ? STATUS_REJECTED : report->status;
     int named = names->clordid[0] != 0 || names->orig_clordid[0] != 0; /* 0: the venue acts by itself for a session */
@@ -576,8 +648,9 @@ u64 orders_check(const struct orders *orders, const struct core *core) {
         open++;
         if (!core_find_order(core, order->symbol, order->order_id, &view))
             return 3;
-        if (view.leaves_lots != order->leaves_lots || view.cum_lots != order->cum_lots ||
-            order->cum_lots + order->leaves_lots != order->order_qty_lots)
+        u64 filled = order->cum_lots + order->busted_lots; /* as the core counts */
+        if (view.leaves_lots != order->leaves_lots || view.cum_lots != filled ||
+            filled + order->leaves_lots != order->order_qty_lots)
             return 4;
         if (order->price_ticks != 0 && view.price_ticks != order->price_ticks)
             return 4; /* without a price of its own it stands at the collar's end, or nowhere */

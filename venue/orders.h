@@ -14,11 +14,13 @@
 #include "engine.h"
 
 /* ClOrdID(11) and OrigClOrdID(41) of an annex body; empty when the body is none of FIX. 0: one is too long. Of OrdType(40)
- * P (pegged) the peg as in struct report. */
+ * P (pegged) the peg as in struct report. Good for as long as the body is. */
 struct names {
     char clordid[CLORDID_BYTES];
     char orig_clordid[CLORDID_BYTES];
     uint8_t peg;
+    const uint8_t *bust; /* the body of a busted trade (venue/busts.py), null for any other */
+    u64 bust_bytes;
 };
 int names_read(const uint8_t *body, u64 body_bytes, struct names *names);
 
@@ -26,6 +28,7 @@ int names_read(const uint8_t *body, u64 body_bytes, struct names *names);
 
 struct tracked { /* an order, open or finished */
     u64 order_id, order_qty_lots, leaves_lots, cum_lots, value, price_ticks, last_exec_id;
+    u64 busted_lots, busted_value; /* filled and taken back: in none of the counts before */
     u64 detail, aux; /* as order_detail and order_aux of struct report */
     u64 time_ns; /* of the last event */
     uint32_t account;
@@ -37,7 +40,7 @@ struct tracked { /* an order, open or finished */
     uint8_t pad;
     uint32_t terms_after; /* how many commands after its entry the member's last accepted request stands, capped */
 };
-_Static_assert(sizeof(struct tracked) == 104, "no hidden padding: the table is written to snapshots");
+_Static_assert(sizeof(struct tracked) == 120, "no hidden padding: the table is written to snapshots");
 
 struct known { /* a ClOrdID of a session */
     char clordid[CLORDID_BYTES];

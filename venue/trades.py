@@ -1,4 +1,5 @@
-"""Every fill of the journal, for whoever asks what was traded: both sides of it, in order, durable ones only.
+"""Every fill of the journal, for whoever asks what was traded: both sides of it, in order, durable ones only; and
+which trades were taken back.
 
 The engine does not remember fills; the journal has the commands, and a core of our own makes the fills of them again.
 It is kept from question to question and goes on where it stood, so only the first one is long. All of the work is done
@@ -29,12 +30,17 @@ FILL = np.dtype(
         ("time_ns", "<u8"),
         ("price_ticks", "<u8"),
         ("qty_lots", "<u8"),
+        ("fee", "<i8"),  # in quote units, below zero a rebate
         ("account", "<u4"),
+        ("session", "<u2"),  # which was told of it
         ("symbol", "<u2"),
         ("side", "u1"),
         ("flags", "u1"),
     ]
 )
+
+RARE = (EventKind.REPLACED, EventKind.RESTATED, EventKind.BUSTED, EventKind.INSTRUMENT_SET)
+COPIED = ("exec_id", "order_id", "price_ticks", "qty_lots", "account", "session", "symbol", "side", "flags")
 
 Fills = NDArray[np.void]
 
@@ -47,7 +53,10 @@ class Trades:
         self._follower = Follower(journal_dir)
         self._core = Core(config)
         self._parts: list[Fills] = []
-        self._names: dict[int, int] = {}  # replaced orders: the command that did it last
+        self._names: dict[int, int] = {}  # replaced orders: the command of its member that did it last
+        self._lots: dict[int, int] = {}  # OrderQty(38) of orders whose entry does not say it any more
+        self.busted: dict[int, int] = {}  # trades that were taken back: the ExecID of the buyer's BUSTED
+        self.instruments: dict[int, tuple[int, int]] = {}  # the command that set the terms last, and its tick_value
 
     @property
     def last_seq(self) -> int:
@@ -76,18 +85,48 @@ class Trades:
             self._parts = [np.concatenate(self._parts)]
         return self._parts[0] if self._parts else np.empty(0, FILL)
 
+    def of_trade(self, exec_id: int) -> Fills:
+        """Both fills of the trade that one of them is named of; none when no fill has this ExecID."""
+        fills = self.fills()
+        at = int(np.searchsorted(fills["exec_id"], np.uint64(exec_id)))
+        if at == len(fills) or int(fills["exec_id"][at]) != exec_id:
+            return fills[:0]
+        first = at if int(fills["trade_id"][at]) == exec_id else at - 1
+        return fills[first : first + 2]
+
+    def of_order(self, order_id: int) -> tuple[int, int]:
+        """Lots, and their value, of an order's fills that were not taken back."""
+        fills = self.fills()
+        own = fills[fills["order_id"] == np.uint64(order_id)]
+        kept = own[[int(trade) not in self.busted for trade in own["trade_id"]]]
+        return int(kept["qty_lots"].sum()), int((kept["qty_lots"] * kept["price_ticks"]).sum())
+
+    def order_lots(self, order_id: int) -> int:
+        """OrderQty of an order as it was entered, replaced or restated last."""
+        changed = self._lots.get(order_id)
+        if changed is not None:
+            return changed
+        with Follower(self.journal_dir, order_id >> int(SEQ_BITS)) as follower:
+            return int(follower.poll(1).commands["qty_lots"][0])
+
     def close(self) -> None:
         self._follower.close()
 
     def _fills_of(self, events: NDArray[np.void], commands: NDArray[np.void]) -> Fills:
+        self._follow_rare(events[np.isin(events["kind"], RARE)])
         kinds = events["kind"]
         rows = np.flatnonzero((kinds == EventKind.FILL) | (kinds == EventKind.REPLACED))
         events, is_fill = events[rows], kinds[rows] == EventKind.FILL
         seqs = events["exec_id"] >> SEQ_BITS
+        if not is_fill.all():  # a pegged order that the venue has moved has the name that it had
+            sessions = commands["session"][(seqs - commands["seq"][0]).astype(np.int64)]
+            own = is_fill | (sessions == events["session"])
+            events, is_fill, seqs = events[own], is_fill[own], seqs[own]
         fills = np.empty(int(is_fill.sum()), FILL)
         source = events[is_fill]
-        for name in ("exec_id", "order_id", "price_ticks", "qty_lots", "account", "symbol", "side", "flags"):
+        for name in COPIED:
             fills[name] = source[name]
+        fills["fee"] = source["aux"].view(np.int64) if len(source) else 0
         own = seqs[is_fill]
         fills["time_ns"] = commands["time_ns"][(own - commands["seq"][0]).astype(np.int64)] if len(own) else 0
         second = (fills["flags"] & EventFlag.AGGRESSOR) != 0
@@ -97,6 +136,15 @@ class Trades:
         if self._names or not is_fill.all():
             self._follow_names(events, is_fill, seqs, fills)
         return fills
+
+    def _follow_rare(self, events: NDArray[np.void]) -> None:
+        kinds = events["kind"]
+        changed = events[(kinds == EventKind.REPLACED) | (kinds == EventKind.RESTATED)]
+        self._lots.update(zip(changed["order_id"].tolist(), changed["qty_lots"].tolist(), strict=True))
+        for event in events[kinds == EventKind.INSTRUMENT_SET]:
+            self.instruments[int(event["symbol"])] = int(event["exec_id"] >> SEQ_BITS), int(event["aux"])
+        for event in events[kinds == EventKind.BUSTED]:
+            self.busted.setdefault(int(event["order_id"]), int(event["exec_id"]))
 
     def _follow_names(
         self, events: NDArray[np.void], is_fill: NDArray[np.bool_], seqs: NDArray[np.uint64], fills: Fills

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cores import COMMAND, CommandKind, CoreConfig, EventKind, OrdType, Side, Tif
 from cores.records import AMOUNT_MAX, FLAG_SMP_SHIFT, PRICE_TICKS_MAX, QTY_LOTS_MAX, Limit, Phase
 from cores.reference import Core as ReferenceCore
+from tests.cores.fix_trades import Tape
 
 CORES: dict[str, Callable[..., Any]] = {"c": CompiledCore, "reference": ReferenceCore}
 SMALL = CoreConfig(symbols=4, accounts=5, assets=3, orders=64, levels=64)
@@ -241,6 +242,10 @@ def _money(kind: CommandKind) -> Callable[[Random], dict[str, Any]]:
     return make
 
 
+def _bust(rng: Random) -> dict[str, Any]:
+    return {"kind": CommandKind.BUST, "trade": rng.randint(0, 15), "aux": fees_of(*rng.choice(FEES))}
+
+
 MAKERS: list[tuple[int, Callable[[Random], dict[str, Any]]]] = [
     (64, _new),
     (8, lambda rng: {"kind": CommandKind.CANCEL, "pick": rng.randint(0, 15)}),
@@ -254,6 +259,7 @@ MAKERS: list[tuple[int, Callable[[Random], dict[str, Any]]]] = [
     (2, _money(CommandKind.DEPOSIT)),
     (2, _money(CommandKind.WITHDRAW)),
     (2, lambda rng: {"kind": CommandKind.NEW, "again": 1}),
+    (3, _bust),
     (1, lambda rng: {"kind": rng.choice([0, 12, 255])}),
 ]
 
@@ -290,6 +296,7 @@ class Play:
         self.orders: dict[int, tuple[int, int, int]] = {}  # of open orders: symbol, account, price_ticks
         self.gone: dict[int, tuple[int, int, int]] = {}  # the last of those that were
         self.last_new: dict[str, Any] = {}
+        self.tape = Tape()
 
     def record(self, fields: dict[str, Any]) -> np.ndarray:
         fields = dict(fields)
@@ -300,6 +307,9 @@ class Play:
             self.last_new = dict(fields)
         self.time_ns += fields.pop("after_ns", 0) + (self.seq + 1) % 2
         choice, expires_in_ns = fields.pop("pick", None), fields.pop("expires_in_ns", None)
+        trade = fields.pop("trade", None)
+        if trade is not None:
+            self.tape.aim(fields, trade)
         if choice is not None:
             self._point(fields, choice)
         if expires_in_ns is not None:
@@ -324,6 +334,7 @@ class Play:
             fields["symbol"], fields["account"] = symbol, owner
 
     def see(self, events: np.ndarray) -> None:
+        self.tape.see(events)
         for event in events:
             order_id, leaves = int(event["order_id"]), int(event["leaves_lots"])
             if event["kind"] == EventKind.ACCEPTED:

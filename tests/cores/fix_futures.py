@@ -16,6 +16,7 @@ import numpy as np
 from cores import COMMAND, CommandKind, CoreConfig, EventKind, OrdType, Side, Tif
 from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX, QTY_LOTS_MAX, CommandFlag, Limit, Phase
 from tests.cores.fix_cores import CORES
+from tests.cores.fix_trades import Tape
 
 CONFIG = CoreConfig(symbols=5, accounts=7, assets=8, orders=64, levels=64)
 SPOT, FUTURE, OTHER = 0, 1, 2
@@ -180,6 +181,11 @@ def _money(kind: CommandKind) -> Callable[[Random], Fields]:
     return make
 
 
+def _bust(rng: Random) -> Fields:
+    bps = rng.choice([(0, 0), (10, 25), (25, 10), (25, -5), (0, 10)])
+    return {"kind": CommandKind.BUST, "trade": rng.randint(0, 15), "aux": bps[0] | (bps[1] & 0xFFFFFFFF) << 32}
+
+
 MAKERS: list[tuple[int, Callable[[Random], Fields]]] = [
     (50, _new),
     (10, _closing),
@@ -201,6 +207,7 @@ MAKERS: list[tuple[int, Callable[[Random], Fields]]] = [
     (14, lambda rng: {"kind": CommandKind.MARGIN, "position": rng.choice([0, 0, 0, 0, 1, 2, 3]), "flags": 0}),
     (3, lambda rng: {"kind": CommandKind.MARGIN, "position": rng.randint(0, 9), "flags": 1}),
     (1, lambda rng: {"kind": CommandKind.MARGIN, "flags": rng.choice([0, 1, 2])}),
+    (3, _bust),
     (4, _limit),
     (1, _account),
     (2, _money(CommandKind.DEPOSIT)),
@@ -226,6 +233,7 @@ class Play:
         self.orders: dict[int, tuple[int, int, int]] = {}  # order id -> symbol, account, price of the open ones
         self.positions: dict[tuple[int, int], tuple[int, int]] = {}  # symbol, account -> lots and cost, as signed
         self.marks: dict[int, int] = {}
+        self.tape = Tape()
 
     def record(self, fields: Fields) -> np.ndarray:
         fields, self.seq = dict(fields), self.seq + 1
@@ -233,6 +241,9 @@ class Play:
         if fields.get("tif") == Tif.GTD:
             fields["aux"] = time_ns + fields["aux"] * 1_000_000
         pick, position, part = (fields.pop(name, None) for name in ("pick", "position", "part"))
+        trade = fields.pop("trade", None)
+        if trade is not None:
+            self.tape.aim(fields, trade)
         if pick is not None and self.orders:
             self._aim_at_order(fields, pick)
         held = sorted((key for key in self.positions if self.positions[key][0] and key[1]), key=self.result)
@@ -260,6 +271,7 @@ class Play:
             fields["price_ticks"] = fields["price_ticks"] or price
 
     def see(self, events: np.ndarray) -> None:
+        self.tape.see(events)
         for event in events:
             kind, order_id = int(event["kind"]), int(event["order_id"])
             if kind == EventKind.ACCEPTED:

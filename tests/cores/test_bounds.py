@@ -7,9 +7,27 @@ from typing import Any
 
 import pytest
 
-from cores import EventKind, Reason, Side
+from cores import CommandKind, EventKind, Reason, Side
 from cores.records import PRICE_TICKS_MAX, QTY_LOTS_MAX
-from tests.cores.fix_cores import PRICE_LOW, account, deposit, funded, instrument, new
+from tests.cores.fix_cores import (
+    PRICE_LOW,
+    SMALL,
+    Play,
+    account,
+    deposit,
+    fees_of,
+    funded,
+    generate,
+    instrument,
+    new,
+)
+from tests.cores.replay import Pair
+
+TICK_VALUE_LARGE = 1 << 43
+RICH = [
+    account(number) | {"aux": fees_of(*fees)} for number, fees in enumerate([(10, 25), (0, 0), (30, 900), (-7, 7)], 1)
+]
+RICH += [deposit(number, asset, 1 << 59) for number in range(1, 5) for asset in (0, 1)]
 
 
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
@@ -50,3 +68,21 @@ def test_a_notional_that_no_word_holds(
     assert refused["kind"] == EventKind.REJECTED
     assert refused["reason"] in wanted
     core.check()
+
+
+def test_days_of_large_amounts() -> None:
+    """Notionals between 2^50 and 2^60, where a fee no longer fits one product: both implementations agree to the unit
+    on fees, rebates, holds, auctions and busts."""
+    largest = 0
+    for run in range(40):
+        pair, play = Pair(SMALL), Play()
+        for fields in [instrument(aux=TICK_VALUE_LARGE), *RICH]:
+            play.see(pair.apply(play.record(fields)))
+        for number in range(80):
+            fields = generate(run << 20 | number)
+            if fields["kind"] not in (CommandKind.INSTRUMENT, CommandKind.LIMIT):
+                events = pair.apply(play.record(fields | {"symbol": 0}))
+                play.see(events)
+                fills = events[events["kind"] == EventKind.FILL]
+                largest = max([largest, *(int(fills["price_ticks"] * fills["qty_lots"]) for fills in fills)])
+    assert largest * TICK_VALUE_LARGE > 1 << 52

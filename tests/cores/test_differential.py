@@ -50,6 +50,8 @@ def events_bound(core: Any, record: np.ndarray) -> int:
     open_orders, kind = core.open_orders(int(record["symbol"][0])), record["kind"][0]
     if kind in (CommandKind.NEW, CommandKind.REPLACE, CommandKind.PHASE):
         return 51 * (open_orders + 1) + 8
+    if kind == CommandKind.BUST:
+        return 2
     return 2 + open_orders if kind in (CommandKind.MASS_CANCEL, CommandKind.TIME) else 1
 
 
@@ -233,6 +235,7 @@ def wanted_of_the_generator() -> set[tuple[Any, ...]]:
     reasons = {reason for reason in Reason if reason < REJECT_SESSION_FIRST and not is_of_futures(reason)}
     reasons -= {Reason.REJECT_PAGES_FULL, Reason.CANCEL_PAGES_FULL}
     wanted: set[tuple[Any, ...]] = {("kind", kind.name) for kind in EventKind if kind < EventKind.MARKED}
+    wanted.add(("kind", EventKind.BUSTED.name))
     wanted |= {("reason", reason.name) for reason in reasons}
     wanted |= {("phase", old.name, target.name) for old in Phase for target in Phase if old != target}
     wanted |= {("uncross", old.name, target.name) for old in CALLS for target in (Phase.CONTINUOUS, Phase.CLOSED)}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cores import COMMAND, CommandFlag, CoreError, EventKind, MissingError, OrdType, Reason, Side, Tif
+from cores import COMMAND, CommandFlag, CommandKind, CoreError, EventKind, MissingError, OrdType, Reason, Side, Tif
 from cores.records import FUTURE_ORDERS_MAX, POSITION_LOTS_MAX, Limit, Phase, Smp, Stage
 from tests.cores.fix_cores import CORES, CompiledCore
 from tests.cores.fix_futures import (
@@ -62,6 +62,8 @@ def opening() -> list[Fields]:
 
 
 CALL = [mark(120), margin(1)]
+BUST: Fields = {"kind": CommandKind.BUST, "symbol": FUTURE, "account": 3, "session": 2, "order_id": 1 << 24}
+BUST |= {"price_ticks": 132, "qty_lots": 3}
 BATCHES: dict[str, tuple[list[Fields], list[Fields], int]] = {  # history, batch, how many of what it touches are missed
     "a mark": ([], [mark(130)], 1),
     "a margin": ([], [limit(Limit.MARGIN, 500, aux=300)], 1),
@@ -90,6 +92,8 @@ BATCHES: dict[str, tuple[list[Fields], list[Fields], int]] = {  # history, batch
         [phase(Phase.CONTINUOUS)],
         5,
     ),
+    "a bust": ([], [BUST], 4),
+    "a bust with a deficit": ([], [BUST | {"account": 1, "session": 3, "price_ticks": 110, "qty_lots": 9}], 4),
     "an uncross": ([phase(Phase.PRE_OPEN), order(1, SELL, 110, 3)], [phase(Phase.CONTINUOUS)], 5),
 }
 

@@ -45,7 +45,10 @@ BEFORE = [new(2, BUY, 0, 20, ord_type=OrdType.MARKET)]  # takes all that is offe
 BEHIND = [new(4, BUY, 0, 3, ord_type=OrdType.MARKET_TO_LIMIT)]
 REPLACE: Fields = {"kind": CommandKind.REPLACE, "pick": 0, "price_ticks": 130}
 
+TERMS: Fields = {"price_ticks": 120, "qty_lots": 1}
+
 CASES: dict[str, tuple[list[Fields], list[Fields]]] = {
+    "a bust": ([], [{"kind": CommandKind.BUST, "account": 2, "session": 3, "order_id": 1 << 24, **TERMS}]),
     "stops of a cascade": ([*LAST_PRICE, *STOPS], [new(2, BUY, 130, 1)]),
     "a stop that is due at once": (
         [*LAST_PRICE, new(1, BUY, 140, 1)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from fix_sessions.acceptor import Acceptor
 from fix_sessions.area import TOO_LONG_TEXT
 from fix_sessions.client import Broker
 from tests.fix_sessions.rig import PASSWORD, Venue, settle
+from venue import cli
 from venue.config_sections import FixSection
 from venue.records import ANNEX_BYTES_MAX, CLORDID_BYTES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "spec" / "rules_of_engagement.md").read_text()
 RULES = engagement.RULE.findall(PAGE)
-VARYING = {9, 10, 17, 37, 52, 60, 122, 527}
+VARYING = {9, 10, 17, 19, 37, 52, 60, 122, 527}
 HEADER = {8, 9, 10, 34, 35, 49, 52, 56}
 BLOCK = re.compile(r"```fix\n(.*?)```", re.DOTALL)
 Fields = list[tuple[int, str]]
@@ -170,6 +172,16 @@ class Replay:
         broker.next_out = number
         broker.send(found[35], [pair for pair in fields if pair[0] not in HEADER])
 
+    def operate(self, line: str) -> None:
+        """What an operator types; the trade that it names is the last one here."""
+        parsed = cli.parser().parse_args(shlex.split(line[2:])[1:])
+        assert parsed.action == "bust"
+        asked = {"verb": "bust", "actor": "ann", "approver": parsed.approver, "text": parsed.reason}
+        trade = next(
+            dict(fields)[527] for came in self.came.values() for fields in reversed(came) if 527 in dict(fields)
+        )
+        self.venue.acceptor.operate(asked | {"trade": trade})
+
     def connect(self, comp_id: str) -> Broker:
         broker = self.brokers[comp_id] = self.venue.broker(comp_id, password=PASSWORD)
         broker.answer_resend = lambda begin, end: None  # type: ignore[method-assign]  # the example answers it
@@ -196,12 +208,12 @@ def examples() -> list[str]:
 
 @pytest.mark.parametrize("number", range(len(examples())))
 def test_worked_example(venue: Venue, number: int):
-    """ROE-2 ROE-11 ROE-24 ROE-25 ROE-31 ROE-33"""
+    """ROE-2 ROE-11 ROE-24 ROE-25 ROE-31 ROE-33 ROE-58 ROE-59"""
     replay, told = Replay(venue), {}
     for line in examples()[number].splitlines():
-        if line.startswith("> "):
+        if line.startswith(("> ", "* ")):
             replay.wait({comp_id: len(lines) for comp_id, lines in told.items()})
-            replay.send(line)
+            (replay.send if line.startswith("> ") else replay.operate)(line)
         else:
             assert line.startswith("< "), line
             fields = fields_of(line)
@@ -221,5 +233,5 @@ def fixed(fields: Fields) -> Fields:
 
 
 def test_there_are_examples_of_what_brokers_ask_first():
-    kinds = {dict(fields_of(line))[35] for block in examples() for line in block.splitlines()}
+    kinds = {dict(fields_of(line))[35] for block in examples() for line in block.splitlines() if line[0] != "*"}
     assert kinds >= {"A", "D", "F", "G", "q", "8", "9", "r", "3", "2", "4", "j"}

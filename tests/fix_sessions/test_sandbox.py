@@ -134,6 +134,20 @@ def test_cancelled_by_the_venue(broker):
     assert wait_report(broker, ask(broker, 108), 39, b"4").get(41) is None
 
 
+def test_the_trade_is_taken_back(sandbox, broker):
+    """Both sides are told; nothing of the order is left."""
+    order = ask(broker, 109)
+    fill = wait_report(broker, order, 150, b"F")
+    report = wait_report(broker, order, 150, b"H")
+    assert (report.get(19), report.get(527), report.get(32)) == (fill.get(17), fill.get(527), b"109")
+    assert [report.get(tag) for tag in (39, 14, 151)] == [b"4", b"0", b"0"]
+    assert b"clearly erroneous" in report.get(58)
+    again = wait_report(broker, ask(broker, 101), 39, b"2")
+    assert again.get(14) == b"101", "the market goes on"
+    partner = sandbox.scenarios.counterparty
+    assert [m.get(527) for m in partner.inbox if m.get(150) == b"H"] == [fill.get(527)]
+
+
 def test_above_the_limit_it_is_refused(broker):
     assert b"OrderQty" in wait_report(broker, ask(broker, LOTS_MAX + 1), 39, b"8").get(58)
 

@@ -35,7 +35,7 @@ def futures(s: Story) -> None:
     for scene in (_lots, _orders, _funds, _venue, _auction, _group_and_band, _turning_round):
         scene(s)
         s.clear()
-        _flatten(s)
+        flatten(s)
     s.symbol = 0
 
 
@@ -67,7 +67,7 @@ def _long(s: Story, price: int = 132, left: int = 0) -> None:
     _fund(s, POOR, left)
 
 
-def _flatten(s: Story) -> None:
+def flatten(s: Story) -> None:
     for number in (VENUE, 1, 3, POOR):
         lots = s.core.position(number, FUTURE).lots
         s.do(**deposit(number, QUOTE, 100_000))
@@ -136,12 +136,12 @@ def _funds(s: Story) -> None:
         s.new(3, BUY, 131, 10)
         s.market(POOR, SELL, 10)
         s.clear()
-    _flatten(s)
+    flatten(s)
     _long(s, left=_holds(12, 100))
     s.new(3, BUY, 102, 10)
     s.new(POOR, SELL, 100, 12)
     s.clear()
-    _flatten(s)
+    flatten(s)
     _fund(s, POOR, _holds(10, 100))
     s.new(3, BUY, 150, 10)
     s.new(POOR, SELL, 100, 10)

@@ -15,6 +15,7 @@ from cores._core import Core
 from cores import CommandKind, OrdType, Side, Tif
 from cores.records import COMMAND, CommandFlag, Limit, Phase, Smp
 from tests.cores.fix_cores import SMALL, account, deposit, instrument, market, new
+from tests.proving.fix_bust_scene import busts
 from tests.proving.fix_futures_scene import futures
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -116,6 +117,7 @@ def story_of_every_rule() -> np.ndarray[Any, Any]:
     _rebates(s)
     _futures(s)
     futures(s)
+    busts(s)
     _wide(s)
     _ends(s)
     return np.concatenate(s.records)

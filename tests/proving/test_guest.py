@@ -25,6 +25,7 @@ from tests.proving.fix_day import sealed_day
 from tests.proving.fix_guest import sealed_at_random, sealed_story
 from tests.proving.fix_story import MARKET
 from tests.proving.mutants import MUTANTS, Mutant
+from tests.proving.mutants_of_busts import MUTANTS_OF_BUSTS
 from tests.proving.mutants_of_futures import MUTANTS_OF_FUTURES
 from tests.proving.mutants_of_pages import MUTANTS_OF_PAGES
 
@@ -252,7 +253,9 @@ def test_the_unchanged_program_agrees(workbench: Workbench, story: Sealed) -> No
     assert workbench.outcome(workbench.library("honest"), story.guest_input) == story.public_values
 
 
-@pytest.mark.parametrize("mutant", [*MUTANTS, *MUTANTS_OF_FUTURES, *MUTANTS_OF_PAGES], ids=lambda mutant: mutant.rule)
+@pytest.mark.parametrize(
+    "mutant", [*MUTANTS, *MUTANTS_OF_FUTURES, *MUTANTS_OF_PAGES, *MUTANTS_OF_BUSTS], ids=lambda mutant: mutant.rule
+)
 def test_a_program_without_this_rule_gives_another_result(workbench: Workbench, story: Sealed, mutant: Mutant) -> None:
     """What a venue with that rule broken would claim is never what the published program proves."""
     folder = workbench.folder / "cores"

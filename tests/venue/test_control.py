@@ -313,14 +313,17 @@ def test_what_is_asked_of_the_sessions_is_no_command(tmp_path: Path):
     engine, path = opened(tmp_path), tmp_path / "control.sock"
     before = engine.last_seq
     with ControlServer(engine, path, operate=operate), ControlClient(path, actor="eve") as client:
-        assert client.operate("news", text="Maintenance at noon", session=None) == {"told": ["ALPHA1"]}
+        told = client.operate("news", text="Maintenance at noon", session=None, peer="uid=1")
+        assert told == {"told": ["ALPHA1"]}
         with pytest.raises(ControlError, match="'dance' is no verb"):
             client.operate("dance")
         for body in (b"", b"{", b"[]", b"{}", b'{"verb": 5}', b"\xff", b"[" * 2000):
             with pytest.raises(ControlError):
                 client._ask(Frame.OPERATE, body)
         assert client.operate("news", text="again")["told"] == ["ALPHA1"], "the connection goes on"
-    assert asked[0] == {"verb": "news", "actor": "eve", "text": "Maintenance at noon", "session": None}
+    peer = f"uid={os.getuid()}\x01pid={os.getpid()}\x01"  # the server's word, not the client's
+    words = {"verb": "news", "actor": "eve", "text": "Maintenance at noon", "session": None}
+    assert asked[0] == {**words, "peer": peer}
     assert engine.last_seq == before
     engine.close()
 
