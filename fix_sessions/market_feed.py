@@ -1,8 +1,8 @@
 """What the market looks like, from the journal's commands: books, trades, prices of the day, phases.
 
 It applies commands to a core of its own and never keeps a second book: the depth that is published is the core's, asked
-when it is needed. Trades are taken from the events, each once and in order. Must never show what is not durable, which
-is the follower's promise, nor anything about who traded.
+when it is needed. Trades and busts are taken from the events, each once and in order. Must never show what is not
+durable, which is the follower's promise, nor anything about who traded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from venue.config import Config, Instrument
 CALLS = (Phase.PRE_OPEN, Phase.VOLATILITY, Phase.CLOSE_CALL)
 BUY, SELL = 1, 2
 OPEN, CLOSE, MARK, HIGH, LOW, INDICATIVE = b"4", b"5", b"6", b"7", b"8", b"Q"
-_INTERESTING = np.array([EventKind.FILL, EventKind.PHASE, EventKind.CLOCK], np.uint8)
+_INTERESTING = np.array([EventKind.FILL, EventKind.PHASE, EventKind.CLOCK, EventKind.BUSTED], np.uint8)
 
 Level = tuple[int, int]
 Statistics = dict[bytes, tuple[int, int | None]]
@@ -31,13 +31,15 @@ Statistics = dict[bytes, tuple[int, int | None]]
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """`trade_id` is the ExecID of the resting side, in 527 of both reports; `aggressor` is a side, 0 in an auction."""
+    """`trade_id` is the ExecID of the resting side, in 527 of both reports; `aggressor` is a side, 0 in an auction. A
+    trade that is busted comes a second time, `busted`, with the time of that and without an aggressor."""
 
     trade_id: int
     price_ticks: int
     qty_lots: int
     time_ns: int
     aggressor: int
+    busted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class DayPrices:
 
 @dataclass
 class Book:
-    """One instrument's market. Trades are numbered from 0; those from `trade_base` on are kept."""
+    """One instrument's market. Trades and busts are numbered from 0; those from `trade_base` on are kept."""
 
     number: int
     instrument: Instrument
@@ -105,15 +107,27 @@ class Book:
     def quantity(self, lots: int) -> bytes:
         return decimal(lots * self.lot_units, self.instrument.qty_scale)
 
+    def last_trade(self, end: int) -> Trade | None:
+        """The last trade before number `end`; None when there is none, or when it has been busted by then."""
+        busted = set()
+        for offset in range(end - self.trade_base - 1, -1, -1):
+            trade = self.trades[offset]
+            if not trade.busted:
+                return None if trade.trade_id in busted else trade
+            busted.add(trade.trade_id)
+        return None
+
     def trades_from(self, index: int) -> Iterator[Trade]:
-        """Trades from number `index` on."""
+        """Trades and busts from number `index` on."""
         assert self.trade_base <= index <= self.trade_end, "a trade that somebody waits for was thrown away"
         for offset in range(index - self.trade_base, len(self.trades)):
             yield self.trades[offset]
 
     def forget(self, index: int) -> None:
-        """Throws away trades before number `index`, but never the last one."""
-        while self.trade_base < index and len(self.trades) > 1:
+        """Throws away what is before number `index`; when that is a bust, before the last trade that is not."""
+        while self.trade_base < index and self.trades[index - self.trade_base].busted:
+            index -= 1
+        while self.trade_base < index:
             self.trades.popleft()
             self.trade_base += 1
 
@@ -198,9 +212,10 @@ class Feed:
             {
                 "symbol": book.instrument.symbol,
                 "day": [book.day.first, book.day.high, book.day.low, book.day.last, book.day.close],
-                "trade": [getattr(book.trades[-1], name) for name in Trade.__slots__] if book.trades else [],
+                "trade": [getattr(last, name) for name in Trade.__slots__] if last else [],
             }
             for book in self.books
+            for last in [book.last_trade(book.trade_end)]
         ]
 
     def restore_days(self, days: list[dict[str, Any]]) -> None:
@@ -208,23 +223,30 @@ class Feed:
             book = self.by_symbol.get(str(found["symbol"]).encode())
             if book is not None:
                 book.day = DayPrices(*(int(price) for price in found["day"]))
-                book.trades = deque([Trade(*(int(word) for word in found["trade"]))] if found["trade"] else [])
+                book.trades = deque()
+                if found["trade"]:  # it stands
+                    trade_id, price_ticks, qty_lots, time_ns, aggressor, *_ = (int(word) for word in found["trade"])
+                    book.trades.append(Trade(trade_id, price_ticks, qty_lots, time_ns, aggressor))
 
     # ---- events ----
 
     def _take(self, commands: npt.NDArray[np.void], events: npt.NDArray[np.void]) -> list[PhaseChange]:
-        """Trades, changes of phase and ends of days, in the order in which they happened."""
+        """Trades, busts, changes of phase and ends of days, in the order in which they happened."""
         first_seq = int(commands["seq"][0])
         changes: list[PhaseChange] = []
         rows = iter(zip(*(events[name].tolist() for name in _COLUMNS), strict=True))
-        for kind, symbol, exec_id, price_ticks, qty_lots, leaves, aux, _, _ in rows:
+        for kind, symbol, exec_id, price_ticks, qty_lots, leaves, aux, side, _, order_id in rows:
             command = commands[(exec_id >> SEQ_BITS) - first_seq]
             book = self.books[symbol] if symbol < len(self.books) else None
             if kind == EventKind.FILL:
-                *_, side, flags = next(rows)  # the two fills of a trade are neighbours, the resting order's first
+                *_, side, flags, _ = next(rows)  # the two fills of a trade are neighbours, the resting order's first
                 if book is not None:
                     aggressor = side if flags & EventFlag.AGGRESSOR else 0
                     self._trade(book, Trade(exec_id, price_ticks, qty_lots, int(command["time_ns"]), aggressor))
+            elif kind == EventKind.BUSTED:
+                if book is not None and side == BUY:  # the seller's follows and says the same
+                    time_ns = int(command["time_ns"])
+                    self._add(book, Trade(order_id, price_ticks, qty_lots, time_ns, 0, busted=True))
             elif book is not None and kind == EventKind.PHASE:
                 self._phase(book, leaves, aux)
                 changes.append(PhaseChange(symbol, leaves, exec_id >> SEQ_BITS, int(command["time_ns"])))
@@ -236,6 +258,9 @@ class Feed:
     def _trade(self, book: Book, trade: Trade) -> None:
         self.trade_count += 1
         book.day.trade(trade.price_ticks)
+        self._add(book, trade)
+
+    def _add(self, book: Book, trade: Trade) -> None:
         book.trades.append(trade)
         if not book.listened:
             book.forget(book.trade_end - 1)
@@ -248,7 +273,7 @@ class Feed:
             book.day.begin()
 
 
-_COLUMNS = ("kind", "symbol", "exec_id", "price_ticks", "qty_lots", "leaves_lots", "aux", "side", "flags")
+_COLUMNS = ("kind", "symbol", "exec_id", "price_ticks", "qty_lots", "leaves_lots", "aux", "side", "flags", "order_id")
 
 
 def _ends_day(command: np.void) -> bool:

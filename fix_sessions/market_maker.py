@@ -150,14 +150,15 @@ class MarketMaker:
             return self._refused(message)
         if message.get(35) != b"8":
             return False
+        if message.get(150) == b"H":
+            return self._busted(message)
         name, orig = (message.get(11) or b"").decode(), (message.get(41) or b"").decode()
         key = next((k for k, w in self.working.items() if name in (w.clordid, w.before) or orig == w.clordid), None)
         if key is None:
             return False
         if message.get(150) == b"F":
             self.fills += 1
-            lots = int(Decimal(message.get(32).decode()) / self.instrument.lot)
-            self.inventory_lots += lots if message.get(54) == b"1" else -lots
+            self.inventory_lots += self._lots_bought(message)
         if message.get(39) in ENDED:
             del self.working[key]
         elif name == self.working[key].clordid:
@@ -218,6 +219,18 @@ class MarketMaker:
                 working.pending = False
                 return True
         return False
+
+    def _busted(self, message: simplefix.FixMessage) -> bool:
+        """A trade that the venue took back: the inventory is as if it had not been; orders stay as they are."""
+        if (message.get(55) or b"").decode() != self.instrument.symbol:
+            return False
+        self.inventory_lots -= self._lots_bought(message)
+        return True
+
+    def _lots_bought(self, message: simplefix.FixMessage) -> int:
+        """Of a trade; below zero when they were sold."""
+        lots = int(Decimal(message.get(32).decode()) / self.instrument.lot)
+        return lots if message.get(54) == b"1" else -lots
 
     def _price(self, quote: Quote) -> Decimal:
         return quote.ticks * self.instrument.tick

@@ -2,7 +2,7 @@
 
 A stream is one instrument, one depth, one choice of entry types, one interval. All who asked for the same share it: the
 difference between what they hold and the market now is made and encoded once. Of levels and prices only the latest
-counts; trades are all told, each once and in order. Pure: no clock, no socket.
+counts; trades and busts are all told, each once and in order. Pure: no clock, no socket.
 """
 
 from __future__ import annotations
@@ -146,22 +146,26 @@ def difference(book: Book, terms: Terms, before: Shown, after: Shown) -> bytes |
 
 
 def whole(book: Book, terms: Terms, shown: Shown) -> bytes:
-    """The body of a snapshot, after MDReqID, Symbol and RptSeq; with the last trade, when there was one."""
+    """The body of a snapshot, after MDReqID, Symbol and RptSeq; with the last trade, when it stands."""
     update = Update(_whole_entries(book, shown))
-    if TRADE in terms.types and shown.trade > book.trade_base:
-        update.entries.append(trade_entry(book, next(book.trades_from(shown.trade - 1)), update=False))
+    if TRADE in terms.types and (last := book.last_trade(shown.trade)) is not None:
+        update.entries.append(trade_entry(book, last, update=False))
     update.entries = update.entries or [b"269=J\x01"]
     return update.body(shown)
 
 
 def trade_entry(book: Book, trade: Trade, *, update: bool) -> bytes:
-    """One trade; in an update it is an entry that is new."""
+    """One trade. In an update an entry that is new, or deleted when it was busted; a snapshot has no actions, there a
+    busted trade comes with a condition."""
     moment = timestamp(trade.time_ns)
-    name = identifier(trade.trade_id)
-    head = b"279=0\x01269=2\x01278=%s\x0155=%s\x01" % (name, book.symbol) if update else b"269=2\x01278=%s\x01" % name
-    side = b"2446=%d\x01" % trade.aggressor if trade.aggressor else b""
+    name, action = identifier(trade.trade_id), DELETE if trade.busted else NEW
+    values = (action, name, book.symbol)
+    head = b"279=%s\x01269=2\x01278=%s\x0155=%s\x01" % values if update else b"269=2\x01278=%s\x01" % name
     price, quantity = book.price(trade.price_ticks), book.quantity(trade.qty_lots)
-    return head + b"270=%s\x01271=%s\x01272=%s\x01273=%s\x01%s" % (price, quantity, moment[:8], moment[9:], side)
+    fields = b"270=%s\x01271=%s\x01272=%s\x01273=%s\x01" % (price, quantity, moment[:8], moment[9:])
+    condition = b"277=0\x01" if trade.busted and not update else b""
+    side = b"2446=%d\x01" % trade.aggressor if trade.aggressor else b""
+    return head + fields + condition + side
 
 
 def _same(one: Shown, other: Shown) -> bool:

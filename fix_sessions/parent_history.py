@@ -162,11 +162,13 @@ def _found_at(piece: Slice, row: int) -> Found | None:
 
 
 def traded_by(journal_dir: Path, config: CoreConfig, entry_seq: int) -> tuple[int, int]:
-    """Lots and their value that the order of this entry traded, by a replay of the whole journal: exact, and long."""
+    """Lots and their value that the order of this entry traded, busted or not, by a replay of the whole journal: exact,
+    and long. A bust gives no quantity back to an order."""
     trades = Trades(journal_dir, config)
     try:
         fills = trades.follow()
     finally:
         trades.close()
-    own = fills[fills["order_id"] >> np.uint64(messages.SEQ_BITS) == entry_seq]
+    of_entry = fills["order_id"] >> np.uint64(messages.SEQ_BITS) == entry_seq
+    own = fills[of_entry & (fills["busted_exec_id"] == 0)]
     return int(own["qty_lots"].sum()), int((own["qty_lots"] * own["price_ticks"]).sum())

@@ -1,8 +1,9 @@
 """Trade captures: TradeCaptureReportRequest (AD) is answered with its Ack (AQ) and TradeCaptureReports (AE).
 
-Each report tells one side of one trade, that of the asker's own account, never the other. Trades are found again in the
-journal (`venue/trades.py`), on a thread of its own, so they are there after any restart and are durable when told. With
-SubscriptionRequestType(263)=1 later ones follow until the session logs out.
+Each report tells one side of one trade, that of the asker's own account, never the other; a busted trade is told a
+second time, as cancelled. Trades are found again in the journal (`venue/trades.py`), on a thread of its own, so they
+are there after any restart and are durable when told. With SubscriptionRequestType(263)=1 later ones follow until the
+session logs out.
 """
 
 from __future__ import annotations
@@ -219,16 +220,19 @@ class TradeCaptures(Area):
         book = self.terms.book(int(fill["symbol"]))
         assert book is not None, "the journal's instruments are those of the configuration"
         exec_id, trade_id = (messages.identifier(int(fill[name])) for name in ("exec_id", "trade_id"))
-        time_ns, flags = int(fill["time_ns"]), int(fill["flags"])
+        time_ns, flags, busted = int(fill["time_ns"]), int(fill["flags"]), int(fill["busted_exec_id"])
         liquidity = b"4" if flags & EventFlag.AUCTION else b"2" if flags & EventFlag.AGGRESSOR else b"1"
+        cancelled: list[Field] = [(572, messages.identifier(busted))] if busted else []
         return [
+            *cancelled,
             (17, exec_id),
             (31, book.price(int(fill["price_ticks"]))),
             (32, book.quantity(int(fill["qty_lots"]))),
             (55, book.symbol),
             (60, messages.timestamp(time_ns)),
-            (75, datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y%m%d").encode()),
-            (150, b"F"),
+            (75, datetime.fromtimestamp(int(fill["trade_time_ns"]) // 10**9, UTC).strftime("%Y%m%d").encode()),
+            (150, b"H" if busted else b"F"),
+            (487, b"1" if busted else b"0"),
             (527, trade_id),
             (570, b"N"),
             (571, exec_id),

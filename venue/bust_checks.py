@@ -18,6 +18,7 @@ import numpy as np
 
 from cores import EventFlag, EventKind, Side
 from cores.records import CommandKind
+from venue.annexes import SALT_BYTES
 from venue.archive_file import ArchiveError, decode
 from venue.archive_records import SEQ_BITS, Records
 from venue.static_data import StaticData
@@ -58,6 +59,7 @@ class Bust:
     seller: Party
     row: int
     events: list[list[int]]
+    annex: dict[bytes, bytes]  # what is told of the sides: `buy.<tag>`, `sell.<tag>`
 
     @property
     def name(self) -> str:
@@ -165,7 +167,15 @@ def _bust(records: Records, static: StaticData, number: int, row: int, events: l
         seller=Party(owner >> 32 & 0xFFFF, owner >> 48, _fee(value, aux >> 32)),
         row=row,
         events=events,
+        annex=_fields(records, number),
     )
+
+
+def _fields(records: Records, number: int) -> dict[bytes, bytes]:
+    """Of a command's annex, whatever it holds."""
+    start = int(records.annex_ends[number - 1]) if number else 0
+    body = records.annex[start : int(records.annex_ends[number])].tobytes()[SALT_BYTES:]
+    return dict(field.split(b"=", 1) for field in body.split(b"\x01") if b"=" in field)
 
 
 def _tick_value(records: Records, static: StaticData, symbol: int, row: int) -> int:
@@ -220,6 +230,13 @@ def _fault(bust: Bust, source: Records) -> str | None:
         for name, (traded, busted) in terms.items():
             if traded != busted:
                 return f"{name} of the {side.name.lower()} side is {busted} in the bust, {traded} in the trade"
+        for tag, name, fact in ((19, "ExecID", _printed(fill[1])), (37, "OrderID", str(fill[3]))):
+            key = f"{side.name.lower()}.{tag}"
+            told = bust.annex.get(key.encode(), fact.encode()).decode("ascii", "replace")
+            if told != fact:
+                return (
+                    f"its annex names the fill of the {side.name.lower()} side wrongly: {name} is {fact}, {key}={told}"
+                )
     return None
 
 

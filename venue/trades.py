@@ -1,5 +1,4 @@
-"""Every fill of the journal, for whoever asks what was traded: both sides of it, in order, durable ones only; and
-which trades were taken back.
+"""Every fill and bust of the journal, for whoever asks what was traded: both sides of it, in order, durable ones only.
 
 The engine does not remember fills; the journal has the commands, and a core of our own makes the fills of them again.
 It is kept from question to question and goes on where it stood, so only the first one is long. All of the work is done
@@ -28,6 +27,7 @@ FILL = np.dtype(
         ("order_id", "<u8"),
         ("named_seq", "<u8"),  # the command that gave the order its present name; 0: a liquidation, which has none
         ("time_ns", "<u8"),
+        ("trade_time_ns", "<u8"),
         ("price_ticks", "<u8"),
         ("qty_lots", "<u8"),
         ("fee", "<i8"),  # in quote units, below zero a rebate
@@ -36,6 +36,7 @@ FILL = np.dtype(
         ("symbol", "<u2"),
         ("side", "u1"),
         ("flags", "u1"),
+        ("busted_exec_id", "<u8"),  # 0; of a bust the fill of its side, whose order, name, flags and time it has
     ]
 )
 
@@ -43,10 +44,12 @@ RARE = (EventKind.REPLACED, EventKind.RESTATED, EventKind.BUSTED, EventKind.INST
 COPIED = ("exec_id", "order_id", "price_ticks", "qty_lots", "account", "session", "symbol", "side", "flags")
 
 Fills = NDArray[np.void]
+_TAKEN = np.zeros(256, np.bool_)
+_TAKEN[[EventKind.FILL, EventKind.REPLACED, EventKind.BUSTED]] = True
 
 
 class Trades:
-    """The fills of one journal as far as `follow` has come."""
+    """The fills and busts of one journal as far as `follow` has come."""
 
     def __init__(self, journal_dir: Path, config: CoreConfig) -> None:
         self.journal_dir = journal_dir
@@ -64,19 +67,22 @@ class Trades:
         return self._follower.next_seq - 1
 
     def check(self) -> None:
-        """Asserts that fills are in order."""
-        ids = self.fills()["exec_id"]
+        """Asserts that fills are in order, and busts later than what they take back."""
+        fills = self.fills()
+        ids = fills["exec_id"]
         assert bool(np.all(ids[1:] > ids[:-1]))
+        assert bool(np.all(fills["busted_exec_id"] < ids))
 
     def follow(self) -> Fills:
-        """Reads what has become durable since; returns the new fills. Raises JournalDamaged."""
+        """Reads what has become durable since; returns the new fills and busts. Raises JournalDamaged."""
         new: list[Fills] = []
         while len(piece := self._follower.poll(SLICE_COMMANDS)):
             events, _ = self._core.apply(piece.commands)
             fills = self._fills_of(events, piece.commands)
             if len(fills):
                 new.append(fills)
-        self._parts += new
+                self._parts.append(fills)
+                self._refer(fills)
         return np.concatenate(new) if new else np.empty(0, FILL)
 
     def fills(self) -> Fills:
@@ -89,7 +95,7 @@ class Trades:
         """Both fills of the trade that one of them is named of; none when no fill has this ExecID."""
         fills = self.fills()
         at = int(np.searchsorted(fills["exec_id"], np.uint64(exec_id)))
-        if at == len(fills) or int(fills["exec_id"][at]) != exec_id:
+        if at == len(fills) or int(fills["exec_id"][at]) != exec_id or fills["busted_exec_id"][at]:
             return fills[:0]
         first = at if int(fills["trade_id"][at]) == exec_id else at - 1
         return fills[first : first + 2]
@@ -115,8 +121,8 @@ class Trades:
     def _fills_of(self, events: NDArray[np.void], commands: NDArray[np.void]) -> Fills:
         self._follow_rare(events[np.isin(events["kind"], RARE)])
         kinds = events["kind"]
-        rows = np.flatnonzero((kinds == EventKind.FILL) | (kinds == EventKind.REPLACED))
-        events, is_fill = events[rows], kinds[rows] == EventKind.FILL
+        rows = np.flatnonzero(_TAKEN[kinds])
+        events, is_fill = events[rows], kinds[rows] != EventKind.REPLACED
         seqs = events["exec_id"] >> SEQ_BITS
         if not is_fill.all():  # a pegged order that the venue has moved has the name that it had
             sessions = commands["session"][(seqs - commands["seq"][0]).astype(np.int64)]
@@ -129,13 +135,38 @@ class Trades:
         fills["fee"] = source["aux"].view(np.int64) if len(source) else 0
         own = seqs[is_fill]
         fills["time_ns"] = commands["time_ns"][(own - commands["seq"][0]).astype(np.int64)] if len(own) else 0
+        fills["trade_time_ns"] = fills["time_ns"]
         second = (fills["flags"] & EventFlag.AGGRESSOR) != 0
         second |= ((fills["flags"] & EventFlag.AUCTION) != 0) & (fills["side"] == Side.SELL)
         fills["trade_id"] = fills["exec_id"] - second.astype(np.uint64)
+        busted = source["kind"] == EventKind.BUSTED
+        fills["busted_exec_id"] = np.where(busted, fills["order_id"], 0)
+        fills["trade_id"][busted] = fills["order_id"][busted]
         fills["named_seq"] = fills["order_id"] >> SEQ_BITS
         if self._names or not is_fill.all():
             self._follow_names(events, is_fill, seqs, fills)
         return fills
+
+    def _refer(self, fills: Fills) -> None:
+        """Gives each side of a bust what is known of the fill that it takes back."""
+        for at in np.flatnonzero(fills["busted_exec_id"]).tolist():
+            bust = fills[at]
+            fill = self._find(int(bust["trade_id"]), int(bust["side"]))
+            for name in ("order_id", "named_seq", "flags"):
+                bust[name] = 0 if fill is None else fill[name]
+            if fill is not None:
+                bust["busted_exec_id"], bust["trade_time_ns"] = fill["exec_id"], fill["time_ns"]
+
+    def _find(self, trade_id: int, side: int) -> np.void | None:
+        """The fill of one side of a trade. None where there is no such trade: `venue verify` says so."""
+        for part in reversed(self._parts):
+            at = int(np.searchsorted(part["exec_id"], np.uint64(trade_id)))
+            pair = part[at : at + 2]
+            own = (pair["trade_id"] == trade_id) & (pair["side"] == side) & (pair["busted_exec_id"] == 0)
+            if own.any():
+                fill: np.void = pair[own][0]
+                return fill
+        return None
 
     def _follow_rare(self, events: NDArray[np.void]) -> None:
         kinds = events["kind"]

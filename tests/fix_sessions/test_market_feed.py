@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,8 @@ class Client:
         self.offers: dict[tuple[bytes, bytes], dict[bytes, bytes]] = defaultdict(dict)
         self.prices: dict[tuple[bytes, bytes], dict[bytes, tuple[bytes, bytes]]] = defaultdict(dict)
         self.trades: dict[tuple[bytes, bytes], list[bytes]] = defaultdict(list)
+        self.told: dict[tuple[bytes, bytes], list[tuple[bool, bytes]]] = defaultdict(list)  # busts too, in order
+        self.snapshot_trade: dict[tuple[bytes, bytes], bytes | None] = {}
         self.rpt: dict[tuple[bytes, bytes], int] = {}
         self.first_seq: dict[tuple[bytes, bytes], int] = {}
         self.last_trade: dict[tuple[bytes, bytes], bytes] = {}
@@ -50,6 +53,7 @@ class Client:
         if kind == b"W":
             self.bids[key], self.offers[key], self.prices[key] = {}, {}, {}
             self.first_seq.setdefault(key, int(values[1181]))
+            self.snapshot_trade[key] = None
         full = request in full_ones and key in self.rpt
         if key in self.rpt:
             assert int(values[83]) in (self.rpt[key], self.rpt[key] + 1), "RptSeq has no gap"
@@ -62,6 +66,15 @@ class Client:
     def entry(self, key: tuple[bytes, bytes], message: bytes, entry: dict[int, bytes], full: bool) -> None:
         kind, action = entry[269], entry.get(279, b"0")
         if kind == b"2":
+            busted = action == b"2" if message == b"X" else entry.get(277) == b"0"
+            assert 277 not in entry or message == b"W"
+            assert not busted or 2446 not in entry, "a bust has no aggressor"
+            if message == b"X" or full:
+                self.told[key].append((busted, entry[278]))
+            if message == b"W" and not busted:
+                self.snapshot_trade[key] = entry[278]
+            if busted:
+                return
             if message == b"X" or full:
                 self.trades[key].append(entry[278])
             self.last_trade[key] = entry[278]
@@ -133,6 +146,8 @@ class Market:
         self.random = Random(seed)
         self.time_ns = START_NS
         self.fills: dict[int, list[int]] = defaultdict(list)
+        self.events: dict[int, list[tuple[bool, int, int]]] = defaultdict(list)  # busted, trade, seq
+        self.pairs: list[tuple[np.void, np.void]] = []  # trades that stand
         self.orders: list[tuple[int, int, int]] = []
         self.begin()
 
@@ -165,8 +180,13 @@ class Market:
         events, _ = twin.apply(command)
         self.desk.applied(*self.feed.apply(command))
         fills = events[events["kind"] == EventKind.FILL]
-        for fill in fills[::2]:
+        for fill, other in zip(fills[::2], fills[1::2], strict=True):
             self.fills[int(fill["symbol"])].append(int(fill["exec_id"]))
+            self.pairs.append((fill, other))
+        for event in [*fills[::2], *events[events["kind"] == EventKind.BUSTED][::2]]:
+            busted = int(event["kind"]) == EventKind.BUSTED
+            trade = int(event["order_id" if busted else "exec_id"])
+            self.events[int(event["symbol"])].append((busted, trade, int(event["exec_id"]) >> 24))
         for event in events[events["kind"] == EventKind.ACCEPTED]:
             self.orders.append((int(event["symbol"]), int(event["account"]), int(event["order_id"])))
         if publish:
@@ -180,6 +200,16 @@ class Market:
     def order(self, symbol: int, side: Side, ticks: int, lots: int, account: int = 1, **more: int) -> np.ndarray:
         base = {"kind": CommandKind.NEW, "symbol": symbol, "side": side, "ord_type": OrdType.LIMIT, "tif": Tif.GTC}
         return self.apply(**{**base, "account": account, "session": 1, "price_ticks": ticks, "qty_lots": lots, **more})
+
+    def bust(self, trade: tuple[np.void, np.void]) -> None:
+        """Takes a trade back; nobody pays fees here."""
+        buy, sell = sorted(trade, key=lambda fill: int(fill["side"]))
+        self.pairs = [other for other in self.pairs if other[0]["exec_id"] != trade[0]["exec_id"]]
+        terms = {name: int(buy[name]) for name in ("symbol", "price_ticks", "qty_lots")}
+        owner = int(buy["account"]) | int(buy["session"]) << 16
+        parties = {"account": owner, "session": int(sell["account"]), "asset": int(sell["session"])}
+        events = self.apply(kind=CommandKind.BUST, order_id=int(trade[0]["exec_id"]), **parties, **terms)
+        assert events["kind"].tolist() == [EventKind.BUSTED] * 2
 
     def phase(self, symbol: int, to: Phase) -> None:
         self.apply(kind=CommandKind.PHASE, symbol=symbol, ord_type=to)
@@ -197,7 +227,9 @@ class Market:
         elif what < 0.92:
             number, account, order = self.orders.pop(random.randrange(len(self.orders)))
             self.apply(kind=CommandKind.CANCEL, symbol=number, account=account, session=1, order_id=order)
-        elif what < 0.97:
+        elif what < 0.95 and self.pairs:
+            self.bust(random.choice(self.pairs))
+        elif what < 0.98:
             self.phase(symbol, random.choice(list(Phase)))
         else:
             self.apply(kind=CommandKind.TIME, symbol=symbol, flags=CommandFlag.TIME_CLOSE)
@@ -291,6 +323,56 @@ def test_who_applies_what_comes_holds_the_cores_book(
             client = market.room.clients[session]
             later = [fill for fill in market.fills[book.number] if fill >> 24 > client.first_seq[key]]
             assert client.trades[key] == named(later), "every trade, once, in order"
+            told = [(busted, trade) for busted, trade, seq in market.events[book.number] if seq > client.first_seq[key]]
+            assert [trade for _, trade in client.told[key]] == named([trade for _, trade in told])
+            assert [busted for busted, _ in client.told[key]] == [busted for busted, _ in told], "busts among them"
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), busts=st.lists(st.integers(0, 9), min_size=1, max_size=6, unique=True))
+def test_a_snapshot_shows_the_last_trade_when_it_stands(seed: int, busts: list[int]) -> None:
+    """Before anybody subscribes, after, and after a restart from what the gateway keeps."""
+    market = Market(Path(), seed)
+    market.subscribe(FEEDS[0], "sub", types=("2",))
+    for lots in range(1, 11):
+        market.order(0, Side.BUY, 10_000, lots, 1)
+        market.order(0, Side.SELL, 10_000, lots, 2)
+    day, statistics = replace(market.feed.books[0].day), market.feed.statistics(market.feed.books[0])
+    made = list(market.pairs)
+    for number in busts:
+        market.now += 1
+        market.bust(made[number])
+    last = None if 9 in busts else named([int(made[9][0]["exec_id"])])[0]
+    key = (b"new", b"ACME")
+    market.subscribe(FEEDS[1], "new", types=("2",), symbols=("ACME",))
+    assert market.room.clients[FEEDS[1]].snapshot_trade[key] == last
+    assert market.feed.books[0].day == day, "prices of the day stay as they were"
+    assert market.feed.statistics(market.feed.books[0]) == statistics
+    again = Feed(market.config, Core.restore(market.feed.core.snapshot()))
+    again.restore_days(json.loads(json.dumps(market.feed.days())))
+    book = again.books[0]
+    found = book.last_trade(book.trade_end)
+    assert (None if found is None else named([found.trade_id])[0]) == last
+    told = market.room.clients[FEEDS[0]].told[b"sub", b"ACME"]
+    assert [trade for busted, trade in told if busted] == named([int(made[n][0]["exec_id"]) for n in busts])
+
+
+def test_a_bust_deletes_the_trade_by_its_id() -> None:
+    market = Market(Path())
+    market.subscribe(FEEDS[0], "inc", types=("2",), symbols=("ACME",))
+    market.subscribe(FEEDS[1], "full", full=True, types=("2",), symbols=("ACME",))
+    market.order(0, Side.BUY, 10_000, 7, 1)
+    market.now += 1
+    market.order(0, Side.SELL, 10_000, 7, 2)
+    market.now += 1
+    market.bust(market.pairs[0])
+    trade = named(market.fills[0])[0]
+    for session, kind, delimiter in ((FEEDS[0], b"X", 279), (FEEDS[1], b"W", 269)):
+        (last_kind, found) = market.room.clients[session].messages[-1]
+        (entry,) = split(found, delimiter)
+        assert (last_kind, entry[269], entry[278]) == (kind, b"2", trade)
+        assert (float(entry[270]), entry[271]) == (100, b"7") and 2446 not in entry
+        assert (entry.get(279), entry.get(277)) == ((b"2", None) if kind == b"X" else (None, b"0"))
 
 
 def test_a_slow_reader_is_told_less_then_everything_then_logged_out() -> None:

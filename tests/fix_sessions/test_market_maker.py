@@ -143,6 +143,23 @@ def test_a_maker_never_has_two_orders_a_level_nor_meets_itself(turns):
         assert {w.clordid for w in maker.working.values()} == set(open_orders)
 
 
+@given(st.lists(st.tuples(st.sampled_from(("1", "2")), st.integers(1, 50), st.booleans()), max_size=20))
+def test_a_busted_trade_leaves_the_inventory_as_if_it_had_not_been(trades):
+    maker = MarketMaker(Paper(), INSTRUMENT, Parameters())
+    maker.turn(10_000.0)
+    (name, working), *_ = [(w.clordid, dict(maker.working)) for w in maker.working.values()]
+    kept = 0
+    for side, lots, busted in trades:
+        facts = ((11, name), (32, str(lots * INSTRUMENT.lot)), (55, INSTRUMENT.symbol), (54, side))
+        maker.on_message(message((35, "8"), (150, "F"), (39, "1"), *facts))
+        if busted:
+            assert maker.on_message(message((35, "8"), (150, "H"), (39, "4"), *facts))
+        else:
+            kept += lots if side == "1" else -lots
+        assert not maker.on_message(message((35, "8"), (150, "H"), (39, "4"), (55, "OTHER"), (54, side), (32, "1")))
+    assert maker.inventory_lots == kept and maker.working == working
+
+
 @given(st.integers(0, 2**32), st.floats(0.5, 50))
 def test_the_flow_keeps_its_bounds(seed, rate):
     paper = Paper()

@@ -9,6 +9,7 @@ import pytest
 
 from fix_sessions.client import Broker, Pair
 from tests.fix_sessions.rig import Venue, settle, tags, written
+from tests.fix_sessions.test_busts import bust
 
 
 def ask(broker: Broker, name: str = "t", kind: str = "0", **fields: str) -> tuple[dict[int, str], list[dict[int, str]]]:
@@ -139,3 +140,84 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(venue: Venue, fields: 
 def test_without_a_trade_it_says_so(venue: Venue):
     ack, reports = ask(venue.logged_on("ALPHA1"))
     assert (ack[748], ack[749], ack[750]) == ("0", "0", "1") and not reports
+
+
+def busts(broker: Broker) -> dict[str, dict[int, str]]:
+    """Every bust that was reported, by ExecID."""
+    return {m.get(17).decode(): tags(m) for m in broker.inbox if m.get(35) == b"8" and m.get(150) == b"H"}
+
+
+def takes_back(report: dict[int, str], told: dict[int, str], fill: dict[int, str]) -> bool:
+    """Whether an AE says what the report of the bust says, and for the rest what the fill did."""
+    as_told = all(report[tag] == told[tag] for tag in (1, 17, 31, 32, 37, 54, 55, 60, 150, 527))
+    as_filled = all(report.get(tag) == fill.get(tag) for tag in (1, 11, 31, 32, 37, 54, 55, 527, 851))
+    named = (report[487], report[571], report[572]) == ("1", report[17], fill[17]) and told[19] == fill[17]
+    return as_told and as_filled and named and report[1003] == fill[527] and report[75] == fill[60][:8]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_busted_trades_are_told_again_as_cancelled(
+    make_venue: Callable[..., Venue], application: str, seed: int
+) -> None:
+    """ROE-48: to who asks, in order, also after a new start; to who subscribes when it happens."""
+    venue = make_venue(application)
+    brokers = [venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")]
+    trade(seed, 150, brokers)
+    written(venue).close()
+    ask(brokers[1], "sub", t263="1")
+    chance = random.Random(seed)
+    trades = sorted({e[527] for e in executions(brokers[0]).values()})
+    done = []
+    for name in chance.sample(trades, min(6, len(trades))):
+        try:
+            bust(venue, name)
+            done.append(name)
+        except ValueError as error:
+            assert "INSUFFICIENT_FUNDS" in str(error), seed
+    assert len(done) > 2, seed
+    trade(seed + 10, 10, brokers)
+    written(venue).close()
+    for broker in brokers:
+        settle(broker)
+    known = [(executions(broker), busts(broker)) for broker in brokers]
+
+    def agrees(broker: Broker, fills: dict[str, dict[int, str]], taken: dict[str, dict[int, str]]) -> None:
+        _, reports = ask(broker)
+        assert [r[17] for r in reports] == sorted([*fills, *taken], key=lambda i: tuple(map(int, i.split("-")))), seed
+        for report in reports:
+            if report[17] in fills:
+                assert same(report, fills[report[17]]) and (report[487], report[150]) == ("0", "F")
+            else:
+                assert takes_back(report, taken[report[17]], fills[report[572]]), (seed, report)
+        last = reports[-1][17]
+        assert not ask(broker, t17=last)[1]
+
+    for broker, (fills, taken) in zip(brokers, known, strict=True):
+        agrees(broker, fills, taken)
+    assert {told[527] for told in known[1][1].values()} <= set(done)
+
+    def news() -> list[str]:
+        found = [tags(m) for m in brokers[1].inbox if m.get(35) == b"AE" and m.get(325) == b"Y"]
+        return [r[17] for r in found if r[487] == "1"]
+
+    brokers[1].wait_for(lambda: len(news()) >= len(known[1][1]))
+    assert news() == list(known[1][1])
+    venue.close()
+    again = make_venue(application).broker("ALPHA1")
+    again.next_out, again.next_in = brokers[0].next_out + 1, brokers[0].next_in + 1
+    again.log_on()
+    agrees(again, *known[0])
+
+
+def test_a_bust_is_no_trade_to_be_busted(venue: Venue) -> None:
+    """The number of one of its own reports names none."""
+    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
+    alpha.order("ACME", "buy", 5, 100)
+    settle(alpha)
+    bravo.order("ACME", "sell", 5, 100)
+    settle(bravo)
+    bust(venue, next(iter(executions(bravo).values()))[527])
+    settle(bravo)
+    (told,) = busts(bravo)
+    with pytest.raises(ValueError, match="unknown"):
+        bust(venue, told)

@@ -86,6 +86,19 @@ def test_a_bust_that_is_not_right_is_named_though_every_root_holds(tmp_path: Pat
     assert problem.file == files(folder)[-1].name and kinds[problem.row or 0] == CommandKind.BUST
 
 
+@pytest.mark.parametrize("tag", ["19", "37"])
+def test_an_annex_that_names_another_fill(tmp_path: Path, tag: str) -> None:
+    """What both brokers were told of it, and the archive's exec_ref_id, is looked up too."""
+
+    def last(market: Market) -> Made:
+        command, annex = market.bust(market.trades[0])
+        at = annex.index(f"sell.{tag}=".encode())
+        return [(command, annex[:at] + f"sell.{tag}=1".encode() + annex[at + len(f"sell.{tag}=") :])]
+
+    report = verify([sealed_with(tmp_path, last)])
+    assert "its annex names the fill of the sell side wrongly" in said(report) and f"sell.{tag}=1" in said(report)
+
+
 def test_a_trade_of_an_instrument_that_was_defined_anew(tmp_path: Path) -> None:
     def last(market: Market) -> Made:
         trade = next(t for t in market.trades[::-1] if t[0]["symbol"] == 0)
