@@ -263,6 +263,12 @@ def as_update(message: bytes) -> bytes:
     return message.replace(b"\x0135=W\x01", b"\x0135=X\x01").replace(b"\x01269=", b"\x01279=0\x01269=")
 
 
+def unfilled(message: bytes) -> bytes:
+    """What is filled is told as partly so, and a cancel that came too late as one that was done."""
+    told = message.replace(b"\x0139=2\x01", b"\x0139=1\x01")
+    return told.replace(b"\x0135=9\x01", b"\x0135=8\x01150=4\x01151=0\x01")
+
+
 def twice(kind: str, has: str = "") -> Spoil:
     """Messages of this type (with such a field) come twice."""
     field = f"\x01{has}\x01".encode() if has else b""

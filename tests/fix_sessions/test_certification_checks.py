@@ -38,6 +38,7 @@ from tests.fix_sessions.certification_rig import (
     lacking,
     never,
     twice,
+    unfilled,
     untouched,
     with_hours,
     within,
@@ -60,7 +61,7 @@ CHECKS: tuple[tuple[str, Spoil, str], ...] = (
     ("C20", lacking("8", 151), "tag 151 is missing in 35=8"),
     ("C20", Every("8", 151), "LeavesQty(151) is 2"),
     ("C29", lacking("8", 58), "a refusal without Text(58)"),
-    ("C29", lacking("8", 37), "tag 37 is missing in"),
+    ("C29", within("150=8", 37, "NONE"), "without an OrderID(37) of its own"),
     ("C30", One("9", 102, "ALPHA1", 1), "tag 102 of 35=9 is 90, expected 99"),
     ("C30", One("9", 102, "ALPHA1", 2), "tag 102 of 35=9 is 1, expected 0"),
     ("C31", Every("8", 38), "the report has not the new terms"),
@@ -76,7 +77,8 @@ CHECKS: tuple[tuple[str, Spoil, str], ...] = (
     ("C35", One("8", 14, "ALPHA1", 2), "CumQty(14) after the cancel is not what was filled"),
     ("C37", within("40=K", 150, "0"), "the market-to-limit order was not filled"),
     ("C37", One("8", 39, "ALPHA1", 3), "tag 39 of 35=8 is 2, expected 1"),
-    ("C39", One("8", 150, "ALPHA1", 1), "tag 150 of 35=8 is 5, expected 4"),
+    ("C39", changed("39=2", "39=1", "8"), "tag 35 of 35=9 is 9, expected 8"),
+    ("C39", unfilled, "the order's last report has OrdStatus(39) 1"),
     ("C43", One("8", 39, "ALPHA1", 0), "tag 39 of 35=8 is 1, expected 0"),
     ("C43", One("8", 39, "ALPHA1", 1), "tag 39 of 35=8 is 1, expected 0"),
     ("C43", One("8", 151, "ALPHA1", 0), "the bid's size is another"),
@@ -113,7 +115,7 @@ CHECKS: tuple[tuple[str, Spoil, str], ...] = (
     ("C48", One("N", 39, "ALPHA1", 0), "an order of the list does not stand"),
     ("C48", One("8", 150, "ALPHA1", 0), "tag 150 of 35=8 is 1, expected 0"),
     ("C48", One("N", 431, "ALPHA1", 1), "tag 431 of 35=N is 4, expected 3"),
-    ("C48", lacking("N", 83), "tag 83 is missing in"),
+    ("C48", Second("N", "83=[0-9]+", "83=0"), "RptSeq(83) does not go on"),
     ("C48", changed("431=4", "431=3"), "the ListCancelRequest(K) was not acknowledged"),
     ("C48", One("N", 66, "ALPHA1", 3), "tag 66 of 35=N is list"),
     ("C48", changed("84=2", "84=1", "N"), "CxlQty(84) is not all of the order"),
@@ -289,21 +291,26 @@ def test_a_line_of_the_hours_fails(tmp_path: Path, spoil: Spoil, minutes: int, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_each_line_has_failed(whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_line_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A `tell` or `expect` that no row of both tables makes fail is named."""
     failed: set[Site] = set()
-    for name, spoil, text in (*SPOILT, *CHECKS):
-        if name != "C78":
-            seconds = ANSWER_SECONDS_MAX if text in WAITED or (name, spoil, text) in CHECKS else 10.0
-            monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", seconds)
-            whole.play(watched(BY_NAME[name], failed), spoil)
-    whole.play(watched(BY_NAME["C74"], failed), untouched, MESSAGES_PER_SECOND // 10)
-    monkeypatch.setattr(whole.stage, "cancels_on_disconnect", False)
-    whole.play(watched(BY_NAME["C17"], failed), untouched)
+    for number, table in enumerate((SPOILT, CHECKS)):
+        whole = Whole(tmp_path / f"table{number}", spoilt=True)  # a spoilt case may leave a protection that has tripped
+        try:
+            for name, spoil, text in table:
+                if name != "C78":
+                    seconds = ANSWER_SECONDS_MAX if table is CHECKS or text in WAITED else 10.0
+                    monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", seconds)
+                    whole.play(watched(BY_NAME[name], failed), spoil)
+            whole.play(watched(BY_NAME["C74"], failed), untouched, MESSAGES_PER_SECOND // 10)
+            whole.stage.cancels_on_disconnect = False
+            whole.play(watched(BY_NAME["C17"], failed), untouched)
+        finally:
+            whole.close()
     hours = [(spoil, 0) for name, spoil, _ in SPOILT if name == "C78"] + [row[:2] for row in HOURS]
     for number, (spoil, minutes) in enumerate(hours):
         (tmp_path / str(number)).mkdir()
         failed |= failing_hours(tmp_path / str(number), spoil, minutes)[1]
     idle = {site: name for site, name in sites().items() if site not in failed}
-    print(f"{len(failed)} lines failed")
+    print(f"{len(failed)} lines failed; idle: {idle}")
     assert idle == {}
