@@ -179,7 +179,7 @@ cdef extern from "gateway.h":
         void watch_reports(uint16_t, cbool)
         void name_parent(uint16_t, const string &, cbool) except +
         int submit(const submission_s &, uint64_t *) nogil
-        void publish(vector[uint16_t], const string &, const string &, cbool) except + nogil
+        void publish(vector[uint16_t], const string &, const string &, cbool, uint64_t) except + nogil
         uint64_t unsent(uint16_t)
         void settle() nogil
         void add_source(uint16_t, const string &)
@@ -424,14 +424,16 @@ cdef class Gateway:
         with nogil:
             self.gateway.send(number, kind, values, carried, again)
 
-    def publish(self, sessions, msg_type, body, kept=True):
-        """One message to many sessions, from any thread; `body` is its fields, each `tag=value` and SOH."""
+    def publish(self, sessions, msg_type, body, kept=True, exec_id=0):
+        """One message to many sessions, from any thread; `body` is its fields, each `tag=value` and SOH. `exec_id`: which
+        execution it reports, so that a session's store knows that it has this one."""
         cdef vector[uint16_t] numbers = sessions
         cdef string kind = msg_type
         cdef string text = body
         cdef cbool keep = kept
+        cdef uint64_t carried = exec_id
         with nogil:
-            self.gateway.publish(numbers, kind, text, keep)
+            self.gateway.publish(numbers, kind, text, keep, carried)
 
     def unsent(self, session):
         """Bytes that a session has not read; from any thread, without waiting."""

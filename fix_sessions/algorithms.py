@@ -14,36 +14,40 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from cores import CommandKind, EventFlag, EventKind, Reason
+from cores import CommandKind, EventKind, Reason
 from cores.records import Limit, Phase
-from fix_sessions import child_names, messages, parties, quote_names
+from fix_sessions import child_names, parent_reports, parties, quote_names
 from fix_sessions.area import REASON_NOT_AVAILABLE, REASON_OTHER, STOPPED_TEXT, TOO_LONG_TEXT, Area, Floor, Inbound
 from fix_sessions.bust_reports import bust_fields
 from fix_sessions.codec import TagRefused
 from fix_sessions.messages import SEQ_BITS, Field
-from fix_sessions.parent_history import Busted, Child, Sweep, history, traded_by
+from fix_sessions.parent_drafts import Draft, Replacement
+from fix_sessions.parent_history import Busted, Sweep, history, traded_by
 from fix_sessions.parent_orders import (
     ALGORITHM_TAGS,
     CANCEL_REFUSED,
     CANCELLED,
     END,
     EXPIRED,
-    FILLED,
-    NEW,
+    LEG_REFUSED,
+    NOTHING,
     PARENT,
-    PARTIAL,
     REFUSED,
     REJECTED,
-    Draft,
+    REPLACE,
+    Child,
     Entry,
     Parent,
+    Version,
     command_words,
     entry_body,
 )
+from fix_sessions.parent_reports import FATAL
 from venue.algorithms import BASIS_POINTS, NS, permitted_lots
 from venue.busts import side_fields
 from venue.log import event
@@ -56,11 +60,9 @@ REQUESTS_MAX = 16_384
 DUPLICATE = b"6"
 RETRY_NS = NS
 REACH_MORE_NS = 600 * NS  # a start that dies soon has not ended what was over
-FATAL = (Reason.REJECT_KILLED, Reason.REJECT_ACCOUNT_FROZEN, Reason.REJECT_RESTRICTED)
-"""A child that is refused for one of these ends its parent; after any other refusal the next slice tries again."""
 CHILD_ENDS = (EventKind.REJECTED, EventKind.CANCELLED, EventKind.EXPIRED)
 TOO_LATE_TEXT = b"the order is not open any more: filled, cancelled or expired"
-REPLACE_TEXT = b"the parent of an execution algorithm is not replaced: cancel it and send another"
+NO_PARENT_TEXT = b"168, 847, 848 and 849 go with a parent order only, and OrigClOrdID(41) names none; leave them out"
 ENDED_TEXT = b"the interval is over: what was not done by ExpireTime(126) is not done"
 SWEPT_TEXT = b"cancelled with others: mass cancel, disconnect or the venue's operator"
 KILLED_TEXT = b"the session has been stopped by a kill switch"
@@ -77,7 +79,7 @@ class Algorithms(Area):
         self._live: dict[int, Parent] = {}
         self._finished: OrderedDict[int, Parent] = OrderedDict()
         self._requests: OrderedDict[tuple[int, bytes], None] = OrderedDict()
-        self._untold: dict[int, Entry] = {}
+        self._untold: dict[int, tuple[Entry, Version | None]] = {}
         self._swept: dict[int, bytes] = {}
         self._restored = False
 
@@ -85,9 +87,11 @@ class Algorithms(Area):
         """Asserts that every parent is where its state says, and none has done more than it may."""
         for seq, parent in self._parents.items():
             parent.check()
-            assert parent.seq == seq and self._names[parent.session, parent.clordid] is parent
+            assert parent.seq == seq
+            assert all(self._names[parent.session, name] is parent for name in parent.names)
             assert parent.is_open == (seq in self._live) != (seq in self._finished)
-        assert len(self._parents) == len(self._names) == len(self._live) + len(self._finished)
+        assert len(self._parents) == len(self._live) + len(self._finished)
+        assert len(self._names) == sum(len(parent.names) for parent in self._parents.values())
         assert len(self._finished) <= FINISHED_MAX
 
     @property
@@ -106,7 +110,7 @@ class Algorithms(Area):
         session, values = message.session, message.values
         if values[35] == b"H":
             return (session, values[11]) in self._names
-        if values[35] == b"D" and any(tag in values for tag in ALGORITHM_TAGS):
+        if values[35] in (b"D", b"G") and any(tag in values for tag in ALGORITHM_TAGS):
             return True
         return (session, values.get(41, b"")) in self._names or self.knows(session, values[11])
 
@@ -155,20 +159,26 @@ class Algorithms(Area):
         """F and G of a parent, or with a parent's name."""
         session, values = message.session, message.values
         parent = self._names.get((session, values[41]))
-        if message.poss_dup and parent is not None and parent.cancelled_by == values[11]:
+        if message.poss_dup and parent is not None and values[11] in (parent.cancelled_by, *parent.names):
             return
-        is_replace = values[35] == b"G"
+        is_replace, now_ns = values[35] == b"G", self.floor.now_ns()
         code, text = 99, b""
         if self.knows(session, values[11]) or self.gateway.find_order(session, values[11]) is not None:
             code, text = 6, self.terms.text(0xFFFF, Reason.REJECT_SESSION_DUPLICATE_CLORDID)
         elif parent is None:
             code, text = 1, self.terms.text(0xFFFF, Reason.REJECT_SESSION_UNKNOWN_ORIG_CLORDID)
+            if self.gateway.find_order(session, values[41]) is not None:
+                code, text = 99, NO_PARENT_TEXT
         elif (values[55], values[54]) != (parent.values[55], parent.values[54]):
             text = self.terms.text(0xFFFF, Reason.REJECT_SESSION_SYMBOL_MISMATCH)
         elif not parent.is_open:
             code, text = 0, TOO_LATE_TEXT
         elif is_replace:
-            text = REPLACE_TEXT
+            draft = Replacement(self.floor.config, self.terms, parent, message.body, now_ns, self.gateway.find_order)
+            if draft.refusal is None:
+                self._journal(message, REPLACE, (session, parent.template.account, parent.symbol), draft.words)
+                return
+            code, text = draft.refusal.cancel_code, draft.refusal.text
         else:
             self._end(parent, CANCELLED, b"cancelled by the member", b"", message)
             return
@@ -185,11 +195,19 @@ class Algorithms(Area):
 
     def status_fields(self, parent: Parent) -> list[Field]:
         """An ExecutionReport (150=I) of a parent; true once everything up to `last_seq` is durable."""
-        return [*parent.fields(b"I", parent.status, (parent.cum_lots, parent.value)), (17, b"0")]
+        done = parent.cum_lots, parent.value
+        return [*parent.version.fields(b"I", parent.status, done, b"", parent.taken_back), (17, b"0")]
 
     def open_parents(self, session: int) -> list[Parent]:
         """The live parents of a session, in order of entry."""
         return [parent for parent in self.live if parent.session == session]
+
+    def refuse_leg(self, session: int, account: int, symbol: int, list_id: bytes, text: bytes, leg: bytes) -> int:
+        """Journals and tells that an order of a list is not entered; returns the entry, 0: nothing is taken now."""
+        words: dict[str, int | bytes] = {"code": 99, "text": text}
+        body = entry_body(LEG_REFUSED, self._actor(session), list_id, words, leg)
+        entry, _ = self._submit((session, account, symbol), body)
+        return entry.seq if entry is not None else 0
 
     # ---- slices ----
 
@@ -220,14 +238,15 @@ class Algorithms(Area):
         schedule = parent.schedule
         if now_ns < schedule.start_ns:
             return
-        lots = schedule.due_lots(now_ns) - parent.cum_lots
+        lots = parent.version.due_lots(now_ns) - parent.cum_lots
         if parent.rate_bp < BASIS_POINTS:
             lots = min(lots, self._permitted(parent))
         if lots > 0 and self.floor.engine.phases()[parent.symbol] == Phase.CONTINUOUS and not self._send(parent, lots):
             return  # nothing is taken any more
         parent.next_ns = schedule.next_ns(now_ns)
         if parent.is_open and now_ns >= schedule.end_ns:
-            text = ENDED_TEXT + (b"; a slice was refused: " + parent.said if parent.said else b"")
+            said = parent.refused_text()
+            text = ENDED_TEXT + (b"; a slice was refused: " + said if said else b"")
             self._end(parent, EXPIRED, b"the interval is over", text)
 
     def _permitted(self, parent: Parent) -> int:
@@ -243,11 +262,15 @@ class Algorithms(Area):
         assert parent.is_open and lots <= parent.qty_lots - parent.cum_lots
         name = child_names.compose(parent.seq, parent.children)
         words, body = parent.child(name, lots)
-        parent.bases[parent.children] = parent.cum_lots, parent.value
+        child = Child.of(0, body)
+        assert child is not None
+        parent.bases[parent.children] = parent.version, child
         status, seq = self.gateway.submit(words, name, b"", body, False)
         if status == SubmitStatus.STOPPED:
             return False
         assert status == SubmitStatus.OK, status
+        if parent.children in parent.bases:
+            parent.bases[parent.children] = parent.version, replace(child, seq=seq)
         parent.children += 1
         parent.last_seq = seq
         order = self.gateway.find_order(parent.session, name)
@@ -282,21 +305,36 @@ class Algorithms(Area):
 
     def _apply(self, entry: Entry) -> None:
         """What an entry does, now or at the next start."""
-        self._untold[entry.seq] = entry
-        if entry.words[b"verb"] != PARENT and 11 in entry.values and entry.words.get(b"code") != DUPLICATE:
-            self._remember(entry.session, entry.values[11])
-        if entry.words[b"verb"] == PARENT:
-            parent = Parent.of(entry, self.terms, self.gateway.find_order)
+        version: Version | None = None
+        parent = self._parents.get(entry.number(b"parent"))
+        if entry.verb == PARENT:
+            parent = Parent.of(entry, self.terms)
             self._parents[entry.seq] = self._live[entry.seq] = parent
-            self._names[entry.session, parent.clordid] = parent
-            self.gateway.name_parent(entry.session, parent.clordid, True)
-        elif entry.words[b"verb"] == END:
-            ended = self._parents.get(entry.number(b"parent"))
-            if ended is not None and ended.is_open:
-                ended.status = entry.words[b"status"]
-                ended.cum_lots, ended.value = entry.number(b"cum_lots"), entry.number(b"value")
-                ended.cancelled_by, ended.last_seq = entry.values.get(11, b""), entry.seq
-                self._finish(ended)
+            self._name(parent)
+            version = parent.version
+        elif entry.verb == REPLACE and parent is not None:
+            version = Version.of(self.terms, parent.entry, entry)
+            parent.change(version)
+            self._name(parent)
+        elif 11 in entry.values and entry.verb != LEG_REFUSED and entry.words.get(b"code") != DUPLICATE:
+            self._remember(entry.session, entry.values[11])
+        if entry.verb == END and parent is not None:
+            version = parent.version
+            self._ended(parent, entry)
+        self._untold[entry.seq] = entry, version
+
+    def _name(self, parent: Parent) -> None:
+        """From here on the name that it has is known as a parent's."""
+        self._names[parent.session, parent.clordid] = parent
+        self.gateway.name_parent(parent.session, parent.clordid, True)
+
+    def _ended(self, parent: Parent, entry: Entry) -> None:
+        if not parent.is_open:
+            return
+        parent.status = entry.words[b"status"]
+        parent.cum_lots, parent.value = entry.number(b"cum_lots"), entry.number(b"value")
+        parent.cancelled_by, parent.last_seq = entry.values.get(11, b""), entry.seq
+        self._finish(parent)
 
     def _remember(self, session: int, clordid: bytes) -> None:
         """A request's name that the order table does not know, so that it is not used twice."""
@@ -312,7 +350,7 @@ class Algorithms(Area):
         if not parent.is_open:
             return
         words: dict[str, int | bytes] = {"parent": parent.seq, "status": status, "cum_lots": parent.cum_lots}
-        words |= {"value": parent.value, "why": why, "text": text}
+        words |= {"value": parent.value, "version": parent.version.seq, "why": why, "text": text}
         owner = parent.session, parent.template.account, parent.symbol
         if message is not None:
             self._journal(message, END, owner, words)
@@ -324,8 +362,10 @@ class Algorithms(Area):
         self._finished[parent.seq] = parent
         if len(self._finished) > FINISHED_MAX:
             _, old = self._finished.popitem(last=False)
-            del self._parents[old.seq], self._names[old.session, old.clordid]
-            self.gateway.name_parent(old.session, old.clordid, False)
+            del self._parents[old.seq]
+            for name in old.names:
+                del self._names[old.session, name]
+                self.gateway.name_parent(old.session, name, False)
         self._want_ticks()
 
     def _want_ticks(self) -> None:
@@ -344,9 +384,11 @@ class Algorithms(Area):
             self._child(report, kind, child, poss_resend)
         elif command == CommandKind.TIME and kind == EventKind.CLOCK:
             self._restore()
-            entry = self._untold.pop(int(report["event"]["exec_id"]) >> SEQ_BITS, None)
-            if entry is not None:
-                self._tell(entry, report, poss_resend)
+            entry, version = self._untold.pop(int(report["event"]["exec_id"]) >> SEQ_BITS, (None, None))
+            if entry is not None and (version is not None or entry.verb not in (PARENT, REPLACE, END)):
+                of = self._parents.get(version.parent_seq) if version is not None else None
+                busted = of.taken_back if of is not None else NOTHING
+                self._tell(report, parent_reports.of_entry(entry, version, report, busted), poss_resend)
         elif command == CommandKind.MASS_CANCEL and kind == EventKind.MASS_CANCELLED:
             where = int(report["symbol"]), int(report["account"]), int(report["side"])
             self._sweep(self._in_book(int(report["session"]), *where), SWEPT_TEXT)
@@ -386,92 +428,38 @@ class Algorithms(Area):
         if parent is None or number not in parent.bases:
             event(log, "a child without its parent", logging.ERROR, alarm="algorithms", parent=seq, child=number)
             return
-        lots, value = parent.bases[number]
-        if kind == EventKind.FILL:
-            done = lots + int(report["cum_lots"]), value + int(report["value"])
-            self._fill(parent, report, done, poss_resend)
-        elif kind == EventKind.ACCEPTED:
-            parent.said = b""
-        elif kind == EventKind.REJECTED:
-            self._child_refused(parent, report, (lots, value), poss_resend)
+        version, child = parent.bases[number]
+        reason = Reason(int(report["event"]["reason"]))
+        if kind == EventKind.REJECTED and reason in FATAL:
+            self._sweep([parent] if parent.is_open else [], self.terms.text(parent.symbol, reason))
+        elif kind in (EventKind.ACCEPTED, EventKind.REJECTED):
+            parent.said = int(reason) if kind == EventKind.REJECTED else 0
+        message = parent_reports.of_child(version, child, report, self.terms, parent.taken_back)
+        if message is not None:
+            self._tell(report, message, poss_resend)
         if kind in CHILD_ENDS or (kind == EventKind.FILL and report["event"]["leaves_lots"] == 0):
             del parent.bases[number]
 
-    def _fill(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
-        done_event, book = report["event"], parent.template.book
-        assert book is not None, "it has traded"
-        exec_id = int(done_event["exec_id"])
-        status = FILLED if done[0] == parent.qty_lots else PARTIAL
-        fields = parent.fields(b"F", status, done)
-        fields += [(31, book.price(int(done_event["price_ticks"]))), (32, book.quantity(int(done_event["qty_lots"])))]
-        second = bool(int(done_event["flags"]) & EventFlag.AGGRESSOR)
-        fields += [
-            (851, b"2" if second else b"1"),
-            (198, b"%d" % done_event["order_id"]),
-            (527, messages.identifier(exec_id - second)),
-        ]
-        self._send_report(parent, fields, report, poss_resend)
+    def _tell(self, report: np.void, message: parent_reports.Message, poss_resend: bool) -> None:
+        self.floor.send(int(report["session"]), *message, int(report["event"]["exec_id"]), poss_resend)
 
     def _busted(self, parent: Parent | None, number: int, report: np.void, poss_resend: bool) -> None:
         """A child's trade was taken back: the parent has done less, and does it not again."""
-        body = self.floor.busts.body(int(report["event"]["order_id"]), int(report["event"]["exec_id"]) >> SEQ_BITS)
+        done_event = report["event"]
+        seq = int(done_event["exec_id"]) >> SEQ_BITS
+        body = self.floor.busts.body(int(done_event["order_id"]), seq)
         of_child = dict(bust_fields(report, self.terms, body))
         if parent is None:  # so long ago that it is forgotten
             of_child[11] = side_fields(body, int(report["side"])).get(583, of_child[11])
-            exec_id = int(report["event"]["exec_id"])
-            self.floor.send(int(report["session"]), b"8", list(of_child.items()), exec_id, poss_resend)
+            self._tell(report, (b"8", sorted(of_child.items())), poss_resend)
             return
-        done_event = report["event"]
+        lots = int(done_event["qty_lots"])
         if not poss_resend:  # else it was restored so
-            parent.bust(
-                number, int(done_event["qty_lots"]), int(done_event["qty_lots"]) * int(done_event["price_ticks"])
-            )
-        seq = int(done_event["exec_id"]) >> SEQ_BITS
-        later = [base for other, base in parent.bases.items() if parent.entered.get(other, seq + 1) > seq]
+            parent.bust(number, lots, lots * int(done_event["price_ticks"]))
+        later = [(base.cum_lots, base.value) for _, base in parent.bases.values() if base.seq > seq]
         done = min(later, default=(parent.cum_lots, parent.value))
-        fields = parent.fields(b"H", parent.status, done, of_child[58])
-        fields += [(tag, of_child[tag]) for tag in (19, 31, 32, 527)] + [(198, of_child[37])]
-        self._send_report(parent, fields, report, poss_resend)
-
-    def _child_refused(self, parent: Parent, report: np.void, done: tuple[int, int], poss_resend: bool) -> None:
-        """The member is told why, once until a child is taken again; some reasons end the parent."""
-        reason = int(report["event"]["reason"])
-        text = self.terms.text(parent.symbol, reason)
-        if reason in FATAL:
-            self._sweep([parent] if parent.is_open else [], text)
-        elif parent.said != text:
-            parent.said = text
-            fields = parent.fields(b"D", PARTIAL if done[0] else b"0", done, b"a slice was refused: " + text)
-            self._send_report(parent, fields, report, poss_resend)
-
-    def _tell(self, entry: Entry, report: np.void, poss_resend: bool) -> None:
-        """The answer to an entry that is durable now."""
-        verb, seq = entry.words[b"verb"], entry.number(b"parent")
-        if verb == PARENT:
-            parent = self._parents[entry.seq]
-            self._send_report(parent, parent.fields(NEW, NEW, (0, 0)), report, poss_resend)
-        elif verb == END and seq in self._parents:
-            parent, status = self._parents[seq], entry.words[b"status"]
-            done = entry.number(b"cum_lots"), entry.number(b"value")
-            fields = [pair for pair in parent.fields(status, status, done, entry.words[b"text"]) if pair[0] != 11]
-            fields += [(11, entry.values.get(11, parent.clordid))]
-            fields += [(41, entry.values[41])] if 41 in entry.values else []
-            self._send_report(parent, fields, report, poss_resend)
-        elif verb == REFUSED:
-            self._answer(entry, b"8", refused_fields(entry), report, poss_resend)
-        elif verb == CANCEL_REFUSED:
-            self._answer(entry, b"9", cancel_refused_fields(entry), report, poss_resend)
-
-    def _send_report(self, parent: Parent, fields: list[Field], report: np.void, poss_resend: bool) -> None:
-        exec_id = int(report["event"]["exec_id"])
-        fields += [(17, messages.identifier(exec_id)), (60, messages.timestamp(int(report["time_ns"])))]
-        self.floor.send(parent.session, b"8", fields, exec_id, poss_resend)
-
-    def _answer(self, entry: Entry, kind: bytes, fields: list[Field], report: np.void, poss_resend: bool) -> None:
-        exec_id = int(report["event"]["exec_id"])
-        fields += [(17, messages.identifier(exec_id))] if kind == b"8" else []
-        fields += [(60, messages.timestamp(int(report["time_ns"])))]
-        self.floor.send(entry.session, kind, fields, exec_id, poss_resend)
+        told = parent.version, parent.status, done, parent.taken_back, list(of_child.items())
+        self._tell(report, parent_reports.of_bust(*told, report), poss_resend)
 
     # ---- a new start ----
 
@@ -481,7 +469,6 @@ class Algorithms(Area):
         self._untold.clear()  # what was not told has been by now
         for parent in self._parents.values():
             parent.bases.clear()
-            parent.entered.clear()
         for parent in self.live:
             self.gateway.add_book(parent.session, parent.symbol, parent.template.account)
         self._want_ticks()
@@ -494,18 +481,21 @@ class Algorithms(Area):
         journal = self.floor.engine.data_dir / "journal"
         reach_ns = self.floor.config.algorithms.duration_seconds_max * NS + REACH_MORE_NS
         last: dict[int, Child] = {}
+        versions: dict[int, Version] = {}
         for found in history(journal, reach_ns):
             if isinstance(found, Entry):
                 if found.session in self.terms.members:
                     self._apply(found)
+                    version = self._untold[found.seq][1]
+                    if version is not None:
+                        versions[found.seq] = version
             elif isinstance(found, Sweep):
                 covered = self._in_book(found.session, found.symbol, found.account, found.side)
                 self._swept |= {parent.seq: SWEPT_TEXT for parent in covered}
             elif isinstance(found, Busted):
                 self._take_back(found)
             elif found.parent_seq in self._parents:
-                self._parents[found.parent_seq].bases[found.number] = found.cum_lots, found.value
-                self._parents[found.parent_seq].entered[found.number] = found.seq
+                self._parents[found.parent_seq].bases[found.number] = versions[found.version_seq], found
                 last[found.parent_seq] = found
         for seq, child in last.items():
             if seq in self._live:
@@ -537,22 +527,3 @@ class Algorithms(Area):
             parent.count(*traded_by(journal, self.floor.engine.config, child.seq))
         if not parent.is_open:
             self._finish(parent)
-
-
-def refused_fields(entry: Entry) -> list[Field]:
-    """The ExecutionReport (8) of a parent that was not taken, but for ExecID(17) and TransactTime(60)."""
-    values = entry.values
-    found: list[Field] = [(1, b"%d" % entry.account), (6, b"0"), (11, values[11]), (14, b"0")]
-    found += [(37, b"%d" % (entry.seq << SEQ_BITS)), (38, values[38]), (39, REJECTED), (40, values[40])]
-    found += [(44, values[44])] if 44 in values else []
-    found += [(54, values[54]), (55, values[55]), (58, entry.words[b"text"]), (59, values.get(59, b"0"))]
-    found += [(103, entry.words[b"code"]), (150, REJECTED), (151, b"0")]
-    return found + [(tag, values[tag]) for tag in ALGORITHM_TAGS if tag in values]
-
-
-def cancel_refused_fields(entry: Entry) -> list[Field]:
-    """The OrderCancelReject (9) of a cancel or replace of a parent, but for TransactTime(60)."""
-    values, words, parent_seq = entry.values, entry.words, entry.number(b"parent")
-    order_id = b"%d" % (parent_seq << SEQ_BITS) if parent_seq else b"NONE"
-    found: list[Field] = [(1, b"%d" % entry.account), (11, values[11]), (37, order_id), (39, words[b"status"])]
-    return [*found, (41, values[41]), (58, words[b"text"]), (102, words[b"code"]), (434, words[b"kind"])]

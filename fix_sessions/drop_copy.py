@@ -24,8 +24,9 @@ from cores import CoreConfig
 from fix_sessions import library
 from fix_sessions.listener import Listener
 from fix_sessions.messages import SEQ_BITS, Field, first_fields, identifier
+from fix_sessions.parent_copies import ParentCopies
 from venue.config import Config, Member, Session
-from venue.follower import Follower
+from venue.follower import Follower, JournalDamaged, Slice
 from venue.log import event
 from venue.replica import open_replica
 from venue.report_log import ReportLog
@@ -71,6 +72,7 @@ class DropCopy:
         section = config.drop_copy
         self.sources = {session.id: _sources(config, member, session) for member, session in self.sessions}
         self.listener = Listener(config, "drop_copy", section.host, section.port, self.folder / "fix", self, SERVED)
+        self.parents = ParentCopies(config, config.journal_dir)
         self.reports: ReportLog
         self.copies = 0
         self._copied = library.load().copied
@@ -138,8 +140,8 @@ class DropCopy:
         reports = self._replica.apply(entries.commands, entries.annex, entries.annex_ends)
         seq = self._replica.last_seq
         if seq > self.reports.seq:
-            kept = reports[self._copied(reports)]
-            kept = kept[kept["event"]["exec_id"] > self.reports.seq << SEQ_BITS | INDEX_MASK]
+            kept = reports[reports["event"]["exec_id"] > self.reports.seq << SEQ_BITS | INDEX_MASK]
+            kept = kept[self._have_copies(entries, kept)]
             self.reports.append(kept, seq, self._replica.last_time_ns)
             for session in self.sources:
                 self._copy(session, kept, seq)
@@ -177,6 +179,15 @@ class DropCopy:
 
     # ---- copying ----
 
+    def _have_copies(self, entries: Slice, reports: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+        """Which of the reports of a slice their sessions were told, as an order's or as a parent's."""
+        found: npt.NDArray[np.bool_] = self._copied(reports)
+        of_parents = self.parents.concerns(reports)
+        if of_parents.any():
+            self.parents.note(entries, reports[of_parents])
+            found[of_parents] = [message is not None for message in self.parents.messages(reports[of_parents])]
+        return found
+
     def _has_all_after(self, exec_id: int, day_ns: int) -> bool:
         """Whether the report log has everything later than this execution; of a new session, of today."""
         if exec_id == 0:
@@ -209,8 +220,22 @@ class DropCopy:
         old = reports["event"]["exec_id"] >> np.uint64(SEQ_BITS) <= self._old_seq
         for part, again in ((mine & old, True), (mine & ~old, False)):
             if part.any():
-                self.listener.copy(session, reports[part], poss_resend=again)
+                self._send(session, reports[part], poss_resend=again)
                 self.copies += int(part.sum())
+
+    def _send(
+        self, session: int, reports: npt.NDArray[np.void], *, poss_resend: bool = False, replay: bool = False
+    ) -> None:
+        """Copies in order: an order's are made of its reports, a parent's of what the journal says besides."""
+        of_parents = self.parents.concerns(reports)
+        for part in np.split(reports, np.flatnonzero(of_parents[1:] != of_parents[:-1]) + 1):
+            if not len(part) or not self.parents.concerns(part[:1])[0]:
+                self.listener.copy(session, part, poss_resend=poss_resend, replay=replay)
+                continue
+            for report, message in zip(part, self.parents.messages(part), strict=True):
+                if message is not None:
+                    origin = int(report["session"]), int(report["event"]["exec_id"])
+                    self.listener.copy_message(session, *origin, *message, poss_resend=poss_resend, replay=replay)
 
     def _settle(self) -> None:
         self.listener.settle()
@@ -282,7 +307,12 @@ class DropCopy:
             self._report(session, replay, b"there are more; ask again with this ExecID(17)")
             return
         portion = mine[: min(left, REPLAY_TURN_REPORTS)]
-        self.listener.copy(session, portion, replay=True)
+        try:
+            self._send(session, portion, replay=True)
+        except JournalDamaged as error:
+            event(log, "replay ended", logging.ERROR, alarm="drop_copy", reason=str(error))
+            self._report(session, replay, b"what follows cannot be read; ask the venue")
+            return
         replay.sent += len(portion)
         if len(portion):
             replay.last_sent = int(portion[-1]["event"]["exec_id"])

@@ -159,8 +159,10 @@ class Gateway : public FIX::Application {
     }
     enum submit_status submit(const struct submission &submission, uint64_t *seq);
 
-    // Of gateways that follow the journal; any thread. Copies of one message, written once.
-    void publish(std::vector<uint16_t> sessions, const std::string &type, const std::string &body, bool kept);
+    // Of gateways that follow the journal; any thread. Copies of one message, written once; `exec_id` is the execution
+    // that it reports, 0: none.
+    void publish(std::vector<uint16_t> sessions, const std::string &type, const std::string &body, bool kept,
+                 uint64_t exec_id);
     uint64_t unsent(uint16_t session) const {
         return m_by_number[session] != nullptr ? m_by_number[session]->unsent.load(std::memory_order_relaxed) : 0;
     }
@@ -222,7 +224,7 @@ class Gateway : public FIX::Application {
     void dispatch(const struct report *reports, uint64_t count);
     void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend);
     void deliver(Party *party);
-    void publish_one(Party *party, std::string_view type, const std::string &body, bool kept);
+    void publish_one(Party *party, std::string_view type, const std::string &body, bool kept, uint64_t exec_id);
     void copy_all(Party *party, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend,
                   bool replay);
     bool put(Party *party, const Envelope &envelope, const std::string &body, uint64_t exec_id, bool kept);

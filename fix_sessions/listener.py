@@ -82,6 +82,7 @@ class Listener:
         self._calls = _Calls(application, {session.id: session.comp_id for _, session in config.sessions(kind)})
         self._gateway: Any = None
         self._doorkeeper: Doorkeeper | None = None
+        self._sources: dict[int, bytes] = {}
 
     @property
     def port(self) -> int:
@@ -144,6 +145,7 @@ class Listener:
     def add_source(self, session: int, header: bytes) -> None:
         """A session whose reports are copied, and what the copies' header says of it; between `open` and `start`."""
         self._gateway.add_source(session, header)
+        self._sources[session] = header
 
     def copy(
         self, session: int, reports: Any, *, reached: int = 0, poss_resend: bool = False, replay: bool = False
@@ -154,6 +156,23 @@ class Listener:
         ApplResendFlag(1352)=Y and is not kept.
         """
         self._gateway.copy(session, reports, reached, poss_resend, replay)
+
+    def copy_message(
+        self,
+        session: int,
+        source: int,
+        exec_id: int,
+        msg_type: bytes,
+        fields: Iterable[Field],
+        *,
+        poss_resend: bool = False,
+        replay: bool = False,
+    ) -> None:
+        """One message that was made here and not of a report alone, copied as `copy` does."""
+        body = (b"97=Y\x01" if poss_resend or replay else b"") + self._sources[source]
+        body += b"".join(b"%d=%s\x01" % field for field in fields)
+        body += b"797=Y\x01" + (b"1352=Y\x01" if replay else b"")
+        self._gateway.publish([session], msg_type, body, not replay, 0 if replay else exec_id)
 
     def last_exec_id(self, session: int) -> int:
         """Up to which execution the session's store has all that it must get, 0: nothing yet; only before `start`."""

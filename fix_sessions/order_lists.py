@@ -24,6 +24,7 @@ from venue.records import CLORDID_BYTES, SubmitStatus
 from venue.trades import bodies
 
 LEGS_MAX = 10
+LEG_TAGS = (1, 11, 38, 40, 44, 54, 55, 59, 67)
 FINISHED_MAX = 4096
 ONE_CANCELS_OTHER = b"1"
 OPEN = (b"0", b"1")
@@ -40,6 +41,7 @@ class Leg:
     clordid: bytes
     order_id: int = 0
     refusal: bytes = b""
+    refused_seq: int = 0  # the journal entry that says so
 
 
 @dataclass
@@ -196,10 +198,10 @@ class OrderLists(Area):
 
     def _refuse(self, entered: OrderList, leg: Leg, request: Request) -> None:
         """An order that was not even entered."""
-        values = request.values
-        fields: list[Field] = [(6, b"0"), (11, leg.clordid), (14, b"0"), (17, b"0"), (37, b"NONE"), (39, b"8")]
-        fields += [(54, values[54]), (55, values[55]), (58, leg.refusal), (103, b"99"), (150, b"8"), (151, b"0")]
-        self.floor.send(entered.session, b"8", fields)
+        kept = [(tag, request.values[tag]) for tag in LEG_TAGS if tag in request.values]
+        body = b"35=E\x01" + b"".join(b"%d=%s\x01" % pair for pair in kept)
+        owner = entered.session, request.account, request.symbol
+        leg.refused_seq = self.floor.algorithms.refuse_leg(*owner, entered.list_id, leg.refusal, body)
 
     # ---- K, M ----
 
@@ -285,7 +287,8 @@ class OrderLists(Area):
         fields += [(893, b"Y"), (73, b"%d" % len(states))]
         for state in states:
             fields += self._leg_fields(state)
-        seq = max((state.order["last_exec_id"] >> SEQ_BITS for state in states if state.order), default=0)
+        seqs = [state.order["last_exec_id"] >> SEQ_BITS for state in states if state.order]
+        seq = max([0, *seqs, *(state.leg.refused_seq for state in states)])
         self.floor.when_durable(seq, lambda: self.floor.send_as_is(found.session, b"N", fields))
 
     def _leg_fields(self, state: LegState) -> list[Field]:

@@ -15,33 +15,13 @@ from venue._engine import segment_head_of
 
 from cores import CommandFlag, CommandKind, CoreConfig, Side
 from fix_sessions import child_names, messages
-from fix_sessions.parent_orders import Entry
+from fix_sessions.parent_orders import Child, Entry
 from venue.busts import side_fields
 from venue.follower import SEGMENT_HEAD_BYTES, Follower, Slice, segments
 from venue.records import SALT_BYTES
 from venue.trades import SLICE_COMMANDS, Trades
 
 CHILD = b"35=D\x0111=" + child_names.CHILD_MARK
-
-
-@dataclass(frozen=True)
-class Child:
-    """A child as it was entered, and what its parent had done before it."""
-
-    seq: int
-    parent_seq: int
-    number: int
-    cum_lots: int
-    value: int
-
-    @classmethod
-    def of(cls, seq: int, body: bytes) -> Child | None:
-        """None when the body is no child's."""
-        words = dict(part.partition(b"=")[::2] for part in body.split(messages.SOH))
-        name = child_names.parse(words.get(b"11", b""))
-        if name is None or b"cum_lots" not in words:
-            return None
-        return cls(seq, *name, int(words[b"cum_lots"]), int(words[b"value"]))
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,35 @@
-"""Parent orders of execution algorithms: how a NewOrderSingle (D) asks for one, and what is journaled and told of it.
+"""Parent orders of execution algorithms: what is journaled of them, and what they are while they are at work.
 
 A parent is no order of the core. It is an entry of the journal, a TIME command, which does nothing to the core, with
 the member's D in its annex behind what the venue made of it: start, end, slices. So it has a number, a time, a place in
-the archive, and is read again at the next start. Its end is an entry of the same kind, and so is every refusal. Must
-never keep anything about a parent that the journal does not say.
+the archive, and is read again at the next start. A replace, the end and every refusal are entries of the same kind.
+Must never keep anything about a parent that the journal does not say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cores import CommandKind, Reason, Tif
-from cores.records import SYMBOL_NONE
-from fix_sessions import messages
+from cores import CommandKind, Tif
+from fix_sessions import child_names, messages
 from fix_sessions.codec import Request, Terms, price, quantity
 from fix_sessions.messages import SEQ_BITS, Field
-from venue.algorithms import BASIS_POINTS, FLAT, NS, Schedule
-from venue.config import Config
+from venue.algorithms import Schedule
 
 VWAP, TWAP = b"1", b"1000"
 STRATEGIES = {VWAP: "VWAP", TWAP: "TWAP"}
 ALGORITHM_TAGS = (168, 847, 848, 849)
-NOT_TOGETHER = (18, 99, 110, 111, 211, 432, 9479)
 NOT_OF_CHILDREN = (11, 35, 38, 59, 126, 583, *ALGORITHM_TAGS)
-SLICE = b"SliceSeconds="
-BODY_BYTES_MAX = 3_000  # of a parent's D: what is added to it, and to its children's, must fit an annex
-NEW, PARTIAL, FILLED, CANCELLED, EXPIRED, REJECTED = b"0", b"1", b"2", b"4", b"C", b"8"
+REPLACEABLE = (11, 38, 44, 60, 126, 168, 848, 849)
+Lots = tuple[int, int]
+NOTHING: Lots = (0, 0)
+NEW, PARTIAL, FILLED, CANCELLED, REPLACED, EXPIRED, REJECTED = b"0", b"1", b"2", b"4", b"5", b"C", b"8"
 
-PARENT, END, REFUSED, CANCEL_REFUSED = b"parent", b"parent_end", b"parent_refused", b"parent_cancel_refused"
-VERBS = (PARENT, END, REFUSED, CANCEL_REFUSED)
-
-
-class Refused(ValueError):
-    """A parent that is not taken: OrdRejReason(103) and Text(58)."""
-
-    def __init__(self, code: int, text: str | bytes) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text.encode() if isinstance(text, str) else text
+PARENT, REPLACE, END = b"parent", b"parent_replace", b"parent_end"
+REFUSED, CANCEL_REFUSED = b"parent_refused", b"parent_cancel_refused"
+LEG_REFUSED = b"leg_refused"  # an order of a list that was not entered: no parent, but told in the same way
+VERBS = (PARENT, REPLACE, END, REFUSED, CANCEL_REFUSED, LEG_REFUSED)
 
 
 @dataclass(frozen=True)
@@ -65,10 +55,19 @@ class Entry:
         return cls(seq, session, account, symbol, body, words, values)
 
     @property
+    def verb(self) -> bytes:
+        return self.words[b"verb"]
+
+    @property
     def message(self) -> bytes:
         """The member's message, empty when the venue acted by itself."""
         _, _, rest = self.body.partition(b"\x0135=")
         return b"35=" + rest if rest else b""
+
+    @property
+    def changed(self) -> dict[int, bytes]:
+        """Of a replace: what the parent has in force otherwise than its D says."""
+        return {int(name[1:]): value for name, value in self.words.items() if name[:1] == b"t" and name[1:].isdigit()}
 
     def number(self, word: bytes) -> int:
         return int(self.words.get(word, b"0"))
@@ -87,48 +86,172 @@ def command_words(session: int, account: int, symbol: int) -> tuple[int, ...]:
     return int(CommandKind.TIME | symbol << 48), 0, 0, account | session << 32, 0, 0, 0, 0
 
 
-@dataclass
-class Parent:
-    """A parent order. `cum_lots` and `value` count everything that its children did up to the last one that was sent;
-    `bases` says what they were before each child that may still be reported on. What was taken back of a child is in
-    `busted` and stays in `cum_lots`, for it is not done again; what is told is without it. `entered`: the commands of
-    the children that are in `bases` since a new start.
+@dataclass(frozen=True)
+class Child:
+    """A child as it was entered: what its parent had done before it, which entry had set the parent's terms, and the
+    Reason for which the child before it was refused, 0 when that was taken.
     """
 
     seq: int
+    parent_seq: int
+    number: int
+    cum_lots: int
+    value: int
+    version_seq: int
+    said: int
+
+    @classmethod
+    def of(cls, seq: int, body: bytes) -> Child | None:
+        """None when the body is no child's."""
+        words = dict(part.partition(b"=")[::2] for part in body.split(messages.SOH))
+        name = child_names.parse(words.get(b"11", b""))
+        if name is None or b"cum_lots" not in words:
+            return None
+        version_seq, said = int(words.get(b"version", name[0])), int(words.get(b"said", b"0"))
+        return cls(seq, *name, int(words[b"cum_lots"]), int(words[b"value"]), version_seq, said)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A parent's terms from an entry on: as it was entered, or as a replace made it. `base_lots` was done before, and
+    before `earliest_ns` no slice is sent, for the last one that was sent had the time until then.
+    """
+
+    seq: int
+    parent_seq: int
     session: int
+    body: bytes
     values: dict[int, bytes]
     template: Request
     schedule: Schedule
     rate_bp: int
-    status: bytes = NEW
-    cum_lots: int = 0
-    value: int = 0
-    children: int = 0
-    bases: dict[int, tuple[int, int]] = field(default_factory=dict)
-    busted: dict[int, tuple[int, int]] = field(default_factory=dict)
-    entered: dict[int, int] = field(default_factory=dict)
-    next_ns: int = 0
-    last_seq: int = 0
-    share_from: tuple[int, int] | None = None
-    said: bytes = b""
-    cancelled_by: bytes = b""
+    base_lots: int
+    earliest_ns: int
+    changed: dict[int, bytes]
 
     @classmethod
-    def of(cls, entry: Entry, terms: Terms, find_order: Any) -> Parent:
-        """The parent that an entry of the journal began."""
-        body = template_body(messages.fields(entry.message), entry.values[11])
-        template = Request.read(terms, entry.session, body, False, find_order)
+    def of(cls, terms: Terms, parent: Entry, changed: Entry | None = None) -> Version:
+        """What the entry of a parent says, or that of a replace of it."""
+        body = parent.message if changed is None else changed_body(parent.message, changed.changed)
+        entry = changed or parent
+        values = messages.first_fields(body)
+        template = Request.read(terms, entry.session, template_body(body), False, _no_order)
         profile = tuple(int(weight) for weight in entry.words[b"profile"].split(b","))
-        bounds = entry.number(b"start_ns"), entry.number(b"end_ns"), entry.number(b"slices")
-        schedule = Schedule(entry.number(b"qty_lots"), *bounds, profile)
-        found = cls(entry.seq, entry.session, entry.values, template, schedule, entry.number(b"rate_bp"))
-        found.next_ns, found.last_seq = schedule.start_ns, entry.seq
-        return found
+        bounds, base_lots = (entry.number(b"start_ns"), entry.number(b"end_ns")), entry.number(b"base_lots")
+        schedule = Schedule(entry.number(b"qty_lots") - base_lots, *bounds, entry.number(b"slices"), profile)
+        own = entry.seq, parent.seq, entry.session, body, values, template, schedule, entry.number(b"rate_bp")
+        return cls(*own, base_lots, entry.number(b"earliest_ns"), changed.changed if changed else {})
 
     @property
     def clordid(self) -> bytes:
         return self.values[11]
+
+    @property
+    def qty_lots(self) -> int:
+        return self.base_lots + self.schedule.qty_lots
+
+    def due_lots(self, now_ns: int) -> int:
+        """How much of all is to be done by the slice that a time belongs to."""
+        return self.base_lots + self.schedule.due_lots(now_ns)
+
+    def child(self, name: bytes, lots: int, done: Lots, said: int) -> tuple[tuple[int, ...], bytes]:
+        """Command and body of a child of so many lots: the member's own fields, its price, immediate or cancel."""
+        book = self.template.book
+        body = b"35=D\x0111=%s\x01583=%s\x0138=%s\x0159=3\x01" % (name, self.clordid, quantity(book, lots))
+        for tag, value in messages.fields(self.template.body):
+            if tag not in NOT_OF_CHILDREN:
+                body += b"%d=%s\x01" % (tag, value)
+        body += b"parent=%d\x01cum_lots=%d\x01value=%d\x01" % (self.parent_seq, *done)
+        body += b"version=%d\x01" % self.seq if self.seq != self.parent_seq else b""
+        body += b"said=%d\x01" % said if said else b""
+        return replace(self.template, qty_lots=lots).words(), body
+
+    def fields(
+        self, exec_type: bytes, status: bytes, done: Lots, text: bytes = b"", busted: Lots = NOTHING
+    ) -> list[Field]:
+        """An ExecutionReport (8) but for its ExecID(17) and TransactTime(60); `done` are lots and their value, `busted`
+        what of them was taken back.
+        """
+        lots, value = without(done, busted)
+        if busted[0] and status in (NEW, PARTIAL):
+            status = PARTIAL if lots else NEW
+        elif busted[0] and status == FILLED:
+            status = CANCELLED
+        book = self.template.book
+        unit, scale = (book.tick_units, book.price_scale) if book else (1, 0)
+        found: list[Field] = [(1, b"%d" % self.template.account), (6, messages.average(value, lots, unit, scale))]
+        found += [(11, self.clordid), (14, quantity(book, lots)), (37, b"%d" % (self.parent_seq << SEQ_BITS))]
+        found += [(38, quantity(book, self.qty_lots)), (39, status), (40, self.values[40])]
+        found += [(44, price(book, self.template.price_ticks))] if self.template.price_ticks else []
+        found += [(54, self.values[54]), (55, self.values[55])]
+        found += [(58, text)] if text else []
+        found += [(59, self.values.get(59, b"0")), (126, self.values[126]), (150, exec_type)]
+        left = self.qty_lots - done[0] if status in (NEW, PARTIAL) else 0
+        found += [(151, quantity(book, left))]
+        return found + [(tag, self.values[tag]) for tag in ALGORITHM_TAGS if tag in self.values]
+
+
+@dataclass
+class Parent:
+    """A parent order. `cum_lots` and `value` count everything that its children did up to the last one that was sent;
+    `bases` has the children that may still be reported on, each with the terms it was sent under. What was taken back
+    of a child is in `busted` and stays in `cum_lots`, for it is not done again; what is told is without it.
+    """
+
+    entry: Entry
+    version: Version
+    names: list[bytes]
+    status: bytes = NEW
+    cum_lots: int = 0
+    value: int = 0
+    children: int = 0
+    bases: dict[int, tuple[Version, Child]] = field(default_factory=dict)
+    busted: dict[int, Lots] = field(default_factory=dict)
+    next_ns: int = 0
+    last_seq: int = 0
+    share_from: tuple[int, int] | None = None
+    said: int = 0
+    cancelled_by: bytes = b""
+
+    @classmethod
+    def of(cls, entry: Entry, terms: Terms) -> Parent:
+        """The parent that an entry of the journal began."""
+        found = cls(entry, Version.of(terms, entry), [entry.values[11]])
+        found.next_ns, found.last_seq = found.schedule.start_ns, entry.seq
+        return found
+
+    @property
+    def seq(self) -> int:
+        return self.entry.seq
+
+    @property
+    def session(self) -> int:
+        return self.entry.session
+
+    @property
+    def entered_ns(self) -> int:
+        """When it was entered, by the clock of the schedule."""
+        return self.entry.number(b"entered_ns") or self.entry.number(b"start_ns")
+
+    @property
+    def clordid(self) -> bytes:
+        return self.version.clordid
+
+    @property
+    def values(self) -> dict[int, bytes]:
+        return self.version.values
+
+    @property
+    def template(self) -> Request:
+        return self.version.template
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.version.schedule
+
+    @property
+    def rate_bp(self) -> int:
+        return self.version.rate_bp
 
     @property
     def symbol(self) -> int:
@@ -136,7 +259,7 @@ class Parent:
 
     @property
     def qty_lots(self) -> int:
-        return self.schedule.qty_lots
+        return self.version.qty_lots
 
     @property
     def is_open(self) -> bool:
@@ -158,23 +281,28 @@ class Parent:
             "symbol": self.values[55].decode(),
             "side": {b"1": "buy", b"2": "sell"}[self.values[54]],
             "qty": quantity(book, self.qty_lots).decode(),
-            "done": quantity(book, self.told((self.cum_lots, self.value))[0]).decode(),
+            "done": quantity(book, without((self.cum_lots, self.value), self.taken_back)[0]).decode(),
             "start": start,
             "end": end,
             "children": self.children,
-            "refused": self.said.decode(),
+            "refused": self.refused_text().decode(),
         }
+
+    def refused_text(self) -> bytes:
+        """Why its last child was refused; empty when that was taken."""
+        return self.template.terms.text(self.symbol, self.said) if self.said else b""
 
     def check(self) -> None:
         """Asserts that no more is done than was asked for, and that the status says so."""
-        assert 0 <= self.cum_lots <= self.qty_lots
+        assert 0 <= self.version.base_lots <= self.cum_lots <= self.qty_lots
         assert (self.status == FILLED) == (self.cum_lots == self.qty_lots and not self.busted)
         assert self.status != NEW or self.cum_lots == 0
+        assert self.names[-1] == self.clordid
 
-    def told(self, done: tuple[int, int]) -> tuple[int, int]:
-        """Lots and value without what was taken back."""
-        lots, value = (sum(taken) for taken in zip((0, 0), *self.busted.values(), strict=True))
-        return max(0, done[0] - lots), max(0, done[1] - value)
+    @property
+    def taken_back(self) -> Lots:
+        """Lots and value of all that was taken back."""
+        return sum(lots for lots, _ in self.busted.values()), sum(value for _, value in self.busted.values())
 
     def bust(self, number: int, lots: int, value: int) -> None:
         """So much of what a child did is taken back; it is not done again."""
@@ -192,142 +320,36 @@ class Parent:
             self.status = done if self.cum_lots == self.qty_lots else PARTIAL
 
     def child(self, name: bytes, lots: int) -> tuple[tuple[int, ...], bytes]:
-        """Command and body of a child of so many lots: the member's own fields, its price, immediate or cancel."""
-        book = self.template.book
-        body = b"35=D\x0111=%s\x01583=%s\x0138=%s\x0159=3\x01" % (name, self.clordid, quantity(book, lots))
-        for tag, value in messages.fields(self.template.body):
-            if tag not in NOT_OF_CHILDREN:
-                body += b"%d=%s\x01" % (tag, value)
-        body += b"parent=%d\x01cum_lots=%d\x01value=%d\x01" % (self.seq, self.cum_lots, self.value)
-        return replace(self.template, qty_lots=lots).words(), body
+        """Command and body of its next child."""
+        return self.version.child(name, lots, (self.cum_lots, self.value), self.said)
 
-    def fields(self, exec_type: bytes, status: bytes, done: tuple[int, int], text: bytes = b"") -> list[Field]:
-        """An ExecutionReport (8) but for its ExecID(17) and TransactTime(60); `done` are lots and their value."""
-        lots, value = self.told(done)
-        if self.busted and status in (NEW, PARTIAL):
-            status = PARTIAL if lots else NEW
-        elif self.busted and status == FILLED:
-            status = CANCELLED
-        book = self.template.book
-        unit, scale = (book.tick_units, book.price_scale) if book else (1, 0)
-        found: list[Field] = [(1, b"%d" % self.template.account), (6, messages.average(value, lots, unit, scale))]
-        found += [(11, self.clordid), (14, quantity(book, lots)), (37, b"%d" % (self.seq << SEQ_BITS))]
-        found += [(38, quantity(book, self.qty_lots)), (39, status), (40, self.values[40])]
-        found += [(44, price(book, self.template.price_ticks))] if self.template.price_ticks else []
-        found += [(54, self.values[54]), (55, self.values[55])]
-        found += [(58, text)] if text else []
-        found += [(59, self.values.get(59, b"0")), (126, self.values[126]), (150, exec_type)]
-        left = self.qty_lots - done[0] if status in (NEW, PARTIAL) else 0
-        found += [(151, quantity(book, left))]
-        return found + [(tag, self.values[tag]) for tag in ALGORITHM_TAGS if tag in self.values]
+    def change(self, version: Version) -> None:
+        """What a replace made of it."""
+        self.version, self.last_seq = version, version.seq
+        self.names.append(version.clordid)
+        self.next_ns = version.schedule.start_ns
 
 
-def template_body(fields: Any, clordid: bytes) -> bytes:
+def without(done: Lots, busted: Lots) -> Lots:
+    """Lots and value but for what was taken back."""
+    return max(0, done[0] - busted[0]), max(0, done[1] - busted[1])
+
+
+def changed_body(body: bytes, changed: dict[int, bytes]) -> bytes:
+    """A D with other values in it."""
+    there = messages.first_fields(body)
+    fields = [(tag, changed.get(tag, value)) for tag, value in messages.fields(body)]
+    fields += [(tag, value) for tag, value in changed.items() if tag not in there]
+    return b"".join(b"%d=%s\x01" % pair for pair in fields)
+
+
+def template_body(body: bytes) -> bytes:
     """A D as its children would have it, of the parent's whole quantity and under its name."""
-    kept = [b"35=D\x0111=%s\x0159=%d\x01" % (clordid, Tif.IOC)]
+    fields = list(messages.fields(body))
+    kept = [b"35=D\x0111=%s\x0159=%d\x01" % (next(value for tag, value in fields if tag == 11), Tif.IOC)]
     kept += [b"%d=%s\x01" % pair for pair in fields if pair[0] == 38 or pair[0] not in NOT_OF_CHILDREN]
     return b"".join(kept)
 
 
-class Draft:
-    """A D that asks for an algorithm, as it is read; `refusal` is why it is not taken."""
-
-    def __init__(
-        self, config: Config, terms: Terms, session: int, body: bytes, now_ns: int, find_order: Callable[..., Any]
-    ) -> None:
-        self.config, self.terms, self.now_ns, self.body = config, terms, now_ns, body
-        self.values = messages.first_fields(body)
-        template = template_body(messages.fields(body), self.values[11])
-        self.request = Request.read(terms, session, template, False, find_order)
-        self.words: dict[str, int | bytes] = {}
-        self.refusal: Refused | None = None
-        try:
-            self._read()
-        except Refused as refused:
-            self.refusal = refused
-
-    @property
-    def symbol(self) -> int:
-        return SYMBOL_NONE if self.request.book is None else self.request.book.number
-
-    def refuse_reason(self, reason: int) -> Refused:
-        """A refusal with the code and the words that any order gets for this reason."""
-        return Refused(self.terms.order_codes[reason], self.terms.text(self.symbol, reason))
-
-    def _read(self) -> None:
-        values, table = self.values, self.config.algorithms
-        if table.parents_max == 0:
-            raise Refused(0, "execution algorithms, TargetStrategy(847), are not served here")
-        if values.get(847) not in STRATEGIES:
-            raise Refused(11, "TargetStrategy(847) must be 1 (VWAP) or 1000 (TWAP); 168, 848 and 849 go with it only")
-        if any(tag in values for tag in NOT_TOGETHER):
-            raise Refused(
-                11, "with TargetStrategy(847) go no ExecInst(18), 99, 110, 111, 211, 432 and 9479; leave them out"
-            )
-        if values[40] not in (b"1", b"2") or values.get(59, b"0") not in (b"0", b"6"):
-            raise Refused(11, "with TargetStrategy(847) OrdType(40) is 1 or 2, and TimeInForce(59) 0 or 6")
-        if self.request.reason:
-            raise self.refuse_reason(self.request.reason)
-        if len(self.body) > BODY_BYTES_MAX:
-            raise Refused(99, f"the message's body is longer than {BODY_BYTES_MAX} bytes, the most of a parent order")
-        self._read_amounts()
-        self._read_interval()
-        self._read_rate()
-
-    def _read_amounts(self) -> None:
-        request = self.request
-        if request.qty_lots == 0:
-            raise self.refuse_reason(Reason.REJECT_BAD_QTY)
-        instrument = self.config.instruments[request.symbol]
-        if self.values[40] == b"2" and not instrument.min_ticks <= request.price_ticks <= instrument.max_ticks:
-            raise self.refuse_reason(Reason.REJECT_PRICE_OUT_OF_COLLAR)
-        self.words["qty_lots"] = request.qty_lots
-
-    def _read_interval(self) -> None:
-        table, values = self.config.algorithms, self.values
-        times = {tag: messages.time(values[tag]) for tag in (126, 168) if tag in values}
-        end_ns, asked_ns = times.get(126), times.get(168, 0)
-        if end_ns is None or asked_ns is None:
-            raise Refused(
-                11,
-                "ExpireTime(126), the end, and EffectiveTime(168), the start, must be UTC times; 168 may be left out",
-            )
-        start_ns = max(self.now_ns, asked_ns)
-        if end_ns <= start_ns:
-            raise Refused(99, "ExpireTime(126) must be later than now and than EffectiveTime(168)")
-        if end_ns - self.now_ns > table.duration_seconds_max * NS:
-            raise Refused(
-                99, f"ExpireTime(126) is more than {table.duration_seconds_max} seconds away; send a shorter one"
-            )
-        slice_ns = self._slice_seconds() * NS
-        slices = max(1, (end_ns - start_ns + slice_ns // 2) // slice_ns)  # the nearest: a D is some time on its way
-        self.words |= {"start_ns": start_ns, "end_ns": end_ns, "slices": slices}
-        own = self.config.instruments[self.request.symbol].volume_profile
-        profile = own if values[847] == VWAP and own else FLAT
-        self.words["profile"] = ",".join(str(weight) for weight in profile).encode()
-
-    def _slice_seconds(self) -> int:
-        table, text = self.config.algorithms, self.values.get(848)
-        if text is None:
-            return table.slice_seconds
-        number = text.removeprefix(SLICE)
-        good = text.startswith(SLICE) and number.isdigit() and len(number) <= 6
-        if not good or int(number) < table.slice_seconds_min:
-            least = table.slice_seconds_min
-            raise Refused(
-                11, f"TargetStrategyParameters(848) must be SliceSeconds=n with a whole n of at least {least}"
-            )
-        return int(number)
-
-    def _read_rate(self) -> None:
-        text, rate_bp = self.values.get(849), BASIS_POINTS
-        if text is not None:
-            try:
-                rate_bp = messages.count(text, 4, 1, BASIS_POINTS)
-            except (messages.Malformed, messages.Inexact, messages.Overflow):
-                rate_bp = 0
-            if rate_bp == 0:
-                raise Refused(
-                    11, "ParticipationRate(849) must be above 0 and at most 1 (0.1 is ten per cent), of four decimals"
-                )
-        self.words["rate_bp"] = rate_bp
+def _no_order(session: int, clordid: bytes) -> None:
+    """A D has no order to be compared with."""

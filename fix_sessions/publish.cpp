@@ -9,23 +9,24 @@
 
 namespace venue {
 
-void Gateway::publish(std::vector<uint16_t> sessions, const std::string &type, const std::string &body, bool kept) {
+void Gateway::publish(std::vector<uint16_t> sessions, const std::string &type, const std::string &body, bool kept,
+                      uint64_t exec_id) {
     if (m_running && std::this_thread::get_id() != m_thread_id.load())
-        return post([this, sessions = std::move(sessions), type, body, kept] {
+        return post([this, sessions = std::move(sessions), type, body, kept, exec_id] {
             for (uint16_t session : sessions)
-                publish_one(m_by_number[session], type, body, kept);
+                publish_one(m_by_number[session], type, body, kept, exec_id);
         });
     for (uint16_t session : sessions)
-        publish_one(m_by_number[session], type, body, kept);
+        publish_one(m_by_number[session], type, body, kept, exec_id);
 }
 
 // Not kept: nobody who is away gets it, and to whoever asks for it again a gap is filled instead.
-void Gateway::publish_one(Party *party, std::string_view type, const std::string &body, bool kept) {
+void Gateway::publish_one(Party *party, std::string_view type, const std::string &body, bool kept, uint64_t exec_id) {
     bool there = party != nullptr && party->logged_on && party->connection != nullptr;
-    if (party == nullptr || (!kept && !there))
+    if (party == nullptr || (!kept && !there) || (exec_id != 0 && party->incomplete))
         return;
     uint64_t number = party->store->getNextSenderMsgSeqNum();
-    put(party, {type, number, m_settings.comp_id, party->member.comp_id, false}, body, 0, kept);
+    put(party, {type, number, m_settings.comp_id, party->member.comp_id, false}, body, exec_id, kept);
 }
 
 bool Gateway::put(Party *party, const Envelope &envelope, const std::string &body, uint64_t exec_id, bool kept) {

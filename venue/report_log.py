@@ -22,7 +22,7 @@ HEAD_BYTES = 64
 FILES_KEPT = 2
 SEQ_BITS = 24
 _HEAD = struct.Struct("<8sQQQQQ")  # magic, bytes of a record, from_seq, from_time_ns, seq, count
-_MAGIC = b"FVREPLOG"
+_MAGIC = b"FVREPLO2"
 _SCAN_REPORTS = 16_384
 _EXEC_ID = REPORT.fields["event"][1] + REPORT["event"].fields["exec_id"][1]  # type: ignore[index]
 

@@ -15,8 +15,8 @@ from cores import CommandKind
 from cores.records import Phase
 from fix_sessions import child_names
 from fix_sessions.client import Broker
-from fix_sessions.parent_history import Child, history, traded_by
-from fix_sessions.parent_orders import Entry
+from fix_sessions.parent_history import history, traded_by
+from fix_sessions.parent_orders import Child, Entry
 from tests.fix_sessions.rig import Venue, settle, tags, until, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, on_again, parent, worked
 

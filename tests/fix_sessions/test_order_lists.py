@@ -141,8 +141,14 @@ def test_what_trades_at_once_keeps_the_rest_out(venue: Venue):
     settle(bravo)
     send_list(alpha, "L", [leg("a", 1, "2", 10, "100.00"), leg("b", 2, "2", 10, "99.00")])
     wait_status(alpha, "a", "1")
+    alpha.wait_for(lambda: any(m.get(35) == b"8" and m.get(11) == b"b" for m in alpha.inbox))
     refused = next(tags(m) for m in alpha.inbox if m.get(35) == b"8" and m.get(11) == b"b")
-    assert refused[150] == "8" and refused[58].startswith("not entered: another order of the list")
+    assert (
+        refused[150] == "8"
+        and refused[37] != "NONE"
+        and refused[17] != "0"
+        and refused[58].startswith("not entered: another order of the list")
+    )
 
 
 def test_a_refused_order_takes_the_others_with_it(venue: Venue):

@@ -10,8 +10,8 @@ import pytest
 from cores import CommandKind, CoreConfig
 from cores.records import COMMAND
 from fix_sessions import child_names, parent_history
-from fix_sessions.parent_history import Child, Sweep, first_seq, history
-from fix_sessions.parent_orders import END, PARENT, Entry, command_words, entry_body
+from fix_sessions.parent_history import Sweep, first_seq, history
+from fix_sessions.parent_orders import END, PARENT, Child, Entry, command_words, entry_body
 from tests.fix_sessions.rig import make_config
 from venue import opening
 from venue.engine import Engine
@@ -54,7 +54,7 @@ def test_only_what_is_about_parents_is_found_in_order(tmp_path: Path):
     ]
     for parent, child, end, sweep in zip(*[iter(found)] * 4, strict=True):
         assert isinstance(parent, Entry) and isinstance(child, Child) and isinstance(end, Entry)
-        assert child == Child(parent.seq + 1, parent.seq, 0, 3, 9)
+        assert child == Child(parent.seq + 1, parent.seq, 0, 3, 9, parent.seq, 0)
         assert (end.number(b"parent"), end.message, parent.session, parent.account) == (parent.seq, b"", 1, 1)
         assert sweep == Sweep(1, 0, 1, 2)
 

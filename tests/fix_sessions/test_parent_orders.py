@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fix_sessions import child_names, messages
 from fix_sessions.codec import Terms
-from fix_sessions.parent_history import Child
-from fix_sessions.parent_orders import PARENT, Draft, Entry, Parent, entry_body
+from fix_sessions.parent_drafts import Draft
+from fix_sessions.parent_orders import PARENT, Child, Entry, Parent, entry_body
 from tests.fix_sessions.rig import make_config
 
 NOW_NS = 1_800_000_000 * 10**9
@@ -81,7 +81,7 @@ def test_any_order_is_refused_with_words_or_read_again_as_it_was(change: dict[in
         assert draft.refusal.text and draft.refusal.code in {*terms().order_codes, 0, 11, 99}
         return
     entry = entry_of(draft)
-    parent, again = (Parent.of(entry, terms(), nobody) for _ in range(2))
+    parent, again = (Parent.of(entry, terms()) for _ in range(2))
     assert (parent.schedule, parent.rate_bp) == (again.schedule, again.rate_bp)
     assert entry.message == draft.body and entry.values == draft.values
     assert parent.schedule.start_ns >= NOW_NS and 0 < parent.rate_bp <= 10_000
@@ -110,7 +110,7 @@ def test_a_child_is_the_members_order_but_for_what_makes_it_one(
     draft = draft_of({**GOOD, **change})
     if draft.refusal is not None:
         return
-    parent = Parent.of(entry_of(draft), terms(), nobody)
+    parent = Parent.of(entry_of(draft), terms())
     parent.cum_lots, parent.value = n, value
     name = child_names.compose(parent.seq, n)
     words, body = parent.child(name, lots)
@@ -120,7 +120,7 @@ def test_a_child_is_the_members_order_but_for_what_makes_it_one(
     assert all(found[tag] == draft.values[tag] for tag in (40, 54, 55, 60))
     assert words[6] == lots and words[3] & 0xFFFFFFFF == draft.request.account and words[3] >> 32 == 1
     assert words[5] == (draft.request.price_ticks if draft.values[40] == b"2" else 0)
-    assert Child.of(5, body) == Child(5, parent.seq, n, n, value)
+    assert Child.of(5, body) == Child(5, parent.seq, n, n, value, parent.seq, 0)
 
 
 @given(st.integers(1, 2**40), st.integers(0, 10**9 - 1))
