@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fix_sessions.client import Broker, Pair
-from tests.fix_sessions.rig import Venue, settle, tags, written
-from tests.fix_sessions.test_busts import bust
+from tests.fix_sessions.rig import Venue, bust, settle, tags, written
 
 
 def ask(broker: Broker, name: str = "t", kind: str = "0", **fields: str) -> tuple[dict[int, str], list[dict[int, str]]]:
