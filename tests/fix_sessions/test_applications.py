@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from itertools import pairwise
 
@@ -42,11 +43,15 @@ RARE: list[tuple[int, float, list[str]]] = [
     (2964, 0.1, ["1", "2", "3", "100", "4"]),
     (9479, 0.1, ["S", "R", "P"]),
 ]
-TIME, CHECK, SENDING, SETTLE = 60, 10, 52, 112
+TIME, CHECK, SENDING, SETTLE, LENGTH, NUMBER = 60, 10, 52, 112, 9, 34
 
 
 def random_request(chance: random.Random, names: list[str], index: int) -> tuple[str, list[tuple[int, str]]]:
-    """Any D, F, G, H or q, mostly sensible."""
+    """Any D, F, G, H or q, mostly sensible; more than half are plain orders that often trade."""
+    if chance.random() < 0.6:
+        price = f"{chance.randint(9950, 10050) / 100:.2f}"
+        body = [(11, f"c{index}"), (55, "ACME"), (54, chance.choice("12")), (38, str(chance.randint(1, 50)))]
+        return "D", [*body, (40, "2"), (44, price), (59, chance.choice("0113")), (60, "20260101-00:00:00.000")]
     kind = chance.choices("DGFHq", [10, 4, 3, 1, 0.3])[0]
     side = chance.choice(["1", "2", "1", "2", "5", "1"])
     body = [(11, f"c{index}" if chance.random() < 0.97 or not names else chance.choice(names))]
@@ -88,11 +93,12 @@ def flow(venue: Venue, seed: int, count: int) -> dict[str, list[list[tuple[int, 
         kind, body = random_request(chance, names[name], index)
         names[name].append(body[0][1])
         brokers[name].send(kind, [(tag, value) for tag, value in body])
-        if index % 10 == 9:  # so that both venues see the same order of arrival
-            settle_all(brokers)
+        settle(brokers[name])  # so that both venues see the same order of arrival
+        settle_all(brokers)  # and both sides of a trade have heard of it
+        if index % 10 == 9:
             move(venue, index)
-        else:
-            settle(brokers[name])
+            if chance.random() < 0.5:
+                bust(venue, chance, brokers)
     settle_all(brokers)
     return {name: everything(broker) for name, broker in brokers.items()}
 
@@ -109,14 +115,31 @@ def move(venue: Venue, index: int) -> None:
         venue.engine.call(body=b"verb=test\x01", symbol=0, **fields[index % 100])
 
 
+def bust(venue: Venue, chance: random.Random, brokers: dict[str, Broker]) -> None:
+    """Some trade that was told of is taken back, if that can be."""
+    trades = sorted({m.get(527) for b in brokers.values() for m in b.inbox if m.get(150) == b"F"}, key=trade_number)
+    if trades:
+        asked = {"verb": "bust", "actor": "ann", "approver": "bob", "text": "flow"}
+        with contextlib.suppress(ValueError):  # busted before, or held by an open order
+            venue.acceptor.operate(asked | {"trade": chance.choice(trades).decode()})
+        settle_all(brokers)
+
+
+def trade_number(trade: bytes) -> tuple[int, int]:
+    seq, index = trade.split(b"-")
+    return int(seq), int(index)
+
+
 def settle_all(brokers: dict[str, Broker]) -> None:
     for broker in brokers.values():
         settle(broker)
 
 
 def everything(broker: Broker) -> list[list[tuple[int, bytes]]]:
-    got = sorted([*broker.inbox, *broker.admin], key=lambda message: int(message.get(34)))
-    blank = {TIME, CHECK, SENDING, SETTLE}
+    """In order, but for the answers to test requests: a report leaves before them or after them."""
+    got = [m for m in (*broker.inbox, *broker.admin) if m.get(35) != b"0"]
+    got.sort(key=lambda message: int(message.get(34)))
+    blank = {TIME, CHECK, SENDING, SETTLE, LENGTH, NUMBER}
     pairs = [[(int(tag), value) for tag, value in message.pairs] for message in got]
     return [[(tag, b"" if tag in blank else value) for tag, value in message] for message in pairs]
 
@@ -135,6 +158,8 @@ def test_same_bytes(make_venue, seed: int):
             assert one == other, f"seed {seed}, {name}"
     kinds = {dict(message)[35] for messages in flows["native"].values() for message in messages}
     assert {b"8", b"9", b"3"} <= kinds, f"seed {seed}: the flow reaches every kind of answer, was {kinds}"
+    told = {dict(message).get(150) for messages in flows["native"].values() for message in messages}
+    assert told >= {b"0", b"F", b"H"}, f"seed {seed}: was {told}"
 
 
 def test_same_journal(make_venue):

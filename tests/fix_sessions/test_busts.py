@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -469,3 +470,53 @@ def test_what_a_slice_did_is_taken_back_from_its_parent(
     assert facts(until_reports(alpha, name, 4)[3]) == ("4", "40", "10", "0", "100.00")
     assert facts(status(alpha, name, "1")) == ("4", "40", "10", "0", "100.00")
     area(again).check()
+
+
+def without_store(make_venue: Callable[..., Venue], application: str, old: Venue, session: int) -> Venue:
+    """A new start that has lost what it kept for one session: all of it is made again from the journal."""
+    old.close()
+    for path in (old.data_dir / "fix").glob(f"session-{session}.store*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (old.data_dir / "snapshot").iterdir():  # a crash leaves none of the last moment
+        path.unlink()
+    return make_venue(application)
+
+
+def stable(report: Fields) -> Fields:
+    return {tag: value for tag, value in report.items() if tag not in (9, 10, 34, 43, 52, 97, 122)}
+
+
+def test_a_report_that_no_store_has_is_made_again_from_the_journal(make_venue: Callable[..., Venue], application: str):
+    """ROE-58"""
+    first = make_venue(application)
+    alpha, bravo = first.logged_on("ALPHA2"), first.logged_on("BRAVO1")
+    trade = crossed(alpha, bravo, 10, 4)[2]
+    crossed(alpha, bravo, 10, 1)
+    bust(first, trade)
+    (sold,) = told(bravo)
+    second = without_store(make_venue, application, first, 2)
+    again = second.logged_on("BRAVO1")
+    (made_again,) = told(again)
+    assert made_again[97] == "Y" and stable(made_again) == stable(sold)
+
+
+def test_a_parents_report_that_no_store_has_is_made_again(
+    make_venue: Callable[..., Venue], application: str, hands: Hands
+):
+    """ROE-58"""
+    first = make_venue(application)
+    offered(first)
+    alpha = first.logged_on("ALPHA2")
+    name = parent(alpha, hands, 40)
+    fills = [until_reports(alpha, name, 2)[1]]
+    hands.forward(25)
+    fills.append(until_reports(alpha, name, 3)[2])
+    bust(first, fills[0][17])
+    taken = until_reports(alpha, name, 4)[3]
+    hands.forward(25)
+    until_reports(alpha, name, 5)
+    second = without_store(make_venue, application, first, 4)
+    again = second.logged_on("ALPHA2")
+    made_again = told(again)[0]
+    assert made_again[97] == "Y" and stable(made_again) == stable(taken)
+    assert facts(until_reports(again, name, 5)[4]) == ("1", "40", "20", "10", "100.00")
