@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cores import CommandKind, EventKind
+from cores import CommandFlag, CommandKind, EventKind
+from cores.records import Phase
 from fix_sessions.bust_reports import bust_fields
 from fix_sessions.client import Broker
 from fix_sessions.codec import Terms
 from tests.fix_sessions import rig
-from tests.fix_sessions.rig import Venue, make_config, settle, tags, written
+from tests.fix_sessions.rig import REASON, Venue, bust, make_config, settle, tags, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, offered, parent, until_reports
 from tests.fix_sessions.test_positions import FUTURE
 from tests.fix_sessions.test_quotes import Maker
@@ -29,7 +30,6 @@ from venue.follower import Follower
 from venue.records import REPORT
 
 __all__ = ["hands"]
-REASON = "clearly erroneous price"
 Fields = dict[int, str]
 
 
@@ -37,11 +37,6 @@ Fields = dict[int, str]
 def venue_with_future(application: str, make_venue: Callable[..., Venue], monkeypatch: pytest.MonkeyPatch) -> Venue:
     monkeypatch.setattr(rig, "CONFIG", rig.CONFIG + FUTURE)
     return make_venue(application)
-
-
-def bust(venue: Venue, trade: str, **changes: Any) -> dict[str, Any]:
-    asked = {"verb": "bust", "actor": "ann", "approver": "bob", "trade": trade, "text": REASON, **changes}
-    return venue.acceptor.operate(asked)
 
 
 def reports(broker: Broker, exec_type: str | None = None) -> list[Fields]:
@@ -291,6 +286,26 @@ def test_in_a_future_the_positions_go_back(venue_with_future: Venue):
     assert facts(told(alpha)[0]) == facts(told(bravo)[0]) == ("4", "10", "0", "0", "0")
     assert [venue.engine.balance(account, 0) for account in (0, 1, 2)] == before
     assert all(view.lots == 0 for view in venue.engine.positions(2).values())
+
+
+def test_a_settlement_is_no_trade(venue_with_future: Venue):
+    """ROE-58"""
+    venue = venue_with_future
+    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
+    alpha.order("CORNZ6", "buy", 10, "500.00")
+    settle(alpha)
+    bravo.order("CORNZ6", "sell", 10, "500.00")
+    settle(bravo)
+    future = {"symbol": 2, "body": b"verb=settle\x01"}
+    venue.engine.call(kind=CommandKind.MARK, price_ticks=505 * 4, **future)
+    venue.engine.call(kind=CommandKind.PHASE, ord_type=Phase.CLOSED, **future)
+    settled = {"kind": CommandKind.MARGIN, "account": 1, "flags": CommandFlag.MARGIN_SETTLE, "session": 1, **future}
+    _, seq, events = venue.engine.call(**settled)
+    moved = events[events["kind"] == EventKind.POSITION]
+    assert len(moved) == 2 and not (events["kind"] == EventKind.FILL).any()
+    for exec_id in moved["exec_id"]:
+        with pytest.raises(ValueError, match=f"trade {seq}-.* is unknown: no fill .* a settlement"):
+            bust(venue, f"{seq}-{int(exec_id) & 0xFFFFFF}")
 
 
 def test_the_fill_of_a_liquidation_can_be_busted(venue_with_future: Venue):
