@@ -254,6 +254,8 @@ def conflation(stage: Stage) -> None:
         stage.order(broker, "buy", 1, terms.bid)
     for view in (slow, whole):
         view.wait(stage, lambda v=view: v.levels.get(place) == terms.lots(1 + BURST), "the newest state")  # type: ignore[misc]
+    stage.settle(stage.viewer)
+    slow.look()  # at what came after the newest state, too
     allowed = 1 + int((time.monotonic() - began) * 1000 / SLOW_MS)
     expect(slow.updates - before <= allowed, f"{slow.updates - before} updates, conflated to at most {allowed}")
     expect(not whole.actions and whole.updates > 1, "MDUpdateType(265) 0 was asked for, and an update was not a W")

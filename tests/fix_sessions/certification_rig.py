@@ -391,9 +391,10 @@ class Second:
 
 
 class Eager:
-    """Each X comes as four updates, numbered as such."""
+    """Each X comes as several updates, numbered as such."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: int = 4) -> None:
+        self.times = times
         self.begin()
 
     def begin(self) -> None:
@@ -402,9 +403,9 @@ class Eager:
     def __call__(self, message: bytes) -> bytes | list[bytes]:
         if kind_of(message) != b"X":
             return message
-        first, self.more = self.more, self.more + 3
+        first, self.more = self.more, self.more + self.times - 1
         number = int(re.search(rb"\x0183=([0-9]+)\x01", message)[1])  # type: ignore[index]
-        return [re.sub(rb"\x0183=[0-9]+", b"\x0183=%d" % (number + first + n), message) for n in range(4)]
+        return [re.sub(rb"\x0183=[0-9]+", b"\x0183=%d" % (number + first + n), message) for n in range(self.times)]
 
 
 def raced(message: bytes) -> bytes:

@@ -164,7 +164,7 @@ SPOILT: tuple[tuple[str, Spoil, str], ...] = (
     ("C67", changed("969=0.01", "969=0.05"), "MinPriceIncrement(969)"),
     ("C68", changed("326=17", "326=18"), "tag 326"),
     ("C69", changed("326=2", "326=17"), "tag 326"),
-    ("C70", Eager(), "updates, conflated to at most"),
+    ("C70", Eager(50), "updates, conflated to at most"),
     ("C71", changed("797=Y", "797=N"), "tag 797"),
     ("C71", changed("39=4", "39=C", "8"), "tag 39"),
     ("C71", twice("8", "797=Y"), "came 2 times"),
