@@ -351,6 +351,7 @@ class Algorithms(Area):
             return
         words: dict[str, int | bytes] = {"parent": parent.seq, "status": status, "cum_lots": parent.cum_lots}
         words |= {"value": parent.value, "version": parent.version.seq, "why": why, "text": text}
+        words |= parent.busted_words
         owner = parent.session, parent.template.account, parent.symbol
         if message is not None:
             self._journal(message, END, owner, words)

@@ -2,7 +2,8 @@
 
 A report has what the order table knows; the rest, and all of it when the table has forgotten the order, stands in the
 annex of the BUST. It is read of the journal when it is needed, and the last are kept. The message itself is made by
-`bust_reports.py`, as for the session: must never say anything else.
+`bust_reports.py`, as for the session: must never say anything else. Of a slice of an execution algorithm, whose
+parent's sums are known to the engine's process alone, it says the slice's sums under the parent's name.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cores import EventKind
+from fix_sessions import child_names
 from fix_sessions.bust_reports import bust_fields
 from fix_sessions.codec import Terms
 from fix_sessions.messages import SEQ_BITS, Field
+from venue.busts import side_fields
 from venue.config import Config
 from venue.follower import JournalDamaged, Slice
 from venue.records import SALT_BYTES
@@ -72,7 +75,11 @@ class BustCopies:
         if int(report["session"]) not in self.terms.members:
             return None
         body = self._bodies[int(report["event"]["exec_id"]) >> SEQ_BITS]
-        return b"8", bust_fields(report, self.terms, body)
+        found = bust_fields(report, self.terms, body)
+        parent = side_fields(body, int(report["side"])).get(583, b"")
+        if parent and bytes(report["clordid"]).startswith(child_names.CHILD_MARK):
+            found = [(tag, parent if tag == 11 else value) for tag, value in found]
+        return b"8", found
 
     def _trim(self) -> None:
         while len(self._bodies) > BODIES_KEPT:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from cores import CoreConfig
 from fix_sessions import library
+from fix_sessions.bust_copies import BustCopies
 from fix_sessions.listener import Listener
 from fix_sessions.messages import SEQ_BITS, Field, first_fields, identifier
 from fix_sessions.parent_copies import ParentCopies
@@ -41,6 +42,7 @@ INDEX_MASK = (1 << SEQ_BITS) - 1
 DAY_NS = 86_400 * 10**9
 SERVED = "BW"
 EXEC_ID = re.compile(rb"([0-9]{1,13})-([0-9]{1,8})\Z")
+OF_ORDERS, OF_PARENTS, BUSTED = range(3)
 DONE, MALFORMED, NOT_AVAILABLE = b"0", b"1", b"2"  # ApplResponseType(1348)
 
 
@@ -73,6 +75,7 @@ class DropCopy:
         self.sources = {session.id: _sources(config, member, session) for member, session in self.sessions}
         self.listener = Listener(config, "drop_copy", section.host, section.port, self.folder / "fix", self, SERVED)
         self.parents = ParentCopies(config, config.journal_dir)
+        self.busts = BustCopies(config, config.journal_dir)
         self.reports: ReportLog
         self.copies = 0
         self._copied = library.load().copied
@@ -163,6 +166,7 @@ class DropCopy:
         """Asserts that stores and report log are consistent; only while nothing is sent."""
         self.listener.check()
         self.reports.check()
+        self.busts.check()
         assert self.reports.seq >= self._replica.last_seq, "an entry was applied and its reports are nowhere"
 
     # ---- what operators ask ----
@@ -182,11 +186,20 @@ class DropCopy:
     def _have_copies(self, entries: Slice, reports: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
         """Which of the reports of a slice their sessions were told, as an order's or as a parent's."""
         found: npt.NDArray[np.bool_] = self._copied(reports)
-        of_parents = self.parents.concerns(reports)
-        if of_parents.any():
+        makers = self._makers(reports)
+        if (of_parents := makers == OF_PARENTS).any():
             self.parents.note(entries, reports[of_parents])
             found[of_parents] = [message is not None for message in self.parents.messages(reports[of_parents])]
+        if (busted := makers == BUSTED).any():
+            self.busts.note(entries, reports[busted])
+            found[busted] = [message is not None for message in self.busts.messages(reports[busted])]
         return found
+
+    def _makers(self, reports: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        """Who makes the messages of these reports: those of orders are made of the report alone."""
+        makers = np.where(self.parents.concerns(reports), OF_PARENTS, OF_ORDERS)
+        makers[self.busts.concerns(reports)] = BUSTED
+        return makers
 
     def _has_all_after(self, exec_id: int, day_ns: int) -> bool:
         """Whether the report log has everything later than this execution; of a new session, of today."""
@@ -226,13 +239,17 @@ class DropCopy:
     def _send(
         self, session: int, reports: npt.NDArray[np.void], *, poss_resend: bool = False, replay: bool = False
     ) -> None:
-        """Copies in order: an order's are made of its reports, a parent's of what the journal says besides."""
-        of_parents = self.parents.concerns(reports)
-        for part in np.split(reports, np.flatnonzero(of_parents[1:] != of_parents[:-1]) + 1):
-            if not len(part) or not self.parents.concerns(part[:1])[0]:
+        """Copies in order: an order's are made of its report, a parent's or bust's of what the journal says besides."""
+        if not len(reports):
+            return
+        makers = self._makers(reports)
+        places = np.flatnonzero(makers[1:] != makers[:-1]) + 1
+        for part, number in zip(np.split(reports, places), makers[[0, *places]].tolist(), strict=True):
+            if number == OF_ORDERS:
                 self.listener.copy(session, part, poss_resend=poss_resend, replay=replay)
                 continue
-            for report, message in zip(part, self.parents.messages(part), strict=True):
+            made = self.busts.messages(part) if number == BUSTED else self.parents.messages(part)
+            for report, message in zip(part, made, strict=True):
                 if message is not None:
                     origin = int(report["session"]), int(report["event"]["exec_id"])
                     self.listener.copy_message(session, *origin, *message, poss_resend=poss_resend, replay=replay)

@@ -89,10 +89,10 @@ class ParentCopies:
     def _message(self, found: Entry | Child, report: np.void) -> Message | None:
         if isinstance(found, Child):
             version = self._version(found.parent_seq, found.version_seq, report)
-            return parent_reports.of_child(version, found, report, self.terms)
+            return parent_reports.of_child(version, found, report, self.terms, found.busted)
         named = _sources(found)
         version_or_none = self._version(*named, report) if named else None
-        return parent_reports.of_entry(found, version_or_none, report)
+        return parent_reports.of_entry(found, version_or_none, report, found.busted)
 
     def _version(self, parent_seq: int, seq: int, report: np.void) -> Version:
         known = self._versions.get((parent_seq, seq))

@@ -174,7 +174,7 @@ class Replacement(Draft):
             raise Refused(99, f"the message's body is longer than {BODY_BYTES_MAX} bytes, the most of a parent order")
         super()._read()
         self.words |= {"parent": parent.seq, "base_lots": parent.cum_lots}
-        self.words |= {"cum_lots": parent.cum_lots, "value": parent.value}
+        self.words |= {"cum_lots": parent.cum_lots, "value": parent.value, **parent.busted_words}
         self.words |= {f"t{tag}": value for tag, value in self.changed.items()}
 
     def _read_amounts(self) -> None:

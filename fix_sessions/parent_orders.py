@@ -69,6 +69,11 @@ class Entry:
         """Of a replace: what the parent has in force otherwise than its D says."""
         return {int(name[1:]): value for name, value in self.words.items() if name[:1] == b"t" and name[1:].isdigit()}
 
+    @property
+    def busted(self) -> Lots:
+        """Lots and value that were taken back of the parent by then."""
+        return self.number(b"busted"), self.number(b"busted_value")
+
     def number(self, word: bytes) -> int:
         return int(self.words.get(word, b"0"))
 
@@ -88,8 +93,8 @@ def command_words(session: int, account: int, symbol: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Child:
-    """A child as it was entered: what its parent had done before it, which entry had set the parent's terms, and the
-    Reason for which the child before it was refused, 0 when that was taken.
+    """A child as it was entered: what its parent had done before it, which entry had set the parent's terms, the
+    Reason for which the child before it was refused, 0 when that was taken, and what of it all was busted by then.
     """
 
     seq: int
@@ -99,6 +104,7 @@ class Child:
     value: int
     version_seq: int
     said: int
+    busted: Lots = NOTHING
 
     @classmethod
     def of(cls, seq: int, body: bytes) -> Child | None:
@@ -108,7 +114,8 @@ class Child:
         if name is None or b"cum_lots" not in words:
             return None
         version_seq, said = int(words.get(b"version", name[0])), int(words.get(b"said", b"0"))
-        return cls(seq, *name, int(words[b"cum_lots"]), int(words[b"value"]), version_seq, said)
+        busted = int(words.get(b"busted", b"0")), int(words.get(b"busted_value", b"0"))
+        return cls(seq, *name, int(words[b"cum_lots"]), int(words[b"value"]), version_seq, said, busted)
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,9 @@ class Version:
         """How much of all is to be done by the slice that a time belongs to."""
         return self.base_lots + self.schedule.due_lots(now_ns)
 
-    def child(self, name: bytes, lots: int, done: Lots, said: int) -> tuple[tuple[int, ...], bytes]:
+    def child(
+        self, name: bytes, lots: int, done: Lots, said: int, busted: Lots = NOTHING
+    ) -> tuple[tuple[int, ...], bytes]:
         """Command and body of a child of so many lots: the member's own fields, its price, immediate or cancel."""
         book = self.template.book
         body = b"35=D\x0111=%s\x01583=%s\x0138=%s\x0159=3\x01" % (name, self.clordid, quantity(book, lots))
@@ -164,6 +173,7 @@ class Version:
         body += b"parent=%d\x01cum_lots=%d\x01value=%d\x01" % (self.parent_seq, *done)
         body += b"version=%d\x01" % self.seq if self.seq != self.parent_seq else b""
         body += b"said=%d\x01" % said if said else b""
+        body += b"busted=%d\x01busted_value=%d\x01" % busted if busted[0] else b""
         return replace(self.template, qty_lots=lots).words(), body
 
     def fields(
@@ -304,6 +314,12 @@ class Parent:
         """Lots and value of all that was taken back."""
         return sum(lots for lots, _ in self.busted.values()), sum(value for _, value in self.busted.values())
 
+    @property
+    def busted_words(self) -> dict[str, int]:
+        """Of an entry: what was taken back by then."""
+        lots, value = self.taken_back
+        return {"busted": lots, "busted_value": value} if lots else {}
+
     def bust(self, number: int, lots: int, value: int) -> None:
         """So much of what a child did is taken back; it is not done again."""
         before = self.busted.get(number, (0, 0))
@@ -321,7 +337,7 @@ class Parent:
 
     def child(self, name: bytes, lots: int) -> tuple[tuple[int, ...], bytes]:
         """Command and body of its next child."""
-        return self.version.child(name, lots, (self.cum_lots, self.value), self.said)
+        return self.version.child(name, lots, (self.cum_lots, self.value), self.said, self.taken_back)
 
     def change(self, version: Version) -> None:
         """What a replace made of it."""

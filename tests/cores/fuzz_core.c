@@ -238,7 +238,7 @@ static void restore_tampered(const struct script *script, const struct core_conf
 
 static void set_up(struct core *core, struct script *script) {
     struct command command;
-    for (u64 i = 0; script_setup(i, &command); i++) {
+    for (u64 i = 0; script_setup(script, i, &command); i++) {
         command.seq = i + 1;
         if (run.print)
             script_print_command(&command);

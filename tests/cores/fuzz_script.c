@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { LOW = 100, HIGH = 163, MIDDLE = 118 };
+enum { LOW = 100, HIGH = 163, MIDDLE = 118, WIDE_HIGH = 8291 };
 
 static const u64 EDGES[] = {0,
                             1,
@@ -72,12 +72,16 @@ u64 script_has_setup(const uint8_t *bytes, u64 size) {
     return size > 2 ? bytes[2] % 16 != 15 : 1;
 }
 
+u64 script_is_wide(const uint8_t *bytes, u64 size) {
+    return size > 3 ? bytes[3] % 4 == 3 : 0;
+}
+
 void script_begin(struct script *script, const uint8_t *bytes, u64 size) {
-    *script = (struct script){.bytes = bytes, .size = size, .at = STEP_BYTES};
+    *script = (struct script){.bytes = bytes, .size = size, .at = STEP_BYTES, .is_wide = script_is_wide(bytes, size)};
 }
 
 /* Instruments that share assets, one too dear to trade, one a future, and accounts that can run out of money, one on credit. */
-u64 script_setup(u64 number, struct command *c) {
+u64 script_setup(const struct script *script, u64 number, struct command *c) {
     static const u64 fees[] = {10 | 25ull << 32, 0, 30 | 900ull << 32, 7 | 7ull << 32};
     *c = (struct command){0};
     if (number < 4) {
@@ -88,7 +92,7 @@ u64 script_setup(u64 number, struct command *c) {
                               .owner = owners[number],
                               .order_id = lots[number],
                               .price_ticks = LOW,
-                              .qty_lots = HIGH,
+                              .qty_lots = script->is_wide && number != 2 ? WIDE_HIGH : HIGH,
                               .aux = ticks[number]};
         return 1;
     }
@@ -114,7 +118,10 @@ u64 script_setup(u64 number, struct command *c) {
     return 0;
 }
 
-static u64 price_of(u64 byte) {
+/* Near the middle mostly; in a wide instrument the others are pages apart. */
+static u64 price_of(const struct script *script, u64 byte) {
+    if (script->is_wide && byte >= 176)
+        return MIDDLE + (byte - 176) * PAGE_LEVELS;
     return byte < 208 ? MIDDLE + byte % 9 : LOW - 2 + byte % 68;
 }
 
@@ -125,10 +132,10 @@ static u64 lots_of(u64 byte) {
 static void make_new(struct script *script, const uint8_t *b, struct command *c) {
     u64 ord_type = PICK(ORD_TYPES, b[3] >> 1), tif = PICK(TIFS, b[6]);
     c->head |= head(COMMAND_NEW, 1 + (b[3] & 1), ord_type, tif, PICK(NEW_FLAGS, b[6] >> 4), 0);
-    c->price_ticks = ord_type == 1 || ord_type == 3 || ord_type == 5 ? 0 : price_of(b[4]);
+    c->price_ticks = ord_type == 1 || ord_type == 3 || ord_type == 5 ? 0 : price_of(script, b[4]);
     c->qty_lots = lots_of(b[5]);
     if (ord_type == 3 || ord_type == 4)
-        c->order_id = price_of(b[7]);
+        c->order_id = price_of(script, b[7]);
     else if (b[7] >= 192)
         c->order_id = 1 + (b[7] & 7);
     if (tif == 6)
@@ -157,10 +164,44 @@ static void make_replace(struct script *script, const uint8_t *b, struct command
     c->head |= COMMAND_REPLACE;
     point_at(script, b, c);
     if (b[4] & 1)
-        c->price_ticks = price_of(b[4]);
+        c->price_ticks = price_of(script, b[4]);
     c->qty_lots = lots_of(b[5]);
     if ((b[7] & 7) == 0)
-        c->aux = price_of(b[7] >> 3);
+        c->aux = price_of(script, b[7] >> 3);
+}
+
+/* A trade that there was, one of the latest mostly; now and then something of it is wrong. */
+static void make_bust(struct script *script, const uint8_t *b, struct command *c) {
+    if (script->trade_count == 0 && b[2] < 232) {
+        make_new(script, b, c); /* so that there will be one */
+        return;
+    }
+    c->head |= head(COMMAND_BUST, 0, 0, 0, b[6] >= 248, 0);
+    if (script->trade_count == 0) {
+        c->owner = b[2] % 5 | (u64)(b[3] % 5) << 32;
+        c->order_id = (u64)b[4] << 24 | b[5];
+        c->price_ticks = price_of(script, b[4]);
+        c->qty_lots = lots_of(b[5]);
+        return;
+    }
+    u64 held = script->trade_count < SEEN_MAX ? script->trade_count : SEEN_MAX;
+    const struct seen_trade *trade = &script->trades[(script->trade_count - 1 - b[3] % held) % SEEN_MAX];
+    c->head = (c->head & ~(0xffffull << 48)) | trade->symbol << 48;
+    c->owner = trade->owner;
+    c->order_id = trade->order_id;
+    c->price_ticks = trade->price_ticks;
+    c->qty_lots = trade->qty_lots;
+    c->aux = trade->aux;
+    if (b[4] >= 240)
+        c->owner = trade->owner << 32 | trade->owner >> 32;
+    else if (b[4] >= 232)
+        c->qty_lots = lots_of(b[5]);
+    else if (b[4] >= 224)
+        c->price_ticks = price_of(script, b[5]);
+    else if (b[4] >= 216)
+        c->aux = PICK(EDGES, b[5]);
+    else if (b[4] >= 208)
+        c->owner = (trade->owner & ~0xffffull) | b[5] % 7;
 }
 
 static void make_instrument(const uint8_t *b, struct command *c) {
@@ -170,7 +211,7 @@ static void make_instrument(const uint8_t *b, struct command *c) {
     c->order_id = b[6] >= 128 ? 1 : PICK(LOT_SIZES, b[4]);
     c->aux = PICK(TICK_VALUES, b[5]);
     c->price_ticks = low;
-    c->qty_lots = low + (b[7] < 192 ? 63 : b[7] % 70) - (b[7] == 255 ? 70 : 0);
+    c->qty_lots = low + (b[7] < 160 ? 63 : b[7] < 192 ? WIDE_HIGH - LOW : b[7] % 70) - (b[7] == 255 ? 70 : 0);
 }
 
 static void make_money(u64 kind, const uint8_t *b, struct command *c) {
@@ -212,14 +253,14 @@ static int take_raw(struct script *script, struct command *c) {
     return 1;
 }
 
-static void make_other(const uint8_t *b, struct command *c) {
+static void make_other(const struct script *script, const uint8_t *b, struct command *c) {
     if (b[0] < 192) {
         c->head |= head(COMMAND_MASS_CANCEL, b[3] % 4, 0, 0, b[6] & 1, 0);
     } else if (b[0] < 202) {
         c->head |= head(COMMAND_TIME, 0, 0, 0, b[6] & 7, 0);
     } else if (b[0] < 214) {
         c->head |= head(COMMAND_PHASE, 0, PICK(PHASES, b[3]), 0, b[6] >= 232, 0);
-        c->price_ticks = b[4] >= 224 ? price_of(b[4]) : 0;
+        c->price_ticks = b[4] >= 224 ? price_of(script, b[4]) : 0;
     } else if (b[0] < 218) {
         make_instrument(b, c);
     } else if (b[0] < 224) {
@@ -244,8 +285,10 @@ static int make(struct script *script, const uint8_t *b, struct command *c) {
                           .seq = script->seq + 1,
                           .time_ns = script->time_ns + PICK(WAITS, b[1] >> 5),
                           .owner = b[2] % 5 | (u64)(1 + (b[1] >> 3 & 1)) << 32};
-    if (b[0] < 120) {
+    if (b[0] < 108) {
         make_new(script, b, c);
+    } else if (b[0] < 120) {
+        make_bust(script, b, c);
     } else if (b[0] < 134) {
         c->head |= head(b[3] < 192 ? COMMAND_MARGIN : COMMAND_MARK, 0, 0, 0, b[6] >= 240, 0);
         if (b[7] < 224)
@@ -257,7 +300,7 @@ static int make(struct script *script, const uint8_t *b, struct command *c) {
     } else if (b[0] < 184) {
         make_replace(script, b, c);
     } else {
-        make_other(b, c);
+        make_other(script, b, c);
     }
     return 1;
 }
@@ -279,13 +322,46 @@ int script_next(struct script *script, struct command *command) {
     return 0;
 }
 
+/* The rate whose fee this is: it is rounded down, so of all that make it the lowest; below zero for a rebate. */
+static u64 rate_of(u64 fee, unsigned __int128 notional) {
+    u64 paid = (int64_t)fee < 0 ? -fee : fee;
+    if (notional == 0)
+        return 0;
+    u64 bp = (u64)(((unsigned __int128)paid * 10000 + notional - 1) / notional);
+    return (int64_t)fee < 0 ? -bp & 0xffffffff : bp;
+}
+
+/* Of the two FILLs of a trade, neighbours. */
+static void keep_trade(struct script *script, const struct event *rests, const struct event *comes) {
+    const struct event *buys = (rests->head >> 16 & 0xff) == SIDE_BUY ? rests : comes;
+    const struct event *sells = buys == rests ? comes : rests;
+    u64 symbol = rests->head >> 48;
+    unsigned __int128 notional =
+        (unsigned __int128)(rests->price_ticks * rests->qty_lots) * script->tick_values[symbol % SYMBOLS_SEEN];
+    script->trades[script->trade_count++ % SEEN_MAX] =
+        (struct seen_trade){.symbol = symbol,
+                            .owner = (buys->owner & 0xffff) | (buys->owner >> 32 & 0xffff) << 16 |
+                                     (sells->owner & 0xffff) << 32 | (sells->owner >> 32 & 0xffff) << 48,
+                            .order_id = rests->exec_id,
+                            .price_ticks = rests->price_ticks,
+                            .qty_lots = rests->qty_lots,
+                            .aux = rate_of(buys->aux, notional) | rate_of(sells->aux, notional) << 32};
+}
+
 void script_applied(struct script *script, const struct command *command, const struct event *events, u64 count) {
     script->seq = command->seq;
     script->time_ns = command->time_ns;
     for (u64 i = 0; i < count; i++) {
-        if ((events[i].head & 0xff) == EVENT_ACCEPTED)
+        u64 kind = events[i].head & 0xff;
+        if (kind == EVENT_INSTRUMENT_SET)
+            script->tick_values[(events[i].head >> 48) % SYMBOLS_SEEN] = events[i].aux;
+        if (kind == EVENT_ACCEPTED)
             script->seen[script->seen_count++ % SEEN_MAX] = (struct seen_order){
                 events[i].order_id, events[i].head >> 48, events[i].owner & 0xffffffff, events[i].price_ticks};
+        if (kind == EVENT_FILL && i + 1 < count && (events[i + 1].head & 0xff) == EVENT_FILL) {
+            keep_trade(script, &events[i], &events[i + 1]);
+            i++;
+        }
     }
 }
 
@@ -296,14 +372,15 @@ static const char *name_of(const char *const *names, u64 count, u64 number) {
 }
 
 void script_print_command(const struct command *c) {
-    static const char *const kinds[] = {"?",          "NEW",     "CANCEL", "REPLACE", "MASS_CANCEL", "TIME", "PHASE",
-                                        "INSTRUMENT", "ACCOUNT", "LIMIT",  "DEPOSIT", "WITHDRAW",    "MARK", "MARGIN"};
+    static const char *const kinds[] = {"?",       "NEW",      "CANCEL",     "REPLACE", "MASS_CANCEL",
+                                        "TIME",    "PHASE",    "INSTRUMENT", "ACCOUNT", "LIMIT",
+                                        "DEPOSIT", "WITHDRAW", "MARK",       "MARGIN",  "BUST"};
     static const char *const sides[] = {"-", "BUY", "SELL"};
     u64 h = c->head;
     printf("%" PRIu64 " %s(%" PRIu64 ") %s symbol %" PRIu64 " account %" PRIu64 " session %" PRIu64 " asset %" PRIu64
            " ord_type %" PRIu64 " tif %" PRIu64 " flags %" PRIu64 " precheck %" PRIu64 " order_id %" PRIu64 "/%" PRIu64
            " price %" PRIu64 " qty %" PRIu64 " aux %" PRIu64 " time %" PRIu64 "\n",
-           c->seq, name_of(kinds, 14, h & 0xff), h & 0xff, name_of(sides, 3, h >> 8 & 0xff), h >> 48,
+           c->seq, name_of(kinds, 15, h & 0xff), h & 0xff, name_of(sides, 3, h >> 8 & 0xff), h >> 48,
            c->owner & 0xffffffff, c->owner >> 32 & 0xffff, c->owner >> 48, h >> 16 & 0xff, h >> 24 & 0xff,
            h >> 32 & 0xff, h >> 40 & 0xff, c->order_id >> 24, c->order_id & 0xffffff, c->price_ticks, c->qty_lots,
            c->aux, c->time_ns);
@@ -316,10 +393,10 @@ void script_print_event(const struct event *e) {
                                         "LIMIT_SET",  "CLOCK",     "MASS_CANCELLED",  "COMMAND_REJECTED",
                                         "TRIGGERED",  "REFRESHED", "RESTATED",        "PHASE",
                                         "INDICATIVE", "MARKED",    "POSITION",        "DEFICIT",
-                                        "MARGIN"};
+                                        "MARGIN",     "BUSTED"};
     printf("    %s reason %" PRIu64 " flags %" PRIu64 " symbol %" PRIu64 " account %" PRIu64 " order %" PRIu64
            "/%" PRIu64 " price %" PRIu64 " qty %" PRIu64 " leaves %" PRIu64 " aux %" PRIu64 "\n",
-           name_of(kinds, 25, e->head & 0xff), e->head >> 8 & 0xff, e->head >> 24 & 0xff, e->head >> 48,
+           name_of(kinds, 26, e->head & 0xff), e->head >> 8 & 0xff, e->head >> 24 & 0xff, e->head >> 48,
            e->owner & 0xffffffff, e->order_id >> 24, e->order_id & 0xffffff, e->price_ticks, e->qty_lots,
            e->leaves_lots, e->aux);
 }

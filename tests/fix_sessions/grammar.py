@@ -73,9 +73,11 @@ class Grammar:
             if message.get("msgcat") == "app" or message.get("msgtype") in ("0", "1", "3"):
                 self.messages[message.get("msgtype", "").encode()] = tuple(self._nodes(message))
 
-    def grown(self, rng: Random, kind: bytes, clordid: bytes) -> list[tuple[bytes, bytes]]:
-        """The body of a message as (tag, value) pairs; 11 is `clordid`."""
-        return self._grow(rng, self.messages[kind], clordid)
+    def grown(
+        self, rng: Random, kind: bytes, given: dict[int, bytes], share: float = OPTIONAL_SHARE
+    ) -> list[tuple[bytes, bytes]]:
+        """The body of a message as (tag, value) pairs, with such a share of what is optional; `given`: some values."""
+        return self._grow(rng, self.messages[kind], given, share)
 
     def _nodes(self, parent: ElementTree.Element, required: bool = True) -> list[Node]:
         found: list[Node] = []
@@ -92,10 +94,12 @@ class Grammar:
             )
         return found
 
-    def _grow(self, rng: Random, nodes: tuple[Node, ...], clordid: bytes) -> list[tuple[bytes, bytes]]:
+    def _grow(
+        self, rng: Random, nodes: tuple[Node, ...], given: dict[int, bytes], share: float
+    ) -> list[tuple[bytes, bytes]]:
         pairs: list[tuple[bytes, bytes]] = []
         for node in nodes:
-            if not node.required and rng.random() > OPTIONAL_SHARE:
+            if not node.required and rng.random() > share:
                 continue
             tag = b"%d" % node.number
             if node.entries:
@@ -103,11 +107,11 @@ class Grammar:
                 pairs.append((tag, b"%d" % count))
                 first = node.entries[0]
                 for _ in range(count):
-                    entry = self._grow(rng, node.entries, clordid)
+                    entry = self._grow(rng, node.entries, given, share)
                     has_first = any(pair[0] == b"%d" % first.number for pair in entry)
                     pairs += ([] if has_first else [(b"%d" % first.number, value(rng, first))]) + entry
             else:
-                pairs.append((tag, clordid if node.number == 11 else value(rng, node)))
+                pairs.append((tag, given[node.number] if node.number in given else value(rng, node)))
         return pairs
 
 

@@ -19,6 +19,7 @@ from venue.engine import Engine
 from venue.follower import Follower
 
 PASSWORD = "correct horse"
+REASON = "clearly erroneous price"
 PASSWORD_HASH = "$argon2id$v=19$m=8,t=1,p=1$z6NxiJp3Q9KUUYeiqB5B1g$dGy7LIpj10wrFYCjwfDnq6/oVK+62jH2o0r7a3rPTlA"
 CONFIG = """
 [venue]
@@ -187,6 +188,13 @@ def until(done: Callable[[], bool], seconds: float = 10.0) -> None:
     while not done():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def bust(venue: Venue, trade: str, **changes: Any) -> dict[str, Any]:
+    """The operator's verb that takes a trade back; ValueError when it stands."""
+    asked = {"verb": "bust", "actor": "ann", "approver": "bob", "trade": trade, "text": REASON, **changes}
+    found: dict[str, Any] = venue.acceptor.operate(asked)
+    return found
 
 
 def spawn(arguments: list[str]) -> subprocess.Popen[str]:

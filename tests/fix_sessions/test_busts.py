@@ -19,7 +19,7 @@ from fix_sessions.bust_reports import bust_fields
 from fix_sessions.client import Broker
 from fix_sessions.codec import Terms
 from tests.fix_sessions import rig
-from tests.fix_sessions.rig import Venue, make_config, settle, tags, written
+from tests.fix_sessions.rig import REASON, Venue, bust, make_config, settle, tags, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, offered, parent, until_reports
 from tests.fix_sessions.test_positions import FUTURE
 from tests.fix_sessions.test_quotes import Maker
@@ -29,7 +29,6 @@ from venue.follower import Follower
 from venue.records import REPORT
 
 __all__ = ["hands"]
-REASON = "clearly erroneous price"
 Fields = dict[int, str]
 
 
@@ -37,11 +36,6 @@ Fields = dict[int, str]
 def venue_with_future(application: str, make_venue: Callable[..., Venue], monkeypatch: pytest.MonkeyPatch) -> Venue:
     monkeypatch.setattr(rig, "CONFIG", rig.CONFIG + FUTURE)
     return make_venue(application)
-
-
-def bust(venue: Venue, trade: str, **changes: Any) -> dict[str, Any]:
-    asked = {"verb": "bust", "actor": "ann", "approver": "bob", "trade": trade, "text": REASON, **changes}
-    return venue.acceptor.operate(asked)
 
 
 def reports(broker: Broker, exec_type: str | None = None) -> list[Fields]:

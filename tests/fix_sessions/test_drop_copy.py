@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fix_sessions.client import Broker, SessionLost
 from fix_sessions.drop_copy import DropCopy
-from tests.fix_sessions.rig import PASSWORD, PASSWORD_HASH, Venue, settle, tags, until
+from tests.fix_sessions.rig import PASSWORD, PASSWORD_HASH, Venue, bust, settle, tags, until
 from venue.config import Config, Member, Session
 from venue.config_sections import DropCopySection
 
@@ -62,9 +62,9 @@ class Copies:
         return client
 
     def wait(self, venue: Venue) -> None:
-        """Until everything that is durable is in the stores."""
+        """Until everything is in the stores; when nothing is synced, reports leave before they are durable."""
         venue.engine.drain()
-        seq = venue.engine.durable_seq
+        seq = venue.engine.last_seq
         until(lambda: self.gateway.reports.seq >= seq)
         self.gateway.listener.settle()
 
@@ -122,6 +122,22 @@ def flow(brokers: list[Broker], rng: random.Random, count: int) -> None:
         settle(broker)
 
 
+def busts(venue: Venue, rng: random.Random, count: int) -> int:
+    """Takes trades back that were reported, some of them in vain; returns how many were."""
+    fills = [m for broker in venue.brokers for m in broker.inbox if m.get(150) == b"F"]
+    trades = sorted({m.get(527).decode() for m in fills})
+    done = 0
+    for trade in rng.sample(trades, min(count, len(trades))):
+        try:
+            bust(venue, trade)
+            done += 1
+        except ValueError as error:
+            assert "busted already" in str(error) or "INSUFFICIENT_FUNDS" in str(error)
+    for broker in venue.brokers:
+        settle(broker)
+    return done
+
+
 def _named(order: tuple[str, str]) -> tuple[str, str, str]:
     return order[0], "ACME", order[1]
 
@@ -171,6 +187,7 @@ def test_copies_are_what_the_members_were_told(
             elif part == "restart":
                 copies.close()
             flow(brokers, rng, 40)
+            busts(venue, rng, 4)
             if part == "restart":
                 copies = Copies(config)
             copies.wait(venue)
@@ -195,6 +212,8 @@ def test_a_replay_from_each_execution_is_the_exact_tail(place: tuple[Venue, Conf
     copies = Copies(config)
     try:
         flow([venue.logged_on(name) for name in MEMBER_OF], random.Random(7), 60)
+        assert busts(venue, random.Random(7), 5) > 1
+        flow(venue.brokers, random.Random(8), 20)
         copies.wait(venue)
         client = copies.client("CLEAR")
         settle(client)
@@ -311,6 +330,7 @@ def test_killed_at_any_moment_nothing_is_missing_and_nothing_comes_twice(place: 
         try:
             assert child.stdout.readline().strip() == b"open"
             flow(brokers, rng, 40)
+            busts(venue, rng, 4)
         finally:
             child.send_signal(signal.SIGKILL)
             child.wait()
@@ -334,12 +354,14 @@ def test_without_its_own_files_the_log_is_made_again_from_the_journal(place: tup
     brokers = [venue.logged_on(name) for name in MEMBER_OF]
     copies = Copies(config)
     flow(brokers, random.Random(10), 40)
+    busts(venue, random.Random(10), 4)
     copies.wait(venue)
     copies.close()
     venue.engine.snapshot()
     for path in (copies.gateway.folder / "reports").iterdir():
         path.write_bytes(b"damaged")
     flow(brokers, random.Random(11), 40)
+    assert busts(venue, random.Random(11), 4)
     copies = Copies(config)
     try:
         copies.wait(venue)

@@ -16,9 +16,10 @@ import pytest
 from cores import CommandFlag, CommandKind
 from cores.records import Limit, Phase
 from fix_sessions import child_names
+from fix_sessions.bust_copies import BustCopies
 from fix_sessions.client import Broker
 from fix_sessions.parent_copies import ParentCopies
-from tests.fix_sessions.rig import Venue, settle, until, written
+from tests.fix_sessions.rig import Venue, bust, settle, until, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, offered, parent, until_reports, worked
 from tests.fix_sessions.test_drop_copy import COPIES, MEMBER_OF, SEEN_BY, Copies, body, copied, ordered, with_copies
 from tests.fix_sessions.test_order_lists import leg, send_list
@@ -321,3 +322,66 @@ def test_a_message_is_the_same_from_the_slice_and_from_the_journal(make_venue: C
     children = [child_names.parse(bytes(name)) for name in mine["clordid"] if name]
     assert children and None not in children
     assert np.all(one.concerns(mine))
+
+
+def test_a_slice_that_is_taken_back_and_what_its_parent_did_later(
+    tmp_path: Path, application: str, hands: Hands
+) -> None:
+    """ROE-52: the bust's copy is of the slice, under the parent's name; all later copies are as the member was told."""
+    venue = Venue(tmp_path, application)
+    copies = Copies(with_copies(venue.config))
+    try:
+        offered(venue)
+        alpha = venue.logged_on("ALPHA2")
+        name = parent(alpha, hands, 40)
+        first = until_reports(alpha, name, 2)[1]
+        hands.forward(25)
+        until_reports(alpha, name, 3)
+        bust(venue, first[17])
+        until_reports(alpha, name, 4)
+        hands.forward(25)
+        until_reports(alpha, name, 5)
+        again = alpha.replace(name, "ACME", "buy", 38, "100.50")
+        until_reports(alpha, again, 1)
+        alpha.cancel(again, "ACME", "buy")
+        until(lambda: not area(venue).live)
+        settle(alpha)
+        copies.wait(venue)
+        client = copies.client("CLEAR")
+        settle(client)
+        whole, expected = [body(m) for m in client.inbox if m.get(115) == b"ALPHA2"], told(alpha)
+        assert [report[150] for report in expected] == ["0", "F", "F", "H", "F", "5", "4"]
+        at = next(n for n, report in enumerate(expected) if report[150] == "H")
+        assert whole[:at] + whole[at + 1 :] == expected[:at] + expected[at + 1 :]
+        same = (1, 11, 17, 19, 31, 32, 54, 55, 58, 60, 150, 527)
+        assert {tag: whole[at][tag] for tag in same} == {tag: expected[at][tag] for tag in same}
+        assert whole[at][37] == expected[at][198] and whole[at][14] == "0"
+        replayed(client, random.Random(1))
+    finally:
+        copies.close()
+        venue.close()
+
+
+def test_the_report_of_a_bust_is_the_same_from_the_slice_and_from_the_journal(make_venue: Callable[..., Venue]) -> None:
+    venue = make_venue("native")
+    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
+    for lots in range(1, 5):
+        alpha.order("ACME", "buy", lots, "100")
+        settle(alpha)
+        bravo.order("ACME", "sell", lots, "100")
+        settle(bravo)
+    trades = [m.get(527).decode() for m in bravo.inbox if m.get(150) == b"F"]
+    for trade in trades[1:]:
+        bust(venue, trade)
+    follower = written(venue)
+    piece = follower.poll(1 << 20)
+    follower.close()
+    reports = open_replica(venue.engine.config, [], 0).apply(piece.commands, piece.annex, piece.annex_ends)
+    one, other = (BustCopies(venue.config, venue.data_dir / "journal") for _ in range(2))
+    mine = reports[one.concerns(reports)]
+    assert len(mine) == 2 * len(trades[1:])
+    one.note(piece, mine)
+    kept, read = one.messages(mine), [other.messages(mine[at : at + 1])[0] for at in range(len(mine))]
+    assert kept == read and None not in kept
+    one.check()
+    other.check()
