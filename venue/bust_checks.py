@@ -102,9 +102,9 @@ class BustChecks:
         if before != bust.exec_id:
             wrong = wrong or f"it was busted before, by {_printed(before)}"
         if wrong is None and (place := self._place(bust.trade_id >> SEQ_BITS)) is not None:
-            path = self._files[place][2]
+            first_seq, last_seq, path = self._files[place]
             if path not in sources:
-                sources[path] = _read(path)
+                sources[path] = _read(path, first_seq, last_seq)
             source = sources[path]
             if source is not None:
                 wrong = _fault(bust, source) or self._defined_anew(bust)
@@ -257,12 +257,14 @@ def _is_first(fill: list[int]) -> bool:
     return not flags & EventFlag.AGGRESSOR and not (flags & EventFlag.AUCTION and fill[0] >> 16 & 0xFF == Side.SELL)
 
 
-def _read(path: Path) -> Records | None:
-    """The records of a file that was given before; what is wrong with it has been said there."""
+def _read(path: Path, first_seq: int, last_seq: int) -> Records | None:
+    """The records of a file that was given before; what is wrong with it has been said there. None when it is gone, or
+    another than it was then."""
     try:
-        return decode(path.name, path.read_bytes()).records()
+        records = decode(path.name, path.read_bytes()).records()
     except (OSError, ArchiveError):
         return None
+    return records if (records.first_seq, records.last_seq) == (first_seq, last_seq) else None
 
 
 def _printed(exec_id: int) -> str:

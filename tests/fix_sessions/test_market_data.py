@@ -15,7 +15,7 @@ from fix_sessions.acceptor import dictionary_path
 from fix_sessions.client import SessionLost
 from fix_sessions.market_data import EXIT_DIVERGED, restored
 from tests.fix_sessions.market_rig import FEEDS, Gateway, Viewer, depth_of, feed_config
-from tests.fix_sessions.rig import Venue, settle, until, written
+from tests.fix_sessions.rig import Venue, bust, settle, until, written
 from venue import replay
 from venue.follower import Follower
 
@@ -120,6 +120,19 @@ def test_every_message_fits_the_dictionary(venue: Venue, gateway: Gateway) -> No
         viewer.send(kind, list(pairs))  # type: ignore[arg-type]
     settle(viewer)
     trade(venue, 3, 60)
+    viewer.full.add(b"whole")
+    viewer.send(
+        "V",
+        [
+            *((262, "whole"), (263, "1"), (264, "1"), (265, "0"), (5265, "1"), (267, "1"), (269, "2")),
+            *((146, "1"), (55, "ACME")),
+        ],
+    )
+    settle(viewer)
+    last = fills(venue.data_dir)[-1]
+    bust(venue, last.decode())
+    for key in (KEY, (b"whole", b"ACME")):
+        viewer.wait_for(lambda key=key: viewer.book.told[key][-1:] == [(True, last)])  # type: ignore[misc]
     venue.engine.call(kind=6, symbol=0, ord_type=5)
     viewer.wait_for(lambda: sum(m.get(35) == b"f" for m in viewer.inbox) == 2)
     kinds = set()

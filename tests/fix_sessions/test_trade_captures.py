@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable
 
 import pytest
+import quickfix
 
+from fix_sessions.acceptor import dictionary_path
 from fix_sessions.client import Broker, Pair
 from tests.fix_sessions.rig import Venue, bust, settle, tags, written
 
@@ -159,6 +161,7 @@ def test_busted_trades_are_told_again_as_cancelled(
     make_venue: Callable[..., Venue], application: str, seed: int
 ) -> None:
     """ROE-48: to who asks, in order, also after a new start; to who subscribes when it happens."""
+    dictionary = quickfix.DataDictionary(str(dictionary_path()))
     venue = make_venue(application)
     brokers = [venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")]
     trade(seed, 150, brokers)
@@ -190,6 +193,8 @@ def test_busted_trades_are_told_again_as_cancelled(
                 assert takes_back(report, taken[report[17]], fills[report[572]]), (seed, report)
         last = reports[-1][17]
         assert not ask(broker, t17=last)[1]
+        for message in (m for m in broker.inbox if m.get(35) == b"AE"):
+            dictionary.validate(quickfix.Message(message.encode(raw=True).decode(), dictionary, True))
 
     for broker, (fills, taken) in zip(brokers, known, strict=True):
         agrees(broker, fills, taken)
