@@ -159,6 +159,7 @@ class ControlServer:
         self._path = path
         self._closing = False
         self._lock = threading.Lock()
+        self._terms_lock = threading.Lock()  # no instrument is redefined between a bust's look and its command
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         path.unlink(missing_ok=True)  # the journal's lock says that no other engine serves it
@@ -265,7 +266,8 @@ class ControlServer:
             if not isinstance(asked, dict) or not isinstance(asked.get("verb"), str) or self._operate is None:
                 raise ValueError("a request is a JSON object with a verb, and this engine must have sessions")
             asked = {**asked, "peer": peer.decode()}
-            answer = self._operate(asked)
+            with self._terms_lock if asked["verb"] == "bust" else contextlib.nullcontext():
+                answer = self._operate(asked)
         except (ValueError, RecursionError) as error:
             write_frame(connection, Frame.ERROR, request, str(error).encode())
             return
@@ -285,9 +287,10 @@ class ControlServer:
         if fault:
             write_frame(connection, Frame.ERROR, request, fault.encode())
             return
-        status, seq, events = self._engine.call(
-            command, clordid=clordid, orig_clordid=orig_clordid, body=annex + peer, origin=request
-        )
+        with self._terms_lock if command["kind"] == CommandKind.INSTRUMENT else contextlib.nullcontext():
+            status, seq, events = self._engine.call(
+                command, clordid=clordid, orig_clordid=orig_clordid, body=annex + peer, origin=request
+            )
         if status != SubmitStatus.OK:
             text = "the engine takes no commands any more" if status == SubmitStatus.STOPPED else "invalid annex"
             write_frame(connection, Frame.ERROR, request, text.encode())

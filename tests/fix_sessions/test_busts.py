@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cores import CommandKind, EventKind
+from cores import CommandFlag, CommandKind, EventKind
+from cores.records import Phase
 from fix_sessions.bust_reports import bust_fields
 from fix_sessions.client import Broker
 from fix_sessions.codec import Terms
@@ -285,6 +286,26 @@ def test_in_a_future_the_positions_go_back(venue_with_future: Venue):
     assert facts(told(alpha)[0]) == facts(told(bravo)[0]) == ("4", "10", "0", "0", "0")
     assert [venue.engine.balance(account, 0) for account in (0, 1, 2)] == before
     assert all(view.lots == 0 for view in venue.engine.positions(2).values())
+
+
+def test_a_settlement_is_no_trade(venue_with_future: Venue):
+    """ROE-58"""
+    venue = venue_with_future
+    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
+    alpha.order("CORNZ6", "buy", 10, "500.00")
+    settle(alpha)
+    bravo.order("CORNZ6", "sell", 10, "500.00")
+    settle(bravo)
+    future = {"symbol": 2, "body": b"verb=settle\x01"}
+    venue.engine.call(kind=CommandKind.MARK, price_ticks=505 * 4, **future)
+    venue.engine.call(kind=CommandKind.PHASE, ord_type=Phase.CLOSED, **future)
+    settled = {"kind": CommandKind.MARGIN, "account": 1, "flags": CommandFlag.MARGIN_SETTLE, "session": 1, **future}
+    _, seq, events = venue.engine.call(**settled)
+    moved = events[events["kind"] == EventKind.POSITION]
+    assert len(moved) == 2 and not (events["kind"] == EventKind.FILL).any()
+    for exec_id in moved["exec_id"]:
+        with pytest.raises(ValueError, match=f"trade {seq}-.* is unknown: no fill .* a settlement"):
+            bust(venue, f"{seq}-{int(exec_id) & 0xFFFFFF}")
 
 
 def test_the_fill_of_a_liquidation_can_be_busted(venue_with_future: Venue):
