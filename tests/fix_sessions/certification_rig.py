@@ -250,6 +250,25 @@ def late(kind: str = "A") -> Spoil:
     return spoil
 
 
+def early(message: bytes) -> bytes | list[bytes]:
+    """A heartbeat comes before the answer to a Logon."""
+    beat = re.sub(rb"\x01(98|108|141)=[^\x01]*(?=\x01)", b"", message.replace(b"\x0135=A\x01", b"\x0135=0\x01"))
+    return [beat, message] if kind_of(message) == b"A" else message
+
+
+def as_update(message: bytes) -> bytes:
+    """A whole snapshot comes as an update."""
+    if kind_of(message) != b"W":
+        return message
+    return message.replace(b"\x0135=W\x01", b"\x0135=X\x01").replace(b"\x01269=", b"\x01279=0\x01269=")
+
+
+def unfilled(message: bytes) -> bytes:
+    """What is filled is told as partly so, and a cancel that came too late as one that was done."""
+    told = message.replace(b"\x0139=2\x01", b"\x0139=1\x01")
+    return told.replace(b"\x0135=9\x01", b"\x0135=8\x01150=4\x01151=0\x01")
+
+
 def twice(kind: str, has: str = "") -> Spoil:
     """Messages of this type (with such a field) come twice."""
     field = f"\x01{has}\x01".encode() if has else b""
@@ -279,10 +298,10 @@ def numbered(kind: str, number: int) -> Change:
 
 
 class FromSecond:
-    """Spoils from the second message of a type on."""
+    """Spoils from the second message of a type on, or from a later one."""
 
-    def __init__(self, kind: str, spoil: Spoil) -> None:
-        self.kind, self.spoil = kind.encode(), spoil
+    def __init__(self, kind: str, spoil: Spoil, after: int = 1) -> None:
+        self.kind, self.spoil, self.after = kind.encode(), spoil, after
         self.begin()
 
     def begin(self) -> None:
@@ -290,7 +309,42 @@ class FromSecond:
 
     def __call__(self, message: bytes) -> bytes | list[bytes]:
         self.count += kind_of(message) == self.kind
-        return self.spoil(message) if self.count > 1 else message
+        return self.spoil(message) if self.count > self.after else message
+
+
+def other(value: bytes) -> bytes:
+    """Another value of the same form."""
+    if re.fullmatch(rb"[0-9]+(\.[0-9]+)?", value):
+        return value[:-1] + b"%d" % ((int(value[-1:]) + 1) % 10) if value != b"9" else b"8"
+    return {b"Y": b"N", b"N": b"Y"}.get(value, value[:-1] + (b"X" if value[-1:] != b"X" else b"Y"))
+
+
+class Every:
+    """A field of all messages of a type has another value."""
+
+    def __init__(self, kind: str, tag: int) -> None:
+        self.kind, self.field = kind.encode(), rb"(?<=\x01)(%d=)([^\x01]*)(?=\x01)" % tag
+
+    def __call__(self, message: bytes) -> bytes:
+        return re.sub(self.field, lambda m: m[1] + other(m[2]), message) if kind_of(message) == self.kind else message
+
+
+class One(Every):
+    """A field of one message of a type to a session, counted from 0, has another value."""
+
+    def __init__(self, kind: str, tag: int, session: str, index: int) -> None:
+        super().__init__(kind, tag)
+        self.session, self.index = b"\x0156=" + session.encode() + b"\x01", index
+        self.begin()
+
+    def begin(self) -> None:
+        self.count = 0
+
+    def __call__(self, message: bytes) -> bytes:
+        if kind_of(message) != self.kind or self.session not in message:
+            return message
+        self.count += 1
+        return super().__call__(message) if self.count == self.index + 1 else message
 
 
 class Last:
