@@ -238,19 +238,27 @@ void Gateway::take_tasks() {
 
 // ---- reports ---------------------------------------------------------------------------------------------------------
 
+// What the engine has reported on this thread and on others, in the order in which it did: the order of the executions.
 void Gateway::take_reports() {
-    if (m_work.load(std::memory_order_acquire)) {
-        std::vector<struct report> reports;
-        {
-            std::lock_guard<std::mutex> guard(m_mutex);
-            reports.swap(m_reports);
-            m_work = !m_tasks.empty();
-        }
-        dispatch(reports.data(), reports.size());
-    }
-    std::vector<struct report> own;
+    std::vector<struct report> reports, own;
     own.swap(m_spare);
     own.swap(m_own_reports);
+    bool work = m_work.load(std::memory_order_acquire);
+    if (work) {
+        std::lock_guard<std::mutex> guard(m_mutex);
+        reports.swap(m_reports);
+        m_work = !m_tasks.empty();
+    }
+    if (!reports.empty() && !own.empty()) {
+        auto middle = static_cast<std::ptrdiff_t>(reports.size());
+        reports.insert(reports.end(), own.begin(), own.end());
+        std::inplace_merge(
+            reports.begin(), reports.begin() + middle, reports.end(),
+            [](const struct report &a, const struct report &b) { return a.event.exec_id < b.event.exec_id; });
+        own.clear();
+    }
+    if (work)
+        dispatch(reports.data(), reports.size());
     if (!own.empty())
         dispatch(own.data(), own.size());
     own.clear();

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +185,7 @@ def test_the_copies_of_a_day_are_all_that_its_sessions_were_told(
         copies.close()
         day.run(STEPS)
         copies = Copies(day.config)
+        written(venue).close()
         copies.wait(venue)
         expected = {name: told(broker) for name, broker in day.brokers.items()}
         for name in COPIES:
@@ -199,6 +203,40 @@ def test_the_copies_of_a_day_are_all_that_its_sessions_were_told(
         copies.gateway.parents.check()
     finally:
         copies.close()
+        venue.close()
+
+
+def test_killed_while_parents_are_at_work_nothing_is_missing_and_nothing_comes_twice(
+    tmp_path: Path, hands: Hands
+) -> None:
+    """The store of a drop-copy session knows which parent's report it has, as it does of an order's."""
+    venue = Venue(tmp_path, "native")
+    day = Day(random.randrange(10**6), venue, hands)
+    copies: Copies | None = None
+    try:
+        for _ in range(3):
+            child = subprocess.Popen(
+                [sys.executable, "-m", "tests.fix_sessions.test_drop_copy", str(venue.data_dir)], stdout=subprocess.PIPE
+            )
+            assert child.stdout is not None
+            try:
+                assert child.stdout.readline().strip() == b"open"
+                day.run(15)
+            finally:
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+                child.stdout.close()
+        copies = Copies(day.config)
+        written(venue).close()
+        copies.wait(venue)
+        client = copies.client("CLEAR")
+        settle(client)
+        assert ordered(client.inbox) and client.duplicates == 0
+        found = copied(client.inbox)
+        assert all(found[name] == told(broker) for name, broker in day.brokers.items())
+    finally:
+        if copies is not None:
+            copies.close()
         venue.close()
 
 
@@ -237,6 +275,7 @@ def test_a_parents_reports_are_copied_as_its_member_got_them(tmp_path: Path, app
         hands.forward(100)
         until(lambda: not area(venue).live)
         settle(alpha)
+        written(venue).close()
         copies.wait(venue)
         client = copies.client("CLEAR")
         settle(client)
