@@ -159,18 +159,25 @@ class Broker:
 
     # ---- what comes in ----
 
-    def poll(self, seconds: float = 0.0) -> int:
-        """Reads what is there, waiting at most so long for the first byte; returns how many messages were handled."""
+    def receive(self, seconds: float) -> bytes:
+        """The bytes that are there, waiting at most so long for the first; none when none came. Raises SessionLost."""
         assert self.socket is not None, "log on first"
         self.socket.settimeout(max(seconds, 0.000001))
         try:
-            data = self.socket.recv(1 << 16)
+            data = self.socket.recv(1 << 18)
         except (TimeoutError, BlockingIOError):
-            return 0
+            return b""
         except OSError as error:
             raise SessionLost(self.logout_text or str(error)) from error
         if not data:
             raise SessionLost(self.logout_text or "the venue closed the connection")
+        return data
+
+    def poll(self, seconds: float = 0.0) -> int:
+        """Reads what is there, waiting at most so long for the first byte; returns how many messages were handled."""
+        data = self.receive(seconds)
+        if not data:
+            return 0
         self.parser.append_buffer(data)
         count = 0
         while (message := self.parser.get_message()) is not None:

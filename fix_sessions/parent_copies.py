@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +19,15 @@ import numpy.typing as npt
 from cores import EventKind
 from fix_sessions import child_names, parent_reports
 from fix_sessions.codec import Terms
+from fix_sessions.copied_bodies import CopiedBodies, Reports, seqs_of
 from fix_sessions.messages import SEQ_BITS
 from fix_sessions.parent_orders import END, PARENT, REPLACE, Child, Entry, Version
 from fix_sessions.parent_reports import Message
 from venue.config import Config
 from venue.follower import JournalDamaged, Slice
-from venue.records import SALT_BYTES
-from venue.trades import bodies
 
 BODIES_KEPT = 16_384
 VERSIONS_KEPT = 4_096
-
-Reports = npt.NDArray[np.void]
 
 
 class ParentCopies:
@@ -41,7 +37,7 @@ class ParentCopies:
         self.terms = Terms(config)
         self.journal_dir = journal_dir
         self._lock = threading.Lock()
-        self._bodies: OrderedDict[int, bytes] = OrderedDict()
+        self._bodies = CopiedBodies(journal_dir, BODIES_KEPT)
         self._versions: OrderedDict[tuple[int, int], Version] = OrderedDict()
 
     def concerns(self, reports: Reports) -> npt.NDArray[np.bool_]:
@@ -54,28 +50,25 @@ class ParentCopies:
     def note(self, piece: Slice, reports: Reports) -> None:
         """Keeps what the journal says beside the commands of these reports; they are of this slice."""
         with self._lock:
-            for seq in sorted(_seqs(reports)):
-                row = seq - int(piece.commands["seq"][0])
-                start = int(piece.annex_ends[row - 1]) if row else 0
-                self._bodies[seq] = piece.annex[start + SALT_BYTES : int(piece.annex_ends[row])]
+            self._bodies.note(piece, seqs_of(reports))
 
     def messages(self, reports: Reports) -> list[Message | None]:
         """What the member was told of each, None: nothing. Raises JournalDamaged."""
         with self._lock:
-            self._fetch(_seqs(reports))
+            self._bodies.fetch(seqs_of(reports))
             read = [self._read(report) for report in reports]
-            self._fetch({seq for found in read if found is not None for seq in _sources(found)})
+            self._bodies.fetch({seq for found in read if found is not None for seq in _sources(found)})
             messages = [
                 None if found is None else self._message(found, report)
                 for found, report in zip(read, reports, strict=True)
             ]
-            while len(self._bodies) > BODIES_KEPT:
-                self._bodies.popitem(last=False)
+            self._bodies.trim()
             return messages
 
     def check(self) -> None:
         """Asserts that no more is kept than is wanted."""
-        assert len(self._bodies) <= BODIES_KEPT and len(self._versions) <= VERSIONS_KEPT
+        self._bodies.check()
+        assert len(self._versions) <= VERSIONS_KEPT
 
     def _read(self, report: np.void) -> Entry | Child | None:
         seq, session = int(report["event"]["exec_id"]) >> SEQ_BITS, int(report["session"])
@@ -107,20 +100,6 @@ class ParentCopies:
             if len(self._versions) > VERSIONS_KEPT:
                 self._versions.popitem(last=False)
         return known
-
-    def _fetch(self, wanted: Iterable[int]) -> None:
-        """Reads of the journal what is not here."""
-        missing = {seq for seq in wanted if seq not in self._bodies}
-        if not missing:
-            return
-        found = bodies(self.journal_dir, missing)
-        if len(found) < len(missing):
-            raise JournalDamaged(f"{self.journal_dir}: entry {min(missing - set(found))} cannot be read")
-        self._bodies |= found
-
-
-def _seqs(reports: Reports) -> set[int]:
-    return {int(exec_id) >> SEQ_BITS for exec_id in reports["event"]["exec_id"]}
 
 
 def _sources(found: Entry | Child) -> tuple[int, int] | tuple[()]:

@@ -272,6 +272,16 @@ def test_the_trade_of_a_quote_names_the_quote(venue: Venue):
     venue.engine.check()
 
 
+def futures_trade(venue: Venue) -> tuple[Broker, Broker]:
+    """Ten contracts that ALPHA1 buys from BRAVO1."""
+    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
+    alpha.order("CORNZ6", "buy", 10, "500.00")
+    settle(alpha)
+    bravo.order("CORNZ6", "sell", 10, "500.00")
+    settle(bravo)
+    return alpha, bravo
+
+
 def test_in_a_future_the_positions_go_back(venue_with_future: Venue):
     """ROE-58"""
     venue = venue_with_future
@@ -291,11 +301,7 @@ def test_in_a_future_the_positions_go_back(venue_with_future: Venue):
 def test_a_settlement_is_no_trade(venue_with_future: Venue):
     """ROE-58"""
     venue = venue_with_future
-    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
-    alpha.order("CORNZ6", "buy", 10, "500.00")
-    settle(alpha)
-    bravo.order("CORNZ6", "sell", 10, "500.00")
-    settle(bravo)
+    futures_trade(venue)
     future = {"symbol": 2, "body": b"verb=settle\x01"}
     venue.engine.call(kind=CommandKind.MARK, price_ticks=505 * 4, **future)
     venue.engine.call(kind=CommandKind.PHASE, ord_type=Phase.CLOSED, **future)
@@ -311,11 +317,7 @@ def test_a_settlement_is_no_trade(venue_with_future: Venue):
 def test_the_fill_of_a_liquidation_can_be_busted(venue_with_future: Venue):
     """ROE-58"""
     venue = venue_with_future
-    alpha, bravo = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1")
-    alpha.order("CORNZ6", "buy", 10, "500.00")
-    settle(alpha)
-    bravo.order("CORNZ6", "sell", 10, "500.00")
-    settle(bravo)
+    alpha, bravo = futures_trade(venue)
     balance, hold, _ = venue.engine.balance(1, 0)
     money = {"account": 1, "asset": 0, "qty_lots": balance - hold}
     venue.engine.call(kind=CommandKind.WITHDRAW, body=b"verb=withdraw\x01", **money)

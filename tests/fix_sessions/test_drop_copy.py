@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -318,23 +319,30 @@ def test_only_drop_copy_sessions_may_log_on(place: tuple[Venue, Config]) -> None
         copies.close()
 
 
+@contextmanager
+def killed_gateway(venue: Venue) -> Iterator[None]:
+    """A drop-copy gateway in a process of its own, which is killed at the end."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.fix_sessions.test_drop_copy", str(venue.data_dir)], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline().strip() == b"open"
+        yield
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+
+
 def test_killed_at_any_moment_nothing_is_missing_and_nothing_comes_twice(place: tuple[Venue, Config]) -> None:
     venue, config = place
     brokers = [venue.logged_on(name) for name in MEMBER_OF]
     rng = random.Random(9)
     for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.fix_sessions.test_drop_copy", str(venue.data_dir)], stdout=subprocess.PIPE
-        )
-        assert child.stdout is not None
-        try:
-            assert child.stdout.readline().strip() == b"open"
+        with killed_gateway(venue):
             flow(brokers, rng, 40)
             busts(venue, rng, 4)
-        finally:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            child.stdout.close()
     copies = Copies(config)
     try:
         copies.wait(venue)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,17 @@ from fix_sessions.client import Broker
 from fix_sessions.parent_copies import ParentCopies
 from tests.fix_sessions.rig import Venue, bust, settle, until, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, offered, parent, until_reports, worked
-from tests.fix_sessions.test_drop_copy import COPIES, MEMBER_OF, SEEN_BY, Copies, body, copied, ordered, with_copies
+from tests.fix_sessions.test_drop_copy import (
+    COPIES,
+    MEMBER_OF,
+    SEEN_BY,
+    Copies,
+    body,
+    copied,
+    killed_gateway,
+    ordered,
+    with_copies,
+)
 from tests.fix_sessions.test_order_lists import leg, send_list
 from tests.fix_sessions.test_quotes import Maker
 from venue.replica import open_replica
@@ -215,17 +222,8 @@ def test_killed_while_parents_are_at_work_nothing_is_missing_and_nothing_comes_t
     copies: Copies | None = None
     try:
         for _ in range(3):
-            child = subprocess.Popen(
-                [sys.executable, "-m", "tests.fix_sessions.test_drop_copy", str(venue.data_dir)], stdout=subprocess.PIPE
-            )
-            assert child.stdout is not None
-            try:
-                assert child.stdout.readline().strip() == b"open"
+            with killed_gateway(venue):
                 day.run(15)
-            finally:
-                child.send_signal(signal.SIGKILL)
-                child.wait()
-                child.stdout.close()
         copies = Copies(day.config)
         written(venue).close()
         copies.wait(venue)

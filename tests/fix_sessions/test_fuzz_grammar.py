@@ -75,17 +75,7 @@ class Fast(Broker):
     """A broker whose answers are cut by BodyLength(9) and left as they are: millions come."""
 
     def poll(self, seconds: float = 0.0) -> int:
-        assert self.socket is not None, "log on first"
-        self.socket.settimeout(max(seconds, 0.000001))
-        try:
-            data = self.socket.recv(1 << 18)
-        except (TimeoutError, BlockingIOError):
-            return 0
-        except OSError as error:
-            raise SessionLost(self.logout_text or str(error)) from error
-        if not data:
-            raise SessionLost(self.logout_text or "the venue closed the connection")
-        data, at, count = self._rest + data, 0, 0
+        data, at, count = self._rest + self.receive(seconds), 0, 0
         while (length := data.find(b"\x01", at + 12)) > 0:
             end = length + 1 + int(data[at + 12 : length]) + 7
             if end > len(data):
