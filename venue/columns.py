@@ -546,9 +546,9 @@ def _identity_columns(batch: _Batch) -> dict[str, pa.Array]:
     """ClOrdIDs: the order's in force, and, on a request's first row, what the member sent; whose child an order is; of
     a busted trade what its BUST says."""
     annexes, facts = batch.annexes, batch.facts
-    strategy = np.full(annexes.count, -1, np.int64)
+    strategy, said = np.full(annexes.count, -1, np.int64), annexes.values(b"847")
     for number, (_, value) in enumerate(STRATEGIES):
-        strategy[annexes.equals(annexes.values(b"847"), value)] = number
+        strategy[annexes.equals(said, value)] = number
     clordids = annexes.strings(annexes.values(b"11"))
     names = _take(clordids, facts.terms)
     busted = batch.kind == BUSTED
