@@ -118,6 +118,7 @@ cdef extern from "engine_internal.h" nogil:
         tracked *tracked
         known *known
         u64 tracked_count, known_count, day
+    u64 orders_bytes(const orders_s *orders)
 
     struct reports_s "reports":
         u64 total, released, pending_count

@@ -641,6 +641,7 @@ cdef class Engine:
             "reports_waiting": self.engine.reports.total - self.engine.reports.released,
             "reports_pending": self.engine.reports.pending_count, "journal_bytes_waiting": self.engine.journal.active.used,
             "orders_tracked": self.engine.orders.tracked_count, "clordids_known": self.engine.orders.known_count,
+            "order_table_bytes": orders_bytes(&self.engine.orders),
         }
 
     # ---- life ----

@@ -621,6 +621,12 @@ u64 orders_open_part(const struct orders *orders, uint16_t session, u64 *next, u
     return count;
 }
 
+u64 orders_bytes(const struct orders *orders) {
+    u64 entries = orders->by_id.mask + orders->by_name.mask + 2;
+    return orders->tracked_count * sizeof *orders->tracked + orders->known_count * sizeof *orders->known +
+           entries * sizeof(u64);
+}
+
 u64 orders_open(const struct orders *orders, uint16_t session, struct order_status *found) {
     u64 count = 0;
     for (u64 i = 0; i < orders->tracked_count; i++) {

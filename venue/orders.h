@@ -69,6 +69,9 @@ struct orders {
 void orders_init(struct orders *orders);
 void orders_free(struct orders *orders);
 
+/* Memory of what the table remembers, with its maps; more is set aside, and not used yet. */
+u64 orders_bytes(const struct orders *orders);
+
 /* Before the command of this time: forgets what has outlived its retention. */
 void orders_advance(struct orders *orders, u64 time_ns);
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fix_sessions.certification_rig import Whole
 from tests.fix_sessions.rig import Venue
 
 
@@ -43,3 +44,11 @@ def make_venue(tmp_path: Path) -> Iterator[Callable[..., Venue]]:
     yield make
     for found in made:
         found.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """A venue with all its gateways, whose answers a test spoils on their way."""
+    found = Whole(tmp_path_factory.mktemp("whole"), spoilt=True)
+    yield found
+    found.close()

@@ -454,19 +454,24 @@ def test_the_command_line_asks_for_both(left_out: str, capsys: pytest.CaptureFix
     assert left_out in capsys.readouterr().err
 
 
+def slice_taken_back(venue: Venue, hands: Hands) -> tuple[Broker, str, list[dict[int, str]], dict[int, str]]:
+    """A parent of ALPHA2 after two slices, the first of them busted: name, fills, and what is told of the bust."""
+    offered(venue)
+    alpha = venue.logged_on("ALPHA2")
+    name = parent(alpha, hands, 40)
+    fills = [until_reports(alpha, name, 2)[1]]
+    hands.forward(25)
+    fills.append(until_reports(alpha, name, 3)[2])
+    bust(venue, fills[0][17])
+    return alpha, name, fills, until_reports(alpha, name, 4)[3]
+
+
 def test_what_a_slice_did_is_taken_back_from_its_parent(
     make_venue: Callable[..., Venue], application: str, hands: Hands
 ):
     """ROE-58 ROE-59"""
     venue = make_venue(application)
-    offered(venue)
-    alpha = venue.logged_on("ALPHA2")
-    name = parent(alpha, hands, 40)
-    first = until_reports(alpha, name, 2)[1]
-    hands.forward(25)
-    second = until_reports(alpha, name, 3)[2]
-    bust(venue, first[17])
-    taken = until_reports(alpha, name, 4)[3]
+    alpha, name, (first, second), taken = slice_taken_back(venue, hands)
     same = (1, 11, 31, 32, 37, 54, 55, 198, 527)
     assert {tag: taken[tag] for tag in same} == {tag: first[tag] for tag in same}
     assert (taken[150], taken[19], taken[58]) == ("H", first[17], REASON)
@@ -528,14 +533,7 @@ def test_a_parents_report_that_no_store_has_is_made_again(
 ):
     """ROE-58"""
     first = make_venue(application)
-    offered(first)
-    alpha = first.logged_on("ALPHA2")
-    name = parent(alpha, hands, 40)
-    fills = [until_reports(alpha, name, 2)[1]]
-    hands.forward(25)
-    fills.append(until_reports(alpha, name, 3)[2])
-    bust(first, fills[0][17])
-    taken = until_reports(alpha, name, 4)[3]
+    alpha, name, _, taken = slice_taken_back(first, hands)
     hands.forward(25)
     until_reports(alpha, name, 5)
     second = without_store(make_venue, application, first, 4)

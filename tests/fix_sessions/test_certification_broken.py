@@ -188,13 +188,6 @@ def test_every_case_is_shown_failing():
     assert sorted({name for name, _, _ in SPOILT}) == sorted(BY_NAME)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    found = Whole(tmp_path_factory.mktemp("whole"), spoilt=True)
-    yield found
-    found.close()
-
-
 def rows() -> Iterator[object]:
     """The rows but that of the hours; the longer ones of the throttle are slow."""
     for number, (name, spoil, text) in enumerate(SPOILT):

@@ -51,7 +51,6 @@ Site = tuple[str, int]
 """Module and line of a check."""
 FOLDER = Path(fix_sessions.__file__).parent
 CALLS = frozenset(("tell", "expect"))
-ANSWER_SECONDS_MAX = 2.0
 
 CHECKS: tuple[tuple[str, Spoil, str], ...] = (
     ("C02", early, "took a sequence number"),
@@ -182,21 +181,13 @@ CHECKS: tuple[tuple[str, Spoil, str], ...] = (
 )
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    found = Whole(tmp_path_factory.mktemp("whole"), spoilt=True)
-    yield found
-    found.close()
-
-
 def rows() -> Iterator[object]:
     for number, (name, spoil, text) in enumerate(CHECKS):
         yield pytest.param(name, spoil, text, id=f"{name}-{number}")
 
 
 @pytest.mark.parametrize(("name", "spoil", "text"), list(rows()))
-def test_a_line_of_a_case_fails(whole: Whole, name: str, spoil: Spoil, text: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", ANSWER_SECONDS_MAX)
+def test_a_line_of_a_case_fails(whole: Whole, name: str, spoil: Spoil, text: str):
     result = whole.play(BY_NAME[name], spoil)
     assert (result.verdict, text in result.text) == (FAILED, True), result.text
 
@@ -299,7 +290,7 @@ def test_each_line_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         try:
             for name, spoil, text in table:
                 if name != "C78":
-                    seconds = ANSWER_SECONDS_MAX if table is CHECKS or text in WAITED else 10.0
+                    seconds = 2.0 if text in WAITED else 10.0
                     monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", seconds)
                     whole.play(watched(BY_NAME[name], failed), spoil)
             whole.play(watched(BY_NAME["C74"], failed), untouched, MESSAGES_PER_SECOND // 10)
