@@ -27,7 +27,7 @@ from fix_sessions.bust_reports import bust_fields
 from fix_sessions.codec import TagRefused
 from fix_sessions.messages import SEQ_BITS, Field
 from fix_sessions.parent_drafts import Draft, Replacement
-from fix_sessions.parent_history import Busted, Sweep, history, traded_by
+from fix_sessions.parent_history import Busted, Sweep, history
 from fix_sessions.parent_orders import (
     ALGORITHM_TAGS,
     CANCEL_REFUSED,
@@ -525,6 +525,7 @@ class Algorithms(Area):
             lots, value = self.floor.engine.busted(parent.session, name)
             parent.count(order["cum_lots"] + lots, order["value"] + value)
         else:  # the order table forgets what ended before yesterday
-            parent.count(*traded_by(journal, self.floor.engine.config, child.seq))
+            self.floor.engine.trades.follow()  # of the whole journal, once: exact, and long
+            parent.count(*self.floor.engine.trades.of_entry(child.seq))
         if not parent.is_open:
             self._finish(parent)

@@ -162,7 +162,6 @@ class Floor:
         """Ends the threads that work aside. Idempotent."""
         for clerk in self._clerks.values():
             clerk.close()
-        self.busts.close()
 
     def _want_turns(self) -> None:
         busy = any(clerk.busy for clerk in self._clerks.values())

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from venue._engine import segment_head_of
 
-from cores import CommandFlag, CommandKind, CoreConfig, Side
-from fix_sessions import child_names, messages
+from cores import CommandFlag, CommandKind, Side
+from fix_sessions import child_names
 from fix_sessions.parent_orders import Child, Entry
 from venue.busts import side_fields
 from venue.follower import SEGMENT_HEAD_BYTES, Follower, Slice, segments
 from venue.records import SALT_BYTES
-from venue.trades import SLICE_COMMANDS, Trades
+from venue.trades import SLICE_COMMANDS
 
 CHILD = b"35=D\x0111=" + child_names.CHILD_MARK
 
@@ -139,16 +139,3 @@ def _found_at(piece: Slice, row: int) -> Found | None:
     if kind == CommandKind.TIME:
         return Entry.of(seq, session, account, symbol, body)
     return Child.of(seq, body) if kind == CommandKind.NEW and body.startswith(CHILD) else None
-
-
-def traded_by(journal_dir: Path, config: CoreConfig, entry_seq: int) -> tuple[int, int]:
-    """Lots and their value that the order of this entry traded, busted or not, by a replay of the whole journal: exact,
-    and long. A bust gives no quantity back to an order."""
-    trades = Trades(journal_dir, config)
-    try:
-        fills = trades.follow()
-    finally:
-        trades.close()
-    of_entry = fills["order_id"] >> np.uint64(messages.SEQ_BITS) == entry_seq
-    own = fills[of_entry & (fills["busted_exec_id"] == 0)]
-    return int(own["qty_lots"].sum()), int((own["qty_lots"] * own["price_ticks"]).sum())

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -54,6 +54,15 @@ class Criteria:
         return fills[found]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was read aside: fills, ClOrdID by the command that gave it, and the newest ExecID that was looked at."""
+
+    fills: Fills
+    names: dict[int, bytes]
+    last_exec_id: int
+
+
 class TradeCaptures(Area):
     """Answers AD; the fills of the journal are read from the first request on."""
 
@@ -62,10 +71,8 @@ class TradeCaptures(Area):
     def __init__(self, floor: Floor) -> None:
         super().__init__(floor)
         self._subscriptions: dict[tuple[int, bytes], Criteria] = {}
-        self._trades: Trades | None = None
         self._looking = False
-        self._fresh: list[Fills] = []  # found while a request was answered, not yet told to who subscribes
-        self._accounts: set[int] = set()  # of everybody who has subscribed so far
+        self._told_seq = 0  # up to which command those who subscribe were told
 
     def check(self) -> None:
         """Asserts that subscriptions belong to sessions that are logged on."""
@@ -83,18 +90,12 @@ class TradeCaptures(Area):
             self._acknowledge(session, values, 0, COMPLETED, b"0", text)
             self._want_ticks()
             return
-        if values.get(263) == SUBSCRIBE:
-            self._accounts |= set(read.accounts)
         self.floor.aside(lambda: self._answer(read), lambda found: self._found(read, found), CLERK)
 
     def on_session(self, session: int, logged_on: bool) -> None:
         for key in [key for key in self._subscriptions if key[0] == session]:
             del self._subscriptions[key]
         self._want_ticks()
-
-    def on_stop(self) -> None:
-        if self._trades is not None:
-            self._trades.close()
 
     # ---- the request ----
 
@@ -129,66 +130,65 @@ class TradeCaptures(Area):
 
     # ---- aside: on the clerk's thread ----
 
-    def _answer(self, criteria: Criteria) -> tuple[Fills, dict[int, bytes]]:
-        self._fresh.append(self._follow())
-        assert self._trades is not None
-        fills = criteria.meant(self._trades.fills())
-        return fills, self._names(fills)
+    def _answer(self, criteria: Criteria) -> Found:
+        last_exec_id, fills = self._after(criteria.after_exec_id)
+        return self._found_of(criteria.meant(fills), last_exec_id)
 
-    def _follow(self) -> Fills:
-        if self._trades is None:
-            self._trades = Trades(self.floor.engine.data_dir / "journal", self.floor.engine.config)
-        return self._trades.follow()
+    def _news(self, criteria: list[Criteria]) -> Found:
+        last_exec_id, fills = self._after(min(each.after_exec_id for each in criteria))
+        concerned = np.unique([account for each in criteria for account in each.accounts])
+        return self._found_of(fills[np.isin(fills["account"], concerned)], last_exec_id)
 
-    def _names(self, fills: Fills) -> dict[int, bytes]:
-        """ClOrdID by the command that gave it."""
-        assert self._trades is not None
-        found = bodies(self._trades.journal_dir, set(np.unique(fills["named_seq"]).tolist()))
-        return {seq: name_of(messages.first_fields(body)) for seq, body in found.items()}
+    def _after(self, exec_id: int) -> tuple[int, Fills]:
+        """The newest ExecID that is known, and the fills after one."""
+        trades: Trades = self.floor.engine.trades
+        trades.follow()
+        fills = trades.fills(exec_id)
+        return (int(fills["exec_id"][-1]) if len(fills) else exec_id), fills
 
-    def _news(self) -> tuple[Fills, dict[int, bytes]]:
-        new = np.concatenate([*self._fresh, self._follow()])
-        self._fresh.clear()
-        return new, self._names(new[np.isin(new["account"], list(self._accounts))])
+    def _found_of(self, fills: Fills, last_exec_id: int) -> Found:
+        wanted = set(np.unique(fills["named_seq"]).tolist())
+        found = bodies(self.floor.engine.trades.journal_dir, wanted)
+        return Found(fills, {seq: name_of(messages.first_fields(body)) for seq, body in found.items()}, last_exec_id)
 
     # ---- answers: on the gateway's thread ----
 
-    def _found(self, criteria: Criteria, found: Any) -> None:
+    def _found(self, criteria: Criteria, found: Found | Exception) -> None:
         session, values = criteria.session, criteria.values
         if isinstance(found, Exception):
             text = b"the trades could not be read; ask the venue"
             self._acknowledge(session, values, None, REJECTED, b"99", text)
             return
-        fills, names = found
+        fills = found.fills
         subscribes = values.get(263) == SUBSCRIBE and session in self.floor.logged_on
         self._acknowledge(session, values, len(fills), ACCEPTED if len(fills) or subscribes else COMPLETED, b"0", b"")
-        self.floor.pour(session, self._reports(criteria, fills, names, len(fills)))
+        self.floor.pour(session, self._reports(criteria, fills, found.names, len(fills)))
         if subscribes:
-            last = int(fills["exec_id"][-1]) if len(fills) else criteria.after_exec_id
-            self._subscriptions[session, values[568]] = replace(criteria, after_exec_id=last)
+            self._subscriptions[session, values[568]] = replace(criteria, after_exec_id=found.last_exec_id)
             self._want_ticks()
 
     def _want_ticks(self) -> None:
         self.floor.tick(self._look, bool(self._subscriptions))
 
     def _look(self) -> None:
-        trades = self._trades
-        if self._looking or trades is None:
+        durable_seq = self.floor.gateway.durable_seq()
+        if self._looking or durable_seq <= self._told_seq or not self._subscriptions:
             return
-        if self.floor.gateway.durable_seq() <= trades.last_seq and not self._fresh:
-            return
-        self._looking = True
-        self.floor.aside(self._news, self._tell, CLERK)
+        self._looking, self._told_seq = True, durable_seq
+        criteria = list(self._subscriptions.values())
+        self.floor.aside(lambda: self._news(criteria), self._tell, CLERK)
 
-    def _tell(self, found: Any) -> None:
+    def _tell(self, found: Found | Exception) -> None:
         self._looking = False
         if isinstance(found, Exception):
+            self._told_seq = 0
             return
-        fills, names = found
-        for criteria in self._subscriptions.values():
-            own = criteria.meant(fills)
+        for key, criteria in self._subscriptions.items():
+            own = criteria.meant(found.fills)
             if len(own):
-                self.floor.pour(criteria.session, self._reports(criteria, own, names))
+                self.floor.pour(criteria.session, self._reports(criteria, own, found.names))
+            last_exec_id = max(criteria.after_exec_id, found.last_exec_id)
+            self._subscriptions[key] = replace(criteria, after_exec_id=last_exec_id)
 
     # ---- messages ----
 

@@ -39,7 +39,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cores import CommandKind, CoreConfig, EventKind, Reason, Side
+from cores import CommandKind, EventKind, Reason, Side
 from cores.records import FEE_BP_MAX
 from venue.config import Config, Instrument
 from venue.fix_values import SEQ_BITS, average, decimal, exec_id_of, identifier
@@ -63,7 +63,7 @@ class BustedEngine(Protocol):
     @property
     def data_dir(self) -> Path: ...
     @property
-    def config(self) -> CoreConfig: ...
+    def trades(self) -> Trades: ...
     @property
     def last_seq(self) -> int: ...
     def find_order(self, session: int, clordid: bytes) -> dict[str, Any] | None: ...
@@ -132,22 +132,13 @@ class Busts:
     def __init__(self, engine: BustedEngine, config: Config) -> None:
         self._engine, self._config = engine, config
         self._lock = threading.Lock()
-        self._trades: Trades | None = None
         self._done: dict[int, int] = {}  # trades busted by this process: the command that did it
         self._bodies: OrderedDict[int, bytes] = OrderedDict()
 
     def check(self) -> None:
         """Asserts the bound on annexes that are kept, and what `Trades` asserts."""
         assert len(self._bodies) <= BODIES_KEPT
-        if self._trades is not None:
-            self._trades.check()
-
-    def close(self) -> None:
-        """Gives the journal's files back. Idempotent."""
-        with self._lock:
-            if self._trades is not None:
-                self._trades.close()
-                self._trades = None
+        self._engine.trades.check()
 
     def bust(self, trade: str, why: Why) -> dict[str, Any] | Refusal:
         """Takes a trade back, given ExecID(17) of either side's fill; says what was done once that is durable."""
@@ -191,16 +182,14 @@ class Busts:
 
     def _followed(self) -> Trades | None:
         """The trades up to what the engine has done by now; None when the journal does not come that far."""
-        if self._trades is None:
-            self._trades = Trades(self._engine.data_dir / "journal", self._engine.config)
-        wanted, end = self._engine.last_seq, time.monotonic() + DURABLE_SECONDS_MAX
-        self._trades.follow()
-        while self._trades.last_seq < wanted:
+        trades, wanted, end = self._engine.trades, self._engine.last_seq, time.monotonic() + DURABLE_SECONDS_MAX
+        trades.follow()
+        while trades.last_seq < wanted:
             if time.monotonic() > end:
                 return None
             time.sleep(POLL_SECONDS)
-            self._trades.follow()
-        return self._trades
+            trades.follow()
+        return trades
 
     def _terms(self, trades: Trades, fills: Fills, tick_value: int) -> Bust | Refusal:
         bought, sold = sorted(fills, key=lambda fill: int(fill["side"]))

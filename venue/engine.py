@@ -20,6 +20,7 @@ from cores.roots import state_root
 from venue._engine import Engine as NativeEngine
 from venue._engine import JournalConfigError, JournalDamaged, JournalError, JournalLocked
 from venue.log import event
+from venue.trades import Trades
 
 log = logging.getLogger("engine")
 
@@ -47,6 +48,8 @@ class Engine(NativeEngine):  # type: ignore[misc]
     """The one writer of a data directory; `Engine.open` recovers and starts it."""
 
     data_dir: Path
+    trades: Trades
+    """What was traded since the journal began, for any thread that asks."""
     _closing: threading.Event
     _roots_thread: threading.Thread
 
@@ -78,6 +81,7 @@ class Engine(NativeEngine):  # type: ignore[misc]
             on_fatal=on_fatal,
         )
         engine.data_dir = Path(data_dir)
+        engine.trades = Trades(engine.data_dir / "journal", config)
         for note in engine.notes:
             event(log, "recovery mended", logging.WARNING, what=note)
         event(log, "engine opened", seq=engine.last_seq, epoch=engine.epoch, snapshot=engine.snapshot_seq, sync=sync)
@@ -101,6 +105,7 @@ class Engine(NativeEngine):  # type: ignore[misc]
             return
         self._closing.set()
         self._roots_thread.join()
+        self.trades.close()
         super().close()
         write_missing_roots(self.data_dir)
         event(log, "engine closed")

@@ -15,7 +15,7 @@ from cores import CommandKind
 from cores.records import Phase
 from fix_sessions import child_names
 from fix_sessions.client import Broker
-from fix_sessions.parent_history import history, traded_by
+from fix_sessions.parent_history import history
 from fix_sessions.parent_orders import Child, Entry
 from tests.fix_sessions.rig import Venue, settle, tags, until, written
 from tests.fix_sessions.test_algorithms import Hands, area, hands, on_again, parent, worked
@@ -147,7 +147,9 @@ def traded_by_parent(journal: Path, venue: Venue) -> dict[str, tuple[int, int]]:
         name = names[child.parent_seq]
         assert found[name] == (child.cum_lots, child.value), "an annex says what was done before"
         found[name] = found[name][0] + order["cum_lots"], found[name][1] + order["value"]
+    trades = venue.engine.trades
+    trades.follow()
     for child in children[-3:]:
         order = venue.engine.find_order(2, child_names.compose(child.parent_seq, child.number))
-        assert traded_by(journal, venue.engine.config, child.seq) == (order["cum_lots"], order["value"])
+        assert trades.of_entry(child.seq) == (order["cum_lots"], order["value"])
     return found

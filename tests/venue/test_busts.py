@@ -49,7 +49,6 @@ def desk(engine: Engine) -> Iterator[Busts]:
         busts = Busts(engine, make_config(Path(name)))
         yield busts
         busts.check()
-        busts.close()
 
 
 def money(engine: Engine) -> list[int]:
@@ -58,11 +57,10 @@ def money(engine: Engine) -> list[int]:
 
 def trades_of(engine: Engine) -> Any:
     """Every fill, once the journal has them all."""
-    trades = Trades(engine.data_dir / "journal", LIMITS)
+    trades = engine.trades
     while trades.last_seq < engine.last_seq:
         trades.follow()
     trades.check()
-    trades.close()
     return trades
 
 
@@ -206,7 +204,6 @@ def test_the_annex_says_who_and_why_and_what_both_reports_need(tmp_path: Path):
         assert again.body(number, answer["seq"]) == annex, "a new process reads it from the journal"
         found = again.bust(answer["busted"], WHY)
         assert isinstance(found, Refusal) and found.text.endswith(f"busted already, by command {answer['seq']}")
-        again.close()
 
 
 def test_what_a_member_sends_is_never_taken_for_the_annex_of_a_bust(tmp_path: Path):
