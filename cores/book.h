@@ -68,8 +68,8 @@ static inline u64 stop_is_due_now(const struct symbol *s, u64 side, u64 stop) {
 
 HOT void slot_free(const struct core *core, struct symbol *s, struct account *account, u64 slot) {
     bitmap_set(slots_of(core, s), core->slot_words, slot);
-    if (slot < s->slot_first) /* SLOT_NONE is the largest number */
-        s->slot_first = slot;
+    if (!BRANCH_IS_CHEAP || slot < s->slot_first) /* SLOT_NONE is the largest number */
+        s->slot_first = smaller_of(slot, s->slot_first);
     s->order_count--;
     account->open_orders--;
 }

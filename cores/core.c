@@ -249,9 +249,26 @@ static u64 events_bound(const struct core *core, const struct command *c) {
 #define FORESIGHT 0
 #define FORESIGHT_ORDERS 0
 #else
-#define FORESIGHT 4 /* commands: that much work hides a miss of the last cache */
-#define FORESIGHT_ORDERS 20000 /* fewer open orders are in a cache anyway */
+#define FORESIGHT 4 /* commands: that much work hides a miss of a cache */
+#define FORESIGHT_ORDERS 20000 /* fewer open orders are in a cache that is near enough */
 #endif
+
+HOT void ask_for(uintptr_t address) {
+    __builtin_prefetch((const void *)address, 1);
+}
+
+/* In a batch it is known what comes. First the lines that a command names are asked for: a number that it should not have
+ * named, or one of a partial core, leads to a line of nobody, which does no harm... */
+HOT void foresee(const struct core *core, const struct command *c) {
+    uintptr_t account = (uintptr_t)core + core->accounts_offset + owner_account(c->owner) * core->account_stride;
+    uintptr_t symbol = (uintptr_t)core + core->symbols_offset + command_symbol(c) * core->symbol_stride;
+    ask_for(symbol);
+    ask_for(symbol + 64);
+    ask_for(symbol + 128);
+    ask_for(account);
+    ask_for(account + sizeof(struct account));
+    ask_for(symbol + core->orders_offset + (c->order_id & ORDER_SLOT_NONE) * sizeof(struct order));
+}
 
 /* Where the order of a CANCEL or REPLACE lies, or null. Takes nothing for granted but that the arena is as it should be. */
 static const struct order *order_meant(const struct core *core, const struct symbol *s, const struct command *c) {
@@ -261,22 +278,7 @@ static const struct order *order_meant(const struct core *core, const struct sym
     return &orders_of(core, s)[slot];
 }
 
-/* Large books do not fit a cache. In a batch it is known what comes: first the lines that a command names are asked for... */
-HOT void foresee(const struct core *core, const struct command *c) {
-    if (core->partial || command_symbol(c) >= core->symbol_count || owner_account(c->owner) >= core->account_count)
-        return;
-    const struct symbol *s = symbol_region(core, command_symbol(c));
-    if (s->order_count * core->symbol_count < FORESIGHT_ORDERS)
-        return;
-    const struct account *account = account_region(core, owner_account(c->owner));
-    const struct order *order = order_meant(core, s, c);
-    __builtin_prefetch(account, 1);
-    __builtin_prefetch(position_of(account, 0), 1);
-    if (order != 0)
-        __builtin_prefetch(order, 1);
-}
-
-/* ... then, when these are there, those that they lead to: the order's level and neighbours. It changes nothing. */
+/* ... then, when these are there, those that they lead to: the order's level and neighbours. */
 HOT void foresee_more(const struct core *core, const struct command *c) {
     if (core->partial || command_symbol(c) >= core->symbol_count)
         return;

@@ -352,7 +352,12 @@ HOT u64 accept_plain(struct core *core, struct symbol *s, struct account *accoun
     return slot_use_first(core, s, slot);
 }
 
-/* One for each side: there its ladder and levels are at hand. */
+STAGE u64 accept(struct core *core, struct symbol *s, struct account *account, struct position *p,
+                 const struct command *c, u64 hold, u64 key, struct event *events, u64 side) {
+    return accept_plain(core, s, account, p, c, hold, key, events, side);
+}
+
+/* Where branches are cheap there is one for each side, whose ladder and levels are at hand. */
 STAGE u64 accept_buy(struct core *core, struct symbol *s, struct account *account, struct position *p,
                      const struct command *c, u64 hold, u64 key, struct event *events) {
     return accept_plain(core, s, account, p, c, hold, key, events, BID);
@@ -370,6 +375,22 @@ u64 book_new(struct core *core, const struct command *c, struct event *events) {
     return reason != REASON_NONE ? refuse(c, events, reason) : new_special(core, s, account, c, events);
 }
 
+/* The short way of a plain order of one side. */
+HOT u64 new_of_side(struct core *core, struct symbol *s, struct account *account, const struct command *c,
+                    struct event *events, u64 side) {
+    u64 lots = c->qty_lots, price = c->price_ticks, hold = hold_of(s, side, price, lots, account->taker_bp);
+    struct position *p = position_of(account, hold_asset(s, side));
+    if (exceeds(hold, available_of(p)))
+        return new_by_the_rules(core, s, account, c, events);
+    if (s->best[side ^ 1] <= ladder_key(s, side ^ 1, price))
+        return trade_plain(core, s, account, c, price, events);
+    u64 key = ladder_key(s, side, price);
+    if (!BRANCH_IS_CHEAP)
+        return accept(core, s, account, p, c, hold, key, events, side);
+    return side == BID ? accept_buy(core, s, account, p, c, hold, key, events)
+                       : accept_sell(core, s, account, p, c, hold, key, events);
+}
+
 /* The short way of a plain order that breaks no rule; whatever is not clear at a glance goes by all the rules. It makes no
  * call but its last. lots_plain is 0 out of CONTINUOUS. */
 u64 book_new_plain(struct core *core, const struct command *c, struct event *events) {
@@ -378,24 +399,11 @@ u64 book_new_plain(struct core *core, const struct command *c, struct event *eve
     u64 reason = parties(core, c, &s, &account);
     if (reason != REASON_NONE)
         return refuse(c, events, reason);
-    u64 lots = c->qty_lots, price = c->price_ticks, window = s->max_ticks - s->min_ticks, up = price - s->min_ticks;
-    if ((c->aux | c->order_id | account->guarded | core->killed_count) != 0 || lots - 1 >= s->lots_plain ||
-        up > window || s->slot_first == SLOT_NONE)
+    if ((c->aux | c->order_id | account->guarded | core->killed_count) != 0 || c->qty_lots - 1 >= s->lots_plain ||
+        !price_is_valid(s, c->price_ticks) || s->slot_first == SLOT_NONE)
         return new_by_the_rules(core, s, account, c, events);
-    if (command_side(c) == SIDE_BUY) {
-        struct position *p = position_of(account, s->quote);
-        u64 hold = hold_of(s, BID, price, lots, account->taker_bp);
-        if (exceeds(hold, available_of(p)))
-            return new_by_the_rules(core, s, account, c, events);
-        if (s->best[ASK] <= up)
-            return trade_plain(core, s, account, c, price, events);
-        return accept_buy(core, s, account, p, c, hold, window - up, events);
-    }
-    struct position *p = position_of(account, s->base);
-    u64 hold = hold_of(s, ASK, price, lots, 0);
-    if (exceeds(hold, available_of(p)))
-        return new_by_the_rules(core, s, account, c, events);
-    if (s->best[BID] <= window - up)
-        return trade_plain(core, s, account, c, price, events);
-    return accept_sell(core, s, account, p, c, hold, up, events);
+    if (!BRANCH_IS_CHEAP)
+        return new_of_side(core, s, account, c, events, command_side(c) - 1);
+    return command_side(c) == SIDE_BUY ? new_of_side(core, s, account, c, events, BID)
+                                       : new_of_side(core, s, account, c, events, ASK);
 }

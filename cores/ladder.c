@@ -4,8 +4,8 @@
 u64 bitmap_climb(u64 *map, u64 words, u64 number) {
     u64 top = number >> 12, *middle = &map[words + 1], left = middle[top] & ~(1ull << (number >> 6 & 63));
     middle[top] = left;
-    if (left == 0) {
-        map[words] &= ~(1ull << top);
+    if (!BRANCH_IS_CHEAP || left == 0) {
+        map[words] &= ~((u64)(left == 0) << top);
         if (map[words] == 0)
             return BITMAP_NONE;
         top = lowest_bit(map[words]);

@@ -14,7 +14,7 @@
 #include "core_internal.h"
 
 HOT u64 ladder_key(const struct symbol *s, u64 side, u64 price) {
-    return side == BID ? s->max_ticks - price : price - s->min_ticks;
+    return of_side(side, s->max_ticks - price, price - s->min_ticks);
 }
 
 static inline u64 ladder_price(const struct symbol *s, u64 side, u64 key) {

@@ -62,14 +62,14 @@ static inline u64 base_checked(const struct symbol *s, u64 lots) {
 
 /* What an open order needs: a buy its notional and the highest fee on it, a sell its base units. */
 HOT u64 hold_of(const struct symbol *s, u64 side, u64 price, u64 leaves, u64 taker_bp) {
-    if (side == ASK)
+    if (BRANCH_IS_CHEAP && side == ASK)
         return leaves * s->lot_size;
-    u64 notional = notional_of(s, price, leaves);
-    return notional + fee_of(notional, taker_bp);
+    u64 notional = notional_of(s, price, leaves), cost = notional + fee_of(notional, taker_bp);
+    return BRANCH_IS_CHEAP ? cost : of_side(side, cost, leaves * s->lot_size);
 }
 
 HOT u64 hold_asset(const struct symbol *s, u64 side) {
-    return side == ASK ? s->base : s->quote;
+    return of_side(side, s->quote, s->base);
 }
 
 /* balance + credit - hold; between commands below zero (two's complement) for account 0 alone. */

@@ -49,7 +49,7 @@ TOP = 1  # of a bitmap with one word of numbers
 LEVEL_WORDS, ORDER_WORDS = 4, 8
 BID_KEY, ASK_KEY, ICEBERG_KEY, STOP_KEY = PRICE_HIGH - 120, 130 - PRICE_LOW, PRICE_HIGH - 110, 150 - PRICE_LOW
 WAITING, DORMANT, UNPRICED, FUTURE_FACT, CLOSING_FACT = 2 << 32, 4 << 32, 8 << 32, 16 << 32, 32 << 32
-OPEN_ORDERS = 10  # of an account
+GUARDED, MAKER_BP, OPEN_ORDERS, FLAGS = 2, 4, 6, 8  # of an account
 
 
 def find(words: Words, pattern: list[int]) -> int:
@@ -83,7 +83,7 @@ class Broken:
         self.words = words
         self.symbol = words[find(words, TERMS) - 2 :]
         self.position = words[find(words, [AMOUNT + 12_345, 0, 0]) :]  # of account 3 in asset 2
-        account = find(words, [3, 1, 0, 10, 25])  # number, touched, flags, fees
+        account = find(words, [3, 1, 0, 25, 10])  # number, touched, guarded, fees
         self.account = words[account:]
         cash = [AssetUse.CASH, 0]
         self.supply = words[find(words, [4 * AMOUNT, 0, *cash, 4 * AMOUNT, 0, *cash, 4 * AMOUNT + 12_345, 0, 0, 0]) :]
@@ -223,8 +223,9 @@ BREAKS: dict[str, tuple[Invariant, Callable[[Broken], None]]] = {
     "an unknown phase": (Invariant.LIMITS, put(symbol, PHASE, to(6))),
     "a collar beyond all bounds": (Invariant.LIMITS, put(symbol, DYNAMIC_BP, to(10_001))),
     "open orders of an account": (Invariant.LIMITS, put(lambda b: b.account, OPEN_ORDERS, plus(1))),
-    "flags of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 2, to(4))),
-    "fees of an account": (Invariant.ACCOUNT, put(lambda b: b.account, 3, to(26))),
+    "flags of an account": (Invariant.ACCOUNT, put(lambda b: b.account, FLAGS, to(4))),
+    "fees of an account": (Invariant.ACCOUNT, put(lambda b: b.account, MAKER_BP, to(26))),
+    "whether an account is guarded": (Invariant.LIMITS, put(lambda b: b.account, GUARDED, to(4))),
     "a hold that nothing covers": (Invariant.FUNDS, put(lambda b: b.position, 1, to(AMOUNT + 12_346))),
     "a balance below zero": (Invariant.FUNDS, put(lambda b: b.position, 0, to(2**64 - 1))),
     "a credit out of bounds": (Invariant.FUNDS, put(lambda b: b.position, 2, to(1 << 62))),
