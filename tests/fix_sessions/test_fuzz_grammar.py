@@ -35,7 +35,7 @@ PLAIN_SHARE = 0.5
 """Messages with hardly anything optional in them: those that are taken, when they are left whole."""
 GROWTH_BYTES_MAX = 48 << 20
 """Beside what the order table says it uses: it keeps orders and names until the day after next, and that is no leak.
-In it are also the day's fills, 64 bytes each, which a TradeCaptureReportRequest made somebody look up."""
+In it are buffers that fill up once, such as the 16 MiB of events that each of the cores here has room for."""
 ACCOUNTS = {"ALPHA1": (b"1", b"1", b"1", b"3"), "BRAVO1": (b"2",)}
 SYMBOLS = (b"ACME", b"ACME", b"ACME", b"BOLT")
 QUANTITIES = (b"1", b"2", b"5", b"10")
