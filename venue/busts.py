@@ -53,7 +53,7 @@ SLOT_NONE = (1 << SEQ_BITS) - 1
 TEXT_BYTES_MAX = 512
 BASIS_POINTS = 10_000
 BODIES_KEPT = 1024
-DURABLE_SECONDS_MAX = 10.0
+FOLLOW_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.005
 
 
@@ -159,9 +159,13 @@ class Busts:
     # ---- finding ----
 
     def _find(self, exec_id: int) -> Bust | Refusal:
-        trades = self._followed()
-        if trades is None:
-            return Refusal("the journal is not durable yet up to where the venue is; nothing was done, ask again")
+        trades, wanted_seq = self._engine.trades, self._engine.last_seq
+        self._follow(trades, wanted_seq)
+        if trades.last_seq < wanted_seq:
+            return Refusal(
+                f"the journal is read up to command {trades.last_seq} of {wanted_seq} by now and nothing was done: ask"
+                " again, it goes on from there"
+            )
         name, fills = identifier(exec_id).decode(), trades.of_trade(exec_id)
         if len(fills) != 2:
             return Refusal(
@@ -180,16 +184,13 @@ class Busts:
             )
         return self._terms(trades, fills, tick_value)
 
-    def _followed(self) -> Trades | None:
-        """The trades up to what the engine has done by now; None when the journal does not come that far."""
-        trades, wanted, end = self._engine.trades, self._engine.last_seq, time.monotonic() + DURABLE_SECONDS_MAX
-        trades.follow()
-        while trades.last_seq < wanted:
-            if time.monotonic() > end:
-                return None
+    def _follow(self, trades: Trades, wanted_seq: int) -> None:
+        """Up to this command, or as far as one comes before whoever asks must have an answer."""
+        end = time.monotonic() + FOLLOW_SECONDS_MAX
+        trades.follow(FOLLOW_SECONDS_MAX)
+        while trades.last_seq < wanted_seq and (left := end - time.monotonic()) > 0:
             time.sleep(POLL_SECONDS)
-            trades.follow()
-        return trades
+            trades.follow(left)
 
     def _terms(self, trades: Trades, fills: Fills, tick_value: int) -> Bust | Refusal:
         bought, sold = sorted(fills, key=lambda fill: int(fill["side"]))

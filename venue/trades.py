@@ -8,7 +8,9 @@ thread may ask, but never the gateway's: an answer takes as long as it takes.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -93,15 +95,14 @@ class Trades:
             self._log.check()
             self._changes.check()
 
-    def follow(self) -> None:
-        """Reads what has become durable since. Raises JournalDamaged or OSError; the next call then begins anew."""
-        with self._lock:
-            try:
-                while len(piece := self._follower.poll(SLICE_COMMANDS)):
-                    self._take(piece)
-            except BaseException:
-                self._end()
-                raise
+    def follow(self, seconds_max: float = math.inf) -> None:
+        """Reads what has become durable since, or as much of it as can be read in a time; the next call goes on there.
+
+        Raises JournalDamaged or OSError; the next call then begins anew.
+        """
+        end = time.monotonic() + seconds_max
+        while self._follow_slice() and time.monotonic() < end:
+            pass
 
     def fills(self, after_exec_id: int = 0) -> Fills:
         """All of them, or those after an ExecID."""
@@ -146,6 +147,18 @@ class Trades:
         """Gives files and memory back. Idempotent; a later `follow` begins anew."""
         with self._lock:
             self._end()
+
+    def _follow_slice(self) -> bool:
+        """Whether there was one."""
+        with self._lock:
+            try:
+                piece = self._follower.poll(SLICE_COMMANDS)
+                if len(piece):
+                    self._take(piece)
+            except BaseException:
+                self._end()
+                raise
+            return len(piece) > 0
 
     def _end(self) -> None:
         self._follower.close()

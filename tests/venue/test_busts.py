@@ -17,6 +17,8 @@ from cores import CommandKind, EventKind, Reason, Side
 from cores.records import FEE_BP_MAX
 from tests.fix_sessions.rig import make_config
 from tests.venue.engine_flow import FUNDS, LIMITS, SESSIONS, Sink, accepted, endow, flow, limit, opened
+from venue import busts as busts_module
+from venue import trades as trades_module
 from venue.busts import Busts, Refusal, Why, fee_bp, fee_paid, fields_of, reason_given, side_fields
 from venue.engine import Engine
 from venue.follower import Follower
@@ -204,6 +206,24 @@ def test_the_annex_says_who_and_why_and_what_both_reports_need(tmp_path: Path):
         assert again.body(number, answer["seq"]) == annex, "a new process reads it from the journal"
         found = again.bust(answer["busted"], WHY)
         assert isinstance(found, Refusal) and found.text.endswith(f"busted already, by command {answer['seq']}")
+
+
+def test_a_long_journal_is_read_while_one_asks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the time is up before the journal is read, that is said, and the next question goes on from there."""
+    monkeypatch.setattr(trades_module, "SLICE_COMMANDS", 10)
+    monkeypatch.setattr(busts_module, "FOLLOW_SECONDS_MAX", 0.0)
+    with opened(tmp_path, sync="none") as engine, desk(engine) as busts:
+        endow(engine)
+        engine.submit(**limit(1, Side.SELL, 500, 7, "s"))
+        engine.submit(**limit(2, Side.BUY, 500, 3, "b"))
+        engine.drain()
+        trade, reached = f"{engine.last_seq}-1", 0
+        while isinstance(answer := busts.bust(trade, WHY), Refusal):
+            if engine.trades.last_seq == reached:
+                continue  # not durable yet
+            reached = engine.trades.last_seq
+            assert answer.text.startswith(f"the journal is read up to command {reached} of {engine.last_seq} by now")
+        assert reached > 0 and answer["busted"] == trade
 
 
 def test_what_a_member_sends_is_never_taken_for_the_annex_of_a_bust(tmp_path: Path):
