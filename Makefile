@@ -41,6 +41,7 @@ lint: install
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@.venv/bin/clang-format --dry-run -Werror $(wildcard cores/*.[ch] venue/*.[ch] proving/guest/*.[ch] fix_sessions/*.cpp fix_sessions/*.h perf/*.c)
+	@printf '%s\n' $(filter-out cores/_%.c,$(wildcard cores/*.c venue/*.c perf/*.c)) | xargs -P 2 -n 1 sh -c '.venv/bin/clang-tidy --quiet "$$0" -- -std=gnu11 -Icores -Ivenue 2>/dev/null || exit 255'
 
 bench: install prover
 	@for bench in perf/bench_*.py; do echo; echo "$$bench"; $(PY) $$bench --quick || exit 1; done

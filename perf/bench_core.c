@@ -30,7 +30,7 @@ struct peer_record {
     u64 op, symbol, order, account, price, lots, side, last;
 };
 
-static void stop(const char *what) {
+_Noreturn static void stop(const char *what) {
     fprintf(stderr, "bench_core: %s\n", what);
     exit(1);
 }
@@ -241,7 +241,15 @@ static u64 slots_for(u64 open_orders) {
     return orders;
 }
 
+/* The head again, with what is known now, and the file is done. */
+static void write_head(FILE *file, const struct file_head *head) {
+    if (fseek(file, 0, SEEK_SET) != 0 || fwrite(head, sizeof *head, 1, file) != 1 || fclose(file) != 0)
+        stop("cannot write the workload");
+}
+
 static void generate(u64 symbols, u64 open_orders, u64 count, u64 seed, const char *commands, const char *peer) {
+    if (symbols == 0)
+        stop("a workload has at least one symbol");
     g.target = open_orders / symbols;
     g.orders = slots_for(g.target);
     struct core_config config = config_for(symbols, g.orders);
@@ -270,13 +278,9 @@ static void generate(u64 symbols, u64 open_orders, u64 count, u64 seed, const ch
     u64 peer_setup = g.seq - before_orders;
     for (u64 i = 0; i < count; i++)
         make_one();
-    rewind(g.commands);
-    rewind(g.peer);
-    fwrite(&head, sizeof head, 1, g.commands);
+    write_head(g.commands, &head);
     head.setup_count = peer_setup;
-    fwrite(&head, sizeof head, 1, g.peer);
-    fclose(g.commands);
-    fclose(g.peer);
+    write_head(g.peer, &head);
     if (core_check(g.core) != 0)
         stop("an invariant is broken");
 }
@@ -323,6 +327,7 @@ static void run(const char *path, u64 runs, u64 most) {
     struct command *commands = memory(all * sizeof *commands);
     if (fread(commands, sizeof *commands, all, file) != all)
         stop("the workload is cut off");
+    fclose(file);
     const struct command *timed = commands + head.setup_count;
     head.timed_count = head.timed_count < most ? head.timed_count : most;
     struct core_config config = config_for(head.symbols, head.orders);

@@ -22,7 +22,7 @@ enum { BUFFER_BYTES = 1 << 18, MESSAGE_BYTES_MAX = 8192, ENTRY_BYTES = 192, FILE
 static const char HEAD[] = "8=FIX.4.4\x01"
                            "9=";
 
-static void stop(const char *what) {
+_Noreturn static void stop(const char *what) {
     perror(what);
     exit(1);
 }

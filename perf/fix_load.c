@@ -58,7 +58,7 @@ struct broker {
     char second_text[32];
 };
 
-static void stop(const char *format, ...) {
+_Noreturn static void stop(const char *format, ...) {
     va_list values;
     va_start(values, format);
     fputs("fix_load: ", stderr);
@@ -77,9 +77,9 @@ static uint64_t now_ns(void) {
 /* ---- writing messages ---- */
 
 static char *put(char *at, const char *text) {
-    size_t bytes = strlen(text);
-    memcpy(at, text, bytes);
-    return at + bytes;
+    while (*text != '\0')
+        *at++ = *text++;
+    return at;
 }
 
 static char *put_number(char *at, uint64_t value, unsigned digits_min) {
@@ -491,7 +491,8 @@ static void pace(struct broker *broker, uint64_t count, uint64_t *latency_ns) {
 /* CPU time of all threads of the server; 0 when it cannot be read. */
 static uint64_t server_cpu_ns(uint64_t pid) {
     char path[300];
-    uint64_t total = 0, own;
+    char text[32];
+    uint64_t total = 0;
     snprintf(path, sizeof path, "/proc/%" PRIu64 "/task", pid);
     DIR *tasks = pid != 0 ? opendir(path) : NULL;
     for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
@@ -501,8 +502,8 @@ static uint64_t server_cpu_ns(uint64_t pid) {
         FILE *file = fopen(path, "r");
         if (file == NULL)
             continue;
-        if (fscanf(file, "%" SCNu64, &own) == 1)
-            total += own;
+        if (fgets(text, sizeof text, file) != NULL)
+            total += strtoull(text, NULL, 10); /* the first of three numbers */
         fclose(file);
     }
     if (tasks != NULL)

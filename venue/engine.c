@@ -199,9 +199,10 @@ static void on_failed(void *context, const char *reason) {
 
 int engine_find_order(struct engine *engine, uint16_t session, const char *clordid, struct order_status *status) {
     char name[CLORDID_BYTES] = {0};
-    if (strnlen(clordid, CLORDID_BYTES) == CLORDID_BYTES)
+    size_t bytes = strnlen(clordid, CLORDID_BYTES);
+    if (bytes == CLORDID_BYTES)
         return 0;
-    memcpy(name, clordid, strlen(clordid));
+    memcpy(name, clordid, bytes);
     engine_lock(engine);
     int found = orders_find(&engine->orders, session, name, status);
     engine_unlock(engine);

@@ -347,9 +347,10 @@ static void group_grow(struct group *group, u64 bytes) {
     if (group->used + bytes <= group->capacity)
         return;
     group->capacity = group->capacity * 2 + bytes;
-    group->data = realloc(group->data, group->capacity);
-    if (group->data == 0)
+    void *data = realloc(group->data, group->capacity);
+    if (data == 0)
         abort(); /* the entry can be neither kept nor refused any more */
+    group->data = data;
 }
 
 void journal_append(struct journal *journal, const struct command *command, const uint8_t *body, u64 body_bytes) {
@@ -423,13 +424,13 @@ static int watermark_open(struct journal *journal) {
     int fd = openat(journal->dir_fd, "watermark", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return errno;
-    int error = ftruncate(fd, sizeof(struct watermark)) != 0 ? errno : 0;
-    void *mapping = error ? MAP_FAILED : mmap(0, sizeof(struct watermark), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (error == 0 && mapping == MAP_FAILED)
-        error = errno;
-    if (error == 0)
-        journal->watermark = mapping;
+    void *mapping = MAP_FAILED;
+    if (ftruncate(fd, sizeof(struct watermark)) == 0)
+        mapping = mmap(0, sizeof(struct watermark), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int error = mapping == MAP_FAILED ? errno : 0;
     close(fd);
+    if (mapping != MAP_FAILED)
+        journal->watermark = mapping;
     return error;
 }
 

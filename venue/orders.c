@@ -142,10 +142,10 @@ static void *grown(void *array, u64 count, u64 *capacity, size_t size) {
     if (count < *capacity)
         return array;
     *capacity = *capacity * 2 + ENTRIES_MIN;
-    array = realloc(array, *capacity * size);
-    if (array == 0)
+    void *more = realloc(array, *capacity * size);
+    if (more == 0)
         abort();
-    return array;
+    return more;
 }
 
 static u64 known_hash(const struct orders *orders, u64 index) {
@@ -223,7 +223,7 @@ static uint32_t known_add(struct orders *orders, uint16_t session, const char *c
 
 void orders_init(struct orders *orders) {
     memset(orders, 0, sizeof *orders);
-    while (getrandom(orders->seed, sizeof orders->seed, 0) != sizeof orders->seed)
+    while (getrandom(orders->seed, sizeof orders->seed, 0) != (ssize_t)sizeof orders->seed)
         ;
     orders->seed[1] |= 1;
     maps_rebuild(orders);

@@ -32,9 +32,10 @@ void report_keep_pending(struct reports *reports, const struct report *report) {
         return;
     if (reports->pending_count == reports->pending_capacity) {
         reports->pending_capacity = reports->pending_capacity * 2 + CHUNK_REPORTS;
-        reports->pending = realloc(reports->pending, reports->pending_capacity * sizeof *report);
-        if (reports->pending == 0)
+        void *pending = realloc(reports->pending, reports->pending_capacity * sizeof *report);
+        if (pending == 0)
             abort();
+        reports->pending = pending;
     }
     reports->pending[reports->pending_count++] = *report;
 }

@@ -183,8 +183,8 @@ int snapshot_write(const char *dir, const struct image *image, uint32_t epoch) {
     snprintf(path, sizeof path, "%s/%020" PRIu64 ".snapshot", dir, image->seq);
     int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    int error = folder < 0 || fd < 0 ? errno : image_write(fd, image, epoch);
-    if (error == 0 && (fsync(fd) != 0 || rename(temporary, path) != 0 || fsync(folder) != 0))
+    int opened = folder >= 0 && fd >= 0, error = opened ? image_write(fd, image, epoch) : errno;
+    if (opened && error == 0 && (fsync(fd) != 0 || rename(temporary, path) != 0 || fsync(folder) != 0))
         error = errno;
     if (fd >= 0)
         close(fd);
