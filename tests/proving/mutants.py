@@ -135,7 +135,7 @@ MUTANTS = [
     ),
     mutant("fees stay under open orders", ACCOUNT, ("&& has_hold(core, account))", "&& 0)")),
     mutant("terms stay under open orders", INSTRUMENT, ("if ((s->order_count | s->open_interest) != 0)", "if (0)")),
-    mutant("the lowest free slot", BOOK, ("if (slot < s->slot_first)", "if (slot < s->slot_first && slot > 3)")),
+    mutant("the lowest free slot", BOOK, ("|| slot < s->slot_first)", "|| (slot < s->slot_first && slot > 3))")),
     # The uncross.
     mutant("the uncross trades most", UNCROSS, ("volume < best->volume ||", "0 ||")),
     mutant("the uncross leaves least", UNCROSS, ("&& surplus > best->surplus)", "&& 0)")),
