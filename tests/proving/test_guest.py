@@ -223,7 +223,7 @@ class Workbench:
         objects = []
         sources = [*(self.folder / "cores").glob("*.c"), self.folder / "proving/guest/main.c",
                    self.folder / "proving/guest/native.c"]  # fmt: skip
-        flags = ["-std=gnu11", "-O0", "-fno-strict-aliasing", "-fPIC", "-I", self.folder / "cores"]
+        flags = ["-std=gnu11", "-O0", "-fno-strict-aliasing", "-fPIC", "-DVENUE_GUEST", "-I", self.folder / "cores"]
         for source in sources:
             made = source.with_suffix(".o")
             newest = max(path.stat().st_mtime_ns for path in [source, *source.parent.glob("*.h")])
