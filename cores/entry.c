@@ -352,12 +352,7 @@ HOT u64 accept_plain(struct core *core, struct symbol *s, struct account *accoun
     return slot_use_first(core, s, slot);
 }
 
-STAGE u64 accept(struct core *core, struct symbol *s, struct account *account, struct position *p,
-                 const struct command *c, u64 hold, u64 key, struct event *events, u64 side) {
-    return accept_plain(core, s, account, p, c, hold, key, events, side);
-}
-
-/* Where branches are cheap there is one for each side, whose ladder and levels are at hand. */
+#if BRANCH_IS_CHEAP /* one for each side: there its ladder and levels are at hand */
 STAGE u64 accept_buy(struct core *core, struct symbol *s, struct account *account, struct position *p,
                      const struct command *c, u64 hold, u64 key, struct event *events) {
     return accept_plain(core, s, account, p, c, hold, key, events, BID);
@@ -367,6 +362,18 @@ STAGE u64 accept_sell(struct core *core, struct symbol *s, struct account *accou
                       const struct command *c, u64 hold, u64 key, struct event *events) {
     return accept_plain(core, s, account, p, c, hold, key, events, ASK);
 }
+
+HOT u64 accept(struct core *core, struct symbol *s, struct account *account, struct position *p,
+               const struct command *c, u64 hold, u64 key, struct event *events, u64 side) {
+    return side == BID ? accept_buy(core, s, account, p, c, hold, key, events)
+                       : accept_sell(core, s, account, p, c, hold, key, events);
+}
+#else
+STAGE u64 accept(struct core *core, struct symbol *s, struct account *account, struct position *p,
+                 const struct command *c, u64 hold, u64 key, struct event *events, u64 side) {
+    return accept_plain(core, s, account, p, c, hold, key, events, side);
+}
+#endif
 
 u64 book_new(struct core *core, const struct command *c, struct event *events) {
     struct symbol *s;
@@ -384,11 +391,7 @@ HOT u64 new_of_side(struct core *core, struct symbol *s, struct account *account
         return new_by_the_rules(core, s, account, c, events);
     if (s->best[side ^ 1] <= ladder_key(s, side ^ 1, price))
         return trade_plain(core, s, account, c, price, events);
-    u64 key = ladder_key(s, side, price);
-    if (!BRANCH_IS_CHEAP)
-        return accept(core, s, account, p, c, hold, key, events, side);
-    return side == BID ? accept_buy(core, s, account, p, c, hold, key, events)
-                       : accept_sell(core, s, account, p, c, hold, key, events);
+    return accept(core, s, account, p, c, hold, ladder_key(s, side, price), events, side);
 }
 
 /* The short way of a plain order that breaks no rule; whatever is not clear at a glance goes by all the rules. It makes no
