@@ -19,13 +19,12 @@ from fix_sessions import market_reference as reference
 from fix_sessions.market_feed import Book, Feed, PhaseChange
 from fix_sessions.market_stream import BID, OFFER, Stream, Subscriber, Terms, look, whole
 from fix_sessions.messages import fields, first_fields
-from venue.config import Config
+from venue.config import INTERVAL_MS_MAX, Config
 
 SNAPSHOT, SUBSCRIBE, UNSUBSCRIBE = b"0", b"1", b"2"
 DEPTHS = (0, 1, 5, 10)
 ENTRY_TYPES = frozenset(b"0 1 2 4 5 6 7 8 Q".split())
 INTERVAL_TAG = 5265
-INTERVAL_MS_MAX = 60_000
 STREAMS_A_SESSION_MAX = 4096
 REQUESTS_WAITING_MAX = 256
 SETTLE_MESSAGES = 256
