@@ -168,7 +168,7 @@ cdef extern from "gateway.h":
         void add_quote(uint16_t, const string &) except +
         void start() except + nogil
         void stop(const string &, uint64_t) nogil
-        void answer_logon(uint64_t, const string &, const string &) nogil
+        void answer_logon(uint64_t, const string &, const string &, cbool) nogil
         void begin_generation(uint16_t, const string &) except + nogil
         void log_out(uint16_t, const string &) nogil
         int port()
@@ -398,9 +398,10 @@ cdef class Gateway:
         with nogil:
             self.gateway.stop(reason, limit)
 
-    def answer_logon(self, connection, refusal="", status=""):
-        """Lets a connection in, or refuses it with this text; `status` is SessionStatus(1409) of the answer."""
-        self.gateway.answer_logon(connection, refusal.encode(), status.encode())
+    def answer_logon(self, connection, refusal="", status="", known=False):
+        """Lets a connection in, or refuses it with this text; `status` is SessionStatus(1409) of the answer; `known`:
+        it is who it says."""
+        self.gateway.answer_logon(connection, refusal.encode(), status.encode(), known)
 
     def begin_generation(self, session, text):
         """Numbers from 1 in a new generation of the session's store; who is logged on is logged out with this text."""

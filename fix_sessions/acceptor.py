@@ -140,7 +140,8 @@ class Acceptor:
         numbers = {session.comp_id: session.id for _, session in self.config.sessions()}
         number = numbers.get(str(asked.get("session")))
         if asked.get("session") is not None and number is None:
-            raise ValueError(f"session {asked['session']!r} is unknown")
+            known = ", ".join(numbers)
+            raise ValueError(f"session {asked['session']!r} is no order entry session; those are {known}")
         if not (len(text) <= NEWS_BYTES_MAX and text.isascii() and text.isprintable()):
             raise ValueError(f"a text has at most {NEWS_BYTES_MAX} printable ASCII characters")
         if verb == "news" and text:

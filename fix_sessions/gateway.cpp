@@ -190,12 +190,13 @@ void Gateway::sink(void *context, const struct report *reports, u64 count) {
         gateway->wake();
 }
 
-void Gateway::answer_logon(uint64_t connection, const std::string &refusal, const std::string &status) {
-    post([this, connection, refusal, status] {
+void Gateway::answer_logon(uint64_t connection, const std::string &refusal, const std::string &status, bool known) {
+    post([this, connection, refusal, status, known] {
         auto found = m_connections.find(connection);
         if (found == m_connections.end() || found->second->state != Connection::Authenticating)
             return;
         found->second->session_status = status;
+        found->second->known = known || refusal.empty();
         if (refusal.empty())
             let_in(found->second.get());
         else
@@ -331,6 +332,7 @@ void Gateway::send_body(Party *party, std::string_view type, uint64_t exec_id, b
         store->set(number, m_message);
         store->carries(0);
         store->incrNextSenderMsgSeqNum();
+        m_counters.rejects += type == "j" ? 1 : 0;
     } catch (const FIX::IOException &) { // the disk is full: what is not in the store is reported at the next start
         store->carries(0);
         return party->session->disconnect();

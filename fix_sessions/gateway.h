@@ -119,7 +119,8 @@ class Gateway : public FIX::Application {
     // Any thread:
     void stop(const std::string &text, uint64_t ms_max);
     // No refusal: let in. `status` is SessionStatus(1409) of the answer, empty for none.
-    void answer_logon(uint64_t connection, const std::string &refusal, const std::string &status = "");
+    // `known`: it is who it says, though it is refused.
+    void answer_logon(uint64_t connection, const std::string &refusal, const std::string &status, bool known);
     // A new generation of the session's store, numbers from 1; whoever is logged on is logged out with this text.
     void begin_generation(uint16_t session, const std::string &text);
     void log_out(uint16_t session, const std::string &text);

@@ -339,14 +339,16 @@ void Gateway::let_in(Connection *connection) {
     handle(connection);
 }
 
-// A Logout(5) outside any session: it takes no sequence number, because nobody has logged on.
+// A Logout(5) outside any session: it takes no sequence number, because nobody has logged on. Its number is the session's
+// next one for who has shown to be the session, and 1 for anybody else, who would learn from it which sessions there are.
 void Gateway::refuse(Connection *connection, const std::string &text) {
     if (connection->state == Connection::Authenticating) // others' messages were handled meanwhile
         read_frame(connection->logon.data(), connection->logon.size(), &m_frame);
     FIX::Message logout;
     FIX::Header &header = logout.getHeader();
     auto found = m_by_comp_id.find(m_frame.sender);
-    uint64_t number = found == m_by_comp_id.end() ? 1 : found->second->store->getNextSenderMsgSeqNum();
+    uint64_t number =
+        found == m_by_comp_id.end() || !connection->known ? 1 : found->second->store->getNextSenderMsgSeqNum();
     header.setField(FIX::FieldBase(8, "FIX.4.4"));
     header.setField(FIX::FieldBase(35, "5"));
     header.setField(FIX::FieldBase(34, std::to_string(number)));

@@ -6,6 +6,7 @@ as much as a known one and is told the same, so that nobody learns who exists. M
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hmac
 import logging
@@ -14,10 +15,12 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from fix_sessions.admission import Address, Lockout, Networks, address_of, place_of
@@ -50,18 +53,40 @@ def hash_password(password: str) -> str:
     return PasswordHasher().hash(password)
 
 
+class Cost(NamedTuple):
+    """What the check of a hash costs."""
+
+    type: Type
+    time_cost: int
+    memory_cost: int
+    parallelism: int
+    hash_len: int
+
+
+def usual(hashes: Iterable[str]) -> Cost:
+    """The cost that most of these have: it may differ from ours, for hashes of an older version or of another tool."""
+    found: Counter[Cost] = Counter()
+    for hashed in hashes:
+        with contextlib.suppress(InvalidHashError):  # nobody logs on with that one
+            terms = extract_parameters(hashed)
+            found[Cost(terms.type, terms.time_cost, terms.memory_cost, terms.parallelism, terms.hash_len)] += 1
+    return found.most_common(1)[0][0] if found else usual([hash_password("")])
+
+
 @functools.cache
-def nobody() -> str:
-    """A hash that costs what `hash_password`'s costs and that no password matches."""
-    return PasswordHasher().hash(secrets.token_hex())
+def nobody(like: Cost) -> str:
+    """A hash that costs as much and that no password matches: how long a check takes tells no stranger who exists."""
+    kind, time_cost, memory_cost, parallelism, hash_len = like
+    return PasswordHasher(time_cost, memory_cost, parallelism, hash_len, type=kind).hash(secrets.token_hex())
 
 
 @dataclass(frozen=True)
 class Decision:
-    """No refusal: let in. `status` is SessionStatus(1409) of the answer, empty for none."""
+    """No refusal: let in. `status` is SessionStatus(1409) of the answer, empty for none. `known`: it is who it says."""
 
     refusal: str = ""
     status: str = ""
+    known: bool = False
 
 
 class LogonPolicy:
@@ -80,6 +105,7 @@ class LogonPolicy:
         self._now_ns = now_ns
         configured = {s.comp_id: s.password_hash for s in self.sessions.values() if s.password_hash}
         self.credentials = Credentials(config.data_dir / f"credentials-{kind}.json", configured, lambda: now_ns() / NS)
+        self.like = usual(self.credentials.hash_of(comp_id) for comp_id in configured)
         self._signatures = Signatures(config.logon.signature_seconds, now_ns)
         self._keys = {s.comp_id: public_key(s.public_key) for s in self.sessions.values() if s.public_key}
         self._networks = {session.comp_id: Networks(session.networks) for session in self.sessions.values()}
@@ -111,12 +137,12 @@ class LogonPolicy:
         assert session is not None, "identified"
         fault = self._terms_fault(found) or self.schedule.closed_text(self._now_ns())
         if fault:
-            return Decision(fault)
+            return Decision(fault, known=True)
         self.lockout.passed(comp_id, place)
         decision = self._password_decision(session, found)
         if not decision.refusal and session.public_key:
             self._signatures.use(found)
-        return decision
+        return replace(decision, known=True)
 
     def check(self) -> None:
         """Asserts what its parts promise."""
@@ -129,7 +155,9 @@ class LogonPolicy:
         expected = session.username.encode() if session else b""
         known = hmac.compare_digest(expected, found.get(553, b"")) and session is not None
         comp_id = session.comp_id if session else ""
-        hashed = self.credentials.hash_of(comp_id) if session is not None and session.password_hash else nobody()
+        hashed = nobody(self.like)
+        if session is not None and session.password_hash:
+            hashed = self.credentials.hash_of(comp_id)
         right = self._verified(hashed, found.get(554, b""))
         known = known and (right or (session is not None and not session.password_hash))
         known = known and (session is not None and address in self._networks[comp_id])
@@ -215,7 +243,7 @@ class Doorkeeper:
             self.answer(connection, "too many logons at once; try again in a moment")
 
     def _run(self) -> None:
-        nobody()
+        nobody(self.policy.like)
         while (request := self.requests.get()) is not None:
             connection, message, peer = request
             try:
@@ -223,8 +251,8 @@ class Doorkeeper:
             except Exception as error:
                 event(log, "logon check failed", logging.ERROR, error=repr(error))
                 decision = Decision("the logon could not be checked; ask the venue")
-            reason, status = decision.refusal, (decision.status,) if decision.status else ()
-            self.answer(connection, reason, *status)
+            more = (decision.status, decision.known) if decision.known or decision.status else ()
+            self.answer(connection, decision.refusal, *more)
 
 
 def tell_refused(comp_id: str, peer: str, reason: str) -> None:

@@ -38,6 +38,7 @@ bool Gateway::put(Party *party, const Envelope &envelope, const std::string &bod
             store->set(envelope.number, m_message);
         store->carries(0);
         store->incrNextSenderMsgSeqNum();
+        m_counters.rejects += envelope.type == "j" ? 1 : 0;
     } catch (const FIX::IOException &) { // the disk is full
         store->carries(0);
         party->incomplete = true;

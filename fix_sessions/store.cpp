@@ -39,6 +39,13 @@ uint32_t checksum(const char *data, size_t bytes) { // finds a torn record, no m
     return static_cast<uint32_t>(hash ^ hash >> 32);
 }
 
+// Not time(), which lags behind: a generation begun at a reset must not seem to be from before it.
+uint64_t now_ns() {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
 // A word that another run must find whole: written in one instruction, after everything before it.
 void publish(uint64_t *word, uint64_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
@@ -102,7 +109,7 @@ Store::Store(const std::string &path, uint64_t bytes_max, Ahead *ahead)
     if (head()->magic == 0) {
         head()->used = HEAD_BYTES;
         head()->next_sender = head()->next_target = 1;
-        head()->created_ns = static_cast<uint64_t>(time(nullptr)) * 1000000000;
+        head()->created_ns = now_ns();
         publish(&head()->magic, MAGIC);
     }
     if (head()->magic != MAGIC) {
@@ -393,7 +400,7 @@ void Store::reset(const FIX::UtcTimeStamp &) {
     publish(&head()->next_target, 1);
     memset(m_map + TAKEN_FROM, 0, HEAD_BYTES - TAKEN_FROM);
     publish(&head()->delivered, 0);
-    publish(&head()->created_ns, static_cast<uint64_t>(time(nullptr)) * 1000000000);
+    publish(&head()->created_ns, now_ns());
     m_places.clear();
 }
 

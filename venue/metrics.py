@@ -30,6 +30,8 @@ CATALOGUE: dict[str, Definition] = {
     "venue_fix_session_up": Definition("gauge", "1 while the session is logged on", ("session",)),
     "venue_fix_rejects_total": Definition("counter", "Session and business rejects sent"),
     "venue_fix_logons_refused_total": Definition("counter", "Logons refused"),
+    "venue_fix_throttled_total": Definition("counter", "Messages refused, and sessions ended, for sending too many"),
+    "venue_fix_malformed_total": Definition("counter", "Messages that could not be read as FIX"),
     "venue_fix_slow_consumers_total": Definition("counter", "Sessions cut off because they did not read"),
     "venue_journal_records_total": Definition("counter", "Commands journaled by this process"),
     "venue_journal_bytes_total": Definition("counter", "Bytes journaled by this process"),

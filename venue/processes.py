@@ -136,14 +136,21 @@ def _engine_samples(config: Config, writer: Any, acceptor: Any) -> Iterable[Samp
     strategies = [parent["strategy"] for parent in acceptor.parents()]
     for strategy in ("TWAP", "VWAP"):
         yield Sample("venue_parent_orders", strategies.count(strategy), (strategy,))
-    fix = acceptor.counters()
+    yield Sample("venue_fix_messages_hot_total", acceptor.counters().get("messages_hot", 0))
+    yield from session_samples(acceptor)
+
+
+def session_samples(sessions: Any, slow_log_outs: int = 0) -> Iterable[Sample]:
+    """What every gateway with FIX sessions shows of them."""
+    fix = sessions.counters()
     yield Sample("venue_fix_messages_total", fix["messages_in"], ("in",))
     yield Sample("venue_fix_messages_total", fix["messages_out"], ("out",))
     yield Sample("venue_fix_rejects_total", fix["rejects"])
     yield Sample("venue_fix_logons_refused_total", fix["logons_refused"])
-    yield Sample("venue_fix_messages_hot_total", fix.get("messages_hot", 0))
-    yield Sample("venue_fix_slow_consumers_total", fix["slow_consumers"])
-    for session in acceptor.sessions():
+    yield Sample("venue_fix_throttled_total", fix["throttled"])
+    yield Sample("venue_fix_malformed_total", fix["garbled"])
+    yield Sample("venue_fix_slow_consumers_total", fix["slow_consumers"] + slow_log_outs)
+    for session in sessions.sessions():
         yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
 
 
@@ -194,11 +201,7 @@ def _drop_copy_samples(gateway: Any) -> Iterable[Sample]:
     yield Sample("venue_drop_copy_lag_seconds", gateway.lag_seconds)
     yield Sample("venue_drop_copy_lag_commands", gateway.lag_commands)
     yield Sample("venue_drop_copies_total", gateway.copies)
-    fix = gateway.listener.counters()
-    yield Sample("venue_fix_logons_refused_total", fix["logons_refused"])
-    yield Sample("venue_fix_slow_consumers_total", fix["slow_consumers"])
-    for session in gateway.listener.sessions():
-        yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
+    yield from session_samples(gateway.listener)
 
 
 def market_data(config: Config) -> int:
@@ -215,17 +218,13 @@ def market_data(config: Config) -> int:
 
 def _market_data_samples(running: Any) -> Iterable[Sample]:
     """What /metrics of the market data gateway shows."""
-    counters = running.listener.counters()
     yield Sample("venue_market_data_lag_commands", running.follower.lag)
     yield Sample("venue_market_data_lag_seconds", running.lag_seconds)
     yield Sample("venue_market_data_subscriptions", running.desk.subscriptions)
     yield Sample("venue_market_data_updates_total", running.desk.updates)
     yield Sample("venue_market_data_trades_total", running.feed.trade_count)
     yield Sample("venue_market_data_catch_ups_total", running.desk.catch_ups)
-    yield Sample("venue_fix_slow_consumers_total", counters["slow_consumers"] + running.desk.slow_log_outs)
-    yield Sample("venue_fix_logons_refused_total", counters["logons_refused"])
-    for session in running.listener.sessions():
-        yield Sample("venue_fix_session_up", int(session["logged_on"]), (session["comp_id"],))
+    yield from session_samples(running.listener, running.desk.slow_log_outs)
 
 
 def chain(config: Config) -> int:

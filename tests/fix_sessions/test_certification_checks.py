@@ -50,6 +50,7 @@ from tests.fix_sessions.test_certification_broken import SPOILT, WAITED
 Site = tuple[str, int]
 """Module and line of a check."""
 FOLDER = Path(fix_sessions.__file__).parent
+ATTEMPTS = 3
 CALLS = frozenset(("tell", "expect"))
 
 CHECKS: tuple[tuple[str, Spoil, str], ...] = (
@@ -280,11 +281,24 @@ def test_a_line_of_the_hours_fails(tmp_path: Path, spoil: Spoil, minutes: int, t
     assert (result.verdict, text in result.text) == (FAILED, True), result.text
 
 
+def failing_otherwise(whole: Whole, case: Case, spoil: Spoil, text: str) -> list[str]:
+    """Plays a row; what it said when that is not its text. Most lines have one row only, and on a machine that is busy
+    with other things an answer may come too late for it: it is played again, for what is surveyed is the lines."""
+    said: list[str] = []
+    for _ in range(ATTEMPTS):
+        found = whole.play(case, spoil).text
+        if text in found:
+            break
+        said.append(f"{case.name}: {found}")
+    return said
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_each_line_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A `tell` or `expect` that no row of both tables makes fail is named."""
+    """A `tell` or `expect` that no row of both tables makes fail is named, with what rows said that ended otherwise."""
     failed: set[Site] = set()
+    others: list[str] = []
     for number, table in enumerate((SPOILT, CHECKS)):
         whole = Whole(tmp_path / f"table{number}", spoilt=True)  # a spoilt case may leave a protection that has tripped
         try:
@@ -292,7 +306,7 @@ def test_each_line_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
                 if name != "C78":
                     seconds = 2.0 if text in WAITED else 10.0
                     monkeypatch.setattr(certification, "ANSWER_SECONDS_MAX", seconds)
-                    whole.play(watched(BY_NAME[name], failed), spoil)
+                    others += failing_otherwise(whole, watched(BY_NAME[name], failed), spoil, text)
             whole.play(watched(BY_NAME["C74"], failed), untouched, MESSAGES_PER_SECOND // 10)
             whole.stage.cancels_on_disconnect = False
             whole.play(watched(BY_NAME["C17"], failed), untouched)
@@ -303,5 +317,5 @@ def test_each_line_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / str(number)).mkdir()
         failed |= failing_hours(tmp_path / str(number), spoil, minutes)[1]
     idle = {site: name for site, name in sites().items() if site not in failed}
-    print(f"{len(failed)} lines failed; idle: {idle}")
+    print(f"{len(failed)} lines failed; idle: {idle}; otherwise: {others}")
     assert idle == {}

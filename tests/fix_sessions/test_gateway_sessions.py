@@ -24,6 +24,8 @@ from tests.fix_sessions.test_drop_copy import Copies, with_copies
 from tests.fix_sessions.test_listener import Feed, make
 from tests.fix_sessions.test_sequence_pathologies import raw
 from venue.config_sections import LogonSection, ScheduleSection
+from venue.metrics import CATALOGUE
+from venue.processes import session_samples
 
 
 @pytest.fixture
@@ -205,6 +207,9 @@ def test_a_throttle_that_was_agreed_holds(tmp_path: Path):
             for count in range(50):
                 client.send("V", wanted(f"w{count}", "0"))
             client.wait_for(lambda: False)
+        shown = {sample.name: sample.value for sample in session_samples(feed.listener)}
+        assert shown.keys() <= CATALOGUE.keys()
+        assert shown["venue_fix_throttled_total"] > shown["venue_fix_rejects_total"] > 0
     finally:
         feed.close()
 

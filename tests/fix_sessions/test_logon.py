@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import extract_parameters
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fix_sessions.logon import REFUSED, WAITING_MAX, Decision, Doorkeeper, LogonPolicy, hash_password
+from fix_sessions.logon import REFUSED, WAITING_MAX, Decision, Doorkeeper, LogonPolicy, hash_password, nobody, usual
 from fix_sessions.signatures import public_key, sign
 from tests.fix_sessions.rig import PASSWORD, PASSWORD_HASH, make_config
 from venue.config import ConfigError
@@ -64,6 +65,14 @@ def test_any_bytes_are_refused(message: bytes):
 def test_hash_password():
     text = hash_password("secret")
     assert text.startswith("$argon2id$") and hash_password("secret") != text, "salted"
+
+
+def test_a_stranger_costs_what_a_member_costs(tmp_path: Path):
+    """Also where the hashes are not those that are made today: by the time of a check nobody learns who exists."""
+    policy = LogonPolicy(make_config(tmp_path))
+    assert extract_parameters(nobody(policy.like)) == extract_parameters(PASSWORD_HASH)
+    assert extract_parameters(PASSWORD_HASH) != extract_parameters(hash_password("secret"))
+    assert usual([]) == usual([hash_password("secret"), hash_password("more"), PASSWORD_HASH, "$argon2id$cut"])
 
 
 def test_a_crowd_is_told_to_come_back(policy: LogonPolicy):
@@ -219,7 +228,7 @@ NEW = "battery staple 9".replace(" ", "-")
 
 def test_a_new_password_is_in_force_from_its_logon_on(tmp_path: Path):
     policy = changed_policy(tmp_path)
-    assert policy.decide(logon(t925=NEW), "p:1") == Decision("", "1")
+    assert policy.decide(logon(t925=NEW), "p:1") == Decision("", "1", known=True)
     assert policy.refusal(logon(), "p:1") == REFUSED
     assert policy.refusal(logon(t554=NEW), "p:1") == ""
     assert changed_policy(tmp_path).refusal(logon(t554=NEW), "p:1") == "", "after a start too"
@@ -244,7 +253,9 @@ def test_a_new_password_that_does_not_comply(tmp_path: Path, new: str, text: str
 def test_a_new_password_is_not_one_of_the_last(tmp_path: Path):
     policy = changed_policy(tmp_path)
     assert policy.decide(logon(t925=NEW), "p:1").status == "1"
-    assert policy.decide(logon(t554=NEW, t925=NEW), "p:1") == Decision("NewPassword(925) was used before", "3")
+    assert policy.decide(logon(t554=NEW, t925=NEW), "p:1") == Decision(
+        "NewPassword(925) was used before", "3", known=True
+    )
 
 
 def test_a_wrong_password_changes_nothing(tmp_path: Path):
@@ -262,7 +273,7 @@ def test_an_old_password_must_be_changed(tmp_path: Path):
     expired = policy.decide(logon(), "p:1")
     assert expired.refusal == "the password is older than 30 days; log on with a NewPassword(925)"
     assert expired.status == "8"
-    assert policy.decide(logon(t925=NEW), "p:1") == Decision("", "1")
+    assert policy.decide(logon(t925=NEW), "p:1") == Decision("", "1", known=True)
     assert policy.refusal(logon(t554=NEW), "p:1") == ""
 
 

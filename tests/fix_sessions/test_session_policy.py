@@ -183,7 +183,7 @@ def test_news_to_those_who_are_logged_on(make_venue: Make, application: str):
     ],
 )
 def test_what_operators_may_not_ask(make_venue: Make, asked: dict[str, str]):
-    with pytest.raises(ValueError, match=r"verb|text|unknown|none of"):
+    with pytest.raises(ValueError, match=r"verb|text|no order entry session|none of"):
         make_venue("native").acceptor.operate(asked)
 
 

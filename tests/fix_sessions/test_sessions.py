@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -45,14 +46,24 @@ def test_logon_refused(venue: Venue, fields: dict[str, object], text: str):
 
 def test_an_unknown_user_is_told_the_same_as_a_wrong_password(venue: Venue):
     """ROE-2"""
-    texts = set()
+    known = venue.logged_on("ALPHA1")
+    settle(known)
+    known.log_out()
+    told = set()
     for comp_id, password in (("ALPHA1", "wrong"), ("NOBODY", "correct horse")):
         broker = venue.broker("ALPHA1", password=password)
         broker.comp_id = comp_id
-        with pytest.raises(SessionLost) as lost:
+        logouts: list[Any] = []
+        broker.on_message = logouts.append  # type: ignore[method-assign]
+        with pytest.raises(SessionLost):
             broker.log_on()
-        texts.add(str(lost.value))
-    assert len(texts) == 1
+        told.add(tuple((tag, value) for tag, value in tags(logouts[0]).items() if tag not in (9, 10, 52, 56)))
+    assert len(told) == 1, "neither the text nor the number tells who exists"
+    with pytest.raises(SessionLost, match="HeartBtInt"):
+        venue.logged_on("ALPHA1", heartbeat_seconds=9999, next_out=known.next_out, next_in=known.next_in)
+    assert venue.brokers[-1].next_in == known.next_in + 1, "who has shown who it is gets the session's number"
+    venue.logged_on("ALPHA1", next_out=known.next_out, next_in=known.next_in)
+    assert venue.brokers[-1].next_in == known.next_in + 1, "which was not taken"
 
 
 def test_logon_with_a_field_that_is_not_taken(venue: Venue):
