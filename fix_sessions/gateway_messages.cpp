@@ -100,6 +100,7 @@ bool Gateway::handle_frame(Connection *connection) {
         return connection->state == Connection::Open;
     if (refuse_session_message(connection))
         return connection->state == Connection::Open;
+    uint64_t expected = party->store->getNextTargetMsgSeqNum();
     party->good_bye = m_frame.type == "5" && !early;
     if (m_frame.type == "2")
         resend_begin(connection);
@@ -107,6 +108,8 @@ bool Gateway::handle_frame(Connection *connection) {
         next(party, std::string(m_frame.data, m_frame.bytes));
     bool open = connection->state == Connection::Open;
     party->good_bye = party->good_bye && !open; // a Logout that was rejected is none
+    if (m_frame.type == "5" && m_frame.number != expected) // QuickFIX counts it, and what is missing would be forgotten
+        party->session->setNextTargetMsgSeqNum(expected);
     return open && !connection->resend.active;
 }
 

@@ -135,14 +135,13 @@ class LogonPolicy:
                 event(log, "locked out", logging.WARNING, alarm="logon", comp_id=name, address=place)
             return Decision(fault)
         assert session is not None, "identified"
+        if session.public_key:  # though it may be refused: what is not signed, who has listened could mend
+            self._signatures.use(found)
         fault = self._terms_fault(found) or self.schedule.closed_text(self._now_ns())
         if fault:
             return Decision(fault, known=True)
         self.lockout.passed(comp_id, place)
-        decision = self._password_decision(session, found)
-        if not decision.refusal and session.public_key:
-            self._signatures.use(found)
-        return replace(decision, known=True)
+        return replace(self._password_decision(session, found), known=True)
 
     def check(self) -> None:
         """Asserts what its parts promise."""

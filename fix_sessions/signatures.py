@@ -82,7 +82,7 @@ after its start; sign a new one"
         return ""
 
     def use(self, found: dict[int, bytes]) -> None:
-        """The Logon was let in: it is not taken again."""
+        """The Logon was signed by the key's holder: it is not taken again, whether it was let in or not."""
         now_ns = self._now_ns()
         while self._used and next(iter(self._used.values())) < now_ns - 3 * self._seconds * NS:
             self._used.popitem(last=False)

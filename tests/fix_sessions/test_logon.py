@@ -180,6 +180,13 @@ def test_a_signed_logon_is_let_in_once(tmp_path: Path):
     assert policy.refusal(signed("20270115-08:00:02.000", t34="2"), "192.0.2.1:1") == "", "another number"
 
 
+def test_a_signed_logon_that_was_refused_is_used_too(tmp_path: Path):
+    """Else who has listened could mend what is not signed, and log on with it."""
+    policy = signed_policy(tmp_path, Moment())
+    assert "HeartBtInt(108)" in policy.refusal(signed(t108="9999"), "192.0.2.1:1")
+    assert "used already" in policy.refusal(signed(), "192.0.2.1:1")
+
+
 @pytest.mark.parametrize("tag", [52, 35, 34, 49, 56])
 def test_a_signature_is_over_each_of_its_fields(tmp_path: Path, tag: int):
     policy = signed_policy(tmp_path, Moment())

@@ -181,6 +181,75 @@ def test_an_intraday_reset_while_logged_on(venue: Venue):
     assert venue.acceptor.counters()["logons"] == 1, "it was logged on all the time"
 
 
+def test_a_logout_out_of_turn_forgets_no_message(venue: Venue):
+    """An order is lost on its way, and the broker leaves before it is repeated: it is asked for at the next logon."""
+    broker = venue.logged_on("ALPHA2")
+    settle(broker)
+    lost, broker.next_out = broker.next_out, broker.next_out + 1
+    broker.sent[lost] = ("D", order_body("lost"), stamp())
+    answer, broker.answer_resend = broker.answer_resend, lambda begin, end: None  # type: ignore[method-assign]
+    for _ in range(2):
+        broker.send("5", [])
+        lost_with(broker, "")
+        away(venue, "ALPHA2")
+        assert status(venue, "ALPHA2")["target_seq"] == lost
+        broker.log_on()
+    broker.answer_resend = answer  # type: ignore[method-assign]
+    broker.answer_resend(lost, 0)
+    broker.wait_for(lambda: any(m.get(11) == b"lost" for m in broker.inbox))
+    raw(broker, "5", 1, [])
+    lost_with(broker, "")
+    away(venue, "ALPHA2")
+    assert status(venue, "ALPHA2")["target_seq"] == broker.next_out
+
+
+def test_a_duplicate_gap_fill_is_ignored(venue: Venue):
+    """ResendRequests that overlap have two answers; the second one's gap fill is behind already, and 43=Y says so."""
+    broker = venue.logged_on("ALPHA1")
+    settle(broker)
+    expected = broker.next_out
+    raw(broker, "4", 1, [(123, "Y"), (36, str(expected + 5))], header=[(43, "Y"), (122, stamp())])
+    raw(broker, "4", 1, [(123, "Y"), (36, "2")], header=[(43, "Y"), (122, stamp())])
+    settle(broker)
+    assert not any(m.get(35) == b"3" for m in broker.admin) and status(venue)["target_seq"] == broker.next_out
+    raw(broker, "4", 1, [(123, "Y"), (36, str(expected + 5))])
+    lost_with(broker, "MsgSeqNum too low, expecting")
+
+
+def test_a_gap_fill_over_messages_that_wait(venue: Venue):
+    """The Logon came too high and an order after it; the fill ends behind the Logon, and the order is done once."""
+    broker = venue.logged_on("ALPHA2")
+    settle(broker)
+    broker.close()
+    away(venue, "ALPHA2")
+    expected, broker.next_out = broker.next_out, broker.next_out + 90
+    broker.answer_resend = lambda begin, end: None  # type: ignore[method-assign]
+    broker.log_on()
+    number, broker.next_out = broker.next_out, broker.next_out + 1
+    raw(broker, "D", number, order_body("waits"))
+    raw(broker, "4", expected, [(123, "Y"), (36, str(number))], header=[(43, "Y"), (122, stamp())])
+    raw(broker, "D", number, order_body("waits"), header=[(43, "Y"), (122, stamp(-1))])
+    settle(broker)
+    assert len(broker.executions) == 1 and venue.engine.open_orders(0) == 1
+
+
+@pytest.mark.parametrize(("begin", "end"), [("2", "4"), ("3", "4"), ("4", "5"), ("1", "1"), ("5", "6"), ("6", "6")])
+def test_a_resend_ends_where_its_range_does(venue: Venue, begin: str, end: str):
+    """Session messages within, at its begin, at its end: a gap fill leads to the next number and no further."""
+    broker = venue.logged_on("ALPHA1")
+    ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))  # 2 the report, 3 a heartbeat
+    ask(broker, lambda: broker.order("ACME", "buy", 1, "98"))  # 4 and 5
+    settle(broker)  # 6
+    seen = heard(broker)
+    broker.send("2", [(7, begin), (16, end)])
+    settle(broker)
+    expected = int(begin)
+    for message in (m for m in seen if m.get(43) == b"Y"):
+        assert int(message.get(34)) == expected
+        expected = int(message.get(36)) if message.get(35) == b"4" else expected + 1
+    assert expected == int(end) + 1
+
+
 FURTHER: list[tuple[int, list[Pair], str]] = [
     (0, [(108, "30")], "may only begin both sides anew"),
     (0, [(108, "30"), (141, "N")], "may only begin both sides anew"),
