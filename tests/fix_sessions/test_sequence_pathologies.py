@@ -190,7 +190,7 @@ def test_a_logout_out_of_turn_forgets_no_message(venue: Venue):
     answer, broker.answer_resend = broker.answer_resend, lambda begin, end: None  # type: ignore[method-assign]
     for _ in range(2):
         broker.send("5", [])
-        lost_with(broker, "")
+        lost_with(broker, "the venue closed the connection")
         away(venue, "ALPHA2")
         assert status(venue, "ALPHA2")["target_seq"] == lost
         broker.log_on()
@@ -198,7 +198,7 @@ def test_a_logout_out_of_turn_forgets_no_message(venue: Venue):
     broker.answer_resend(lost, 0)
     broker.wait_for(lambda: any(m.get(11) == b"lost" for m in broker.inbox))
     raw(broker, "5", 1, [])
-    lost_with(broker, "")
+    lost_with(broker, "the venue closed the connection")
     away(venue, "ALPHA2")
     assert status(venue, "ALPHA2")["target_seq"] == broker.next_out
 
