@@ -151,7 +151,7 @@ class Scenarios:
                 self.failure = str(error)
 
     def _follow(self) -> bool:
-        """Whether the journal went on; brokers' limit orders that came into this instrument's book wait to be played."""
+        """Whether the journal went on; brokers' limit orders that came into this book wait to be played."""
         piece = self._follower.poll(4_096)
         if not len(piece):
             return False
