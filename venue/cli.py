@@ -139,12 +139,16 @@ def _add_operating(verbs: Verbs) -> None:
     admin = _verb(verbs, "admin", _admin, "operator verbs, through the engine's control socket")
     admin.add_argument("--config", type=Path, default=Path("venue.toml"))
     actions = admin.add_subparsers(required=True, metavar="ACTION", dest="action")
-    for name in ("deposit", "withdraw"):
-        action = actions.add_parser(name)
+    for name, text in (("deposit", "credit an account"), ("withdraw", "take money out of an account")):
+        action = actions.add_parser(name, help=text)
         action.add_argument("--account", type=_positive_or_zero, required=True)
         action.add_argument("--asset", required=True)
         action.add_argument("--amount", required=True, help="decimal")
-        action.add_argument("--ref", default="", help="free text for the annex")
+        action.add_argument(
+            "--ref",
+            default="",
+            help=f"names this {name} in the journal; the same again is refused, so a retry cannot move the money twice",
+        )
         if name == "withdraw":
             action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
     _add_market_actions(actions)

@@ -145,7 +145,7 @@ class Demo:
             for account in self.config.accounts[1:]:
                 for asset in self.config.assets:
                     amount = 5_000_000 * 10**asset.scale if asset.code == "USD" else 200_000
-                    client.deposit(account.id, asset.id, amount, "opening balance")
+                    client.deposit(account.id, asset.id, amount, f"opening balance {account.id} {asset.code}")
 
     def _play(self) -> None:
         brokers = Brokers(self.config, self.passwords, self.orders, self.seed)

@@ -49,13 +49,26 @@ def units(asset: Asset, amount: str) -> int:
 
 def admin(config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
     """One operator verb; the answer as JSON fields. Raises ConfigError for bad input and an unreachable engine."""
-    from venue.control import ControlClient, ControlError
+    from venue.control import ControlClient, ControlError, ControlLost, ReferenceUsed
 
     try:
         with ControlClient(config.control_path) as client:
             return {"ok": True, **_verb(config, client, arguments)}
+    except ReferenceUsed as error:
+        return {"ok": False, "error": str(error), "used_by": error.seq}
+    except ControlLost as error:
+        return {"ok": False, "error": f"{error}; {_after_loss(arguments)}"}
     except ControlError as error:
         return {"ok": False, "error": str(error)}
+
+
+def _after_loss(arguments: argparse.Namespace) -> str:
+    """What to do when nobody knows whether it was done."""
+    if arguments.action not in ("deposit", "withdraw"):
+        return "it was done once or not at all: see `venue admin status`, then ask again"
+    if arguments.ref:
+        return "it was done once or not at all: ask again with the same --ref, which cannot move the money twice"
+    return "it was done once or not at all: look at the account's balance before you ask again, or use --ref"
 
 
 def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
