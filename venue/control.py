@@ -349,13 +349,21 @@ def reply_events(events: NDArray[np.void]) -> NDArray[np.void]:
     return events if len(events) <= REPLY_EVENTS_MAX else events[~np.isin(events["kind"], OF_ORDERS)]
 
 
+def login_name() -> str:
+    """Who runs this process; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 class ControlClient:
     """A connection to the engine's control socket. One request at a time; for threads, one client each."""
 
     def __init__(self, path: Path | str, *, timeout_seconds: float = 30.0, actor: str | None = None) -> None:
         """`actor`: who acts, for the annex (default: the login name)."""
         path = Path(path)
-        self._actor = actor if actor is not None else getpass.getuser()
+        self._actor = actor if actor is not None else login_name()
         self._request = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(timeout_seconds)
@@ -528,6 +536,8 @@ class ControlClient:
         for name, text in (("actor", self._actor), ("ref", ref), ("approver", approver)):
             if "\x01" in text:
                 raise ControlError(f"{name}: must not hold the character SOH")
+            if any(0xD800 <= ord(character) < 0xE000 for character in text):  # bytes of a shell that were no UTF-8
+                raise ControlError(f"{name}: {text!r} must be UTF-8")
         approved = f"approver={approver}\x01" if approver else ""
         body = f"verb={verb}\x01actor={self._actor}\x01{approved}ref={ref}\x01".encode()
         seq, events = self.submit(body, kind=kind, **fields)

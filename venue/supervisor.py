@@ -102,7 +102,8 @@ class Supervisor:
                 return code
             child.restart_at = time.monotonic() + child.backoff_seconds
             pause = child.backoff_seconds
-            event(log, "process ended", logging.WARNING, name=child.name, code=code, again_seconds=pause)
+            path = str(self._log_path(child))
+            event(log, "process ended", logging.WARNING, name=child.name, code=code, again_seconds=pause, see=path)
             child.backoff_seconds = min(child.backoff_seconds * 2, BACKOFF_SECONDS_MAX)
         if time.monotonic() >= child.restart_at:
             child.restarts += 1
