@@ -31,10 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
         return int(parsed.run(parsed))
     except ConfigError as error:
         return _usage(str(error))
+    except EOFError:
+        return _usage("no password given: nobody is there to be asked; give --password")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
+        return EXIT_FAILED
+    except OSError as error:
+        if error.filename is None or hasattr(parsed, "process"):
+            raise  # of a supervised process the log has the whole story
+        print(f"venue: {error.filename}: {error.strerror}: see that it is there and may be written", file=sys.stderr)
         return EXIT_FAILED
 
 
@@ -76,9 +83,7 @@ def _add_running(verbs: Verbs) -> None:
         verbs, "sandbox", _sandbox, "a test venue with a living market and scenarios, for a broker's developers"
     )
     verb.add_argument("--host", default="127.0.0.1")
-    verb.add_argument(
-        "--port", type=_positive_or_zero, default=5005, help="where brokers connect (default 5005; 0: any)"
-    )
+    verb.add_argument("--port", type=_port, default=5005, help="where brokers connect (default 5005; 0: any)")
     verb.add_argument("--seed", type=_whole, default=7, help="seed of the market (default 7)")
     verb.add_argument("--rate", type=_number, default=2.0, help="background orders a second and instrument (default 2)")
     verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR, or go on with what is there")
@@ -256,6 +261,13 @@ def _add_future_actions(actions: Verbs) -> None:
     action.add_argument("symbol")
     action.add_argument("price", nargs="?", help="the settlement price (default: the mark price)")
     _add_reason(action, required=True)
+
+
+def _port(text: str) -> int:
+    value = _whole(text)
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, is {value}")
+    return value
 
 
 def _add_reason(action: argparse.ArgumentParser, *, required: bool) -> None:

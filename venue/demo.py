@@ -285,6 +285,11 @@ def run(orders: int, seed: int, prover: str, keep: Path | None, report: Path | N
     if keep is not None and keep.exists() and any(keep.iterdir()):
         print(f"venue: --keep {keep}: the folder is not empty; name another", file=sys.stderr)
         return EXIT_USAGE
+    if report is not None and not report.absolute().parent.is_dir():
+        print(
+            f"venue: --report {report}: there is no folder {report.absolute().parent}; make it first", file=sys.stderr
+        )
+        return EXIT_USAGE
     folder = keep.absolute() if keep is not None else Path(tempfile.mkdtemp(prefix="fix-venue-demo-"))
     demo: Demo | None = None
     try:

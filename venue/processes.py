@@ -50,7 +50,7 @@ def metrics(config: Config, offset: int, read: Callable[[], Iterable[Sample]]) -
     try:
         endpoint = serve(config.metrics.host, config.metrics.port + offset, read)
     except OSError as error:
-        reason = f"cannot listen at {place}: {error.strerror}; choose another metrics.port"
+        reason = f"metrics: cannot listen at {place}: {error.strerror}; choose another metrics.port"
         event(log, "metrics not served", logging.ERROR, alarm="metrics", reason=reason)
         return
     event(log, "metrics served", port=endpoint.port)
