@@ -121,6 +121,7 @@ cdef extern from "gateway.h":
         void (*on_turn)(void *) noexcept nogil
         void (*on_tick)(void *) noexcept nogil
         void (*on_session)(void *, uint16_t, int, const char *) noexcept nogil
+        void (*on_refused)(void *, const char *, const char *, const char *) noexcept nogil
         void (*on_cancel_orders)(void *, uint16_t, const char *) noexcept nogil
     cdef cppclass Settings "venue::Settings":
         string comp_id, host, dictionary_path, served
@@ -257,6 +258,15 @@ cdef void call_session(void *context, uint16_t session, int logged_on, const cha
         sys.excepthook(*sys.exc_info())
 
 
+cdef void call_refused(void *context, const char *comp_id, const char *peer, const char *text) noexcept with gil:
+    cdef Gateway gateway = <Gateway>context
+    try:
+        gateway.application.on_refused(comp_id.decode("ascii", "replace"), peer.decode("ascii", "replace"),
+                                       text.decode("utf-8", "replace"))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+
+
 cdef void call_cancel_orders(void *context, uint16_t session, const char *text) noexcept with gil:
     cdef Gateway gateway = <Gateway>context
     try:
@@ -318,6 +328,7 @@ cdef class Gateway:
         callbacks.on_turn = call_turn
         callbacks.on_tick = call_tick
         callbacks.on_session = call_session
+        callbacks.on_refused = call_refused
         callbacks.on_cancel_orders = call_cancel_orders
         self.gateway = new NativeGateway(
             settings, make_terms(instruments, texts, order_codes, cancel_codes, quote_codes), self.api, callbacks)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,10 +19,9 @@ from fix_sessions import library
 from fix_sessions.application import Application, served_text
 from fix_sessions.logon import Doorkeeper, LogonPolicy
 from fix_sessions.mass_quote import quote_codes
-from fix_sessions.messages import timestamp
 from fix_sessions.protection import protections
 from fix_sessions.reasons import cancel_codes, order_codes, texts
-from fix_sessions.schedule import Schedule, Timekeeper
+from fix_sessions.schedule import Attendance, Timekeeper
 from venue.busts import Refusal, Why
 from venue.config import Config
 from venue.log import event
@@ -86,7 +84,8 @@ class Acceptor:
         if self.config.logon.password_days_max:
             policy.credentials.remember()
         self._doorkeeper = Doorkeeper(policy, self._gateway.answer_logon)
-        self.timekeeper = Timekeeper(policy.schedule, self.config.schedule, self)
+        self.attendance = Attendance(self._gateway, {s.id: s.comp_id for _, s in self.config.sessions()})
+        self.timekeeper = Timekeeper(policy.schedule, self.config.schedule, self.attendance)
         self._application.attach(self._gateway, self._doorkeeper)
         for member, session in self.config.sessions():
             path = self.store_dir / f"session-{session.id}.store"
@@ -105,7 +104,7 @@ class Acceptor:
             )
         self._gateway.open()
         self._catch_up()
-        self._make_up_for_reset(policy.schedule)
+        self.attendance.make_up_for_reset(policy.schedule)
         self._application.start()
         self._doorkeeper.start()
         self._gateway.start()
@@ -127,27 +126,13 @@ class Acceptor:
 
     # ---- what operators and the schedule do ----
 
-    def end_hours(self, text: str) -> None:
-        for _, session in self.config.sessions():
-            self._gateway.log_out(session.id, text)
-
-    def begin_generations(self, text: str) -> None:
-        for _, session in self.config.sessions():
-            self.begin_generation(session.id, text)
-
     def begin_generation(self, session: int, text: str) -> None:
         """Numbers from 1; whoever is logged on is logged out so. Undelivered reports go on in the new generation."""
         self._gateway.begin_generation(session, text)
 
     def tell(self, headline: str, session: int | None = None, *, urgent: bool = True) -> list[str]:
         """News(B) to everybody who is logged on, or to one session; returns who was told."""
-        told = [s for s in self.sessions() if s["logged_on"] and session in (None, s["id"])]
-        time_now = timestamp(time.time_ns())[:21]
-        fields = [(42, time_now), (61, b"1" if urgent else b"0"), (148, headline.encode("ascii", "replace"))]
-        fields += [(33, b"1"), (58, headline.encode("ascii", "replace"))]
-        for one in told:
-            self._gateway.send(one["id"], b"B", fields)
-        return [str(one["comp_id"]) for one in told]
+        return self.attendance.tell(headline, session, urgent=urgent)
 
     def operate(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One verb of an operator. Raises ValueError for one that is not understood."""
@@ -251,16 +236,6 @@ class Acceptor:
             cancel_codes=cancel_codes(),
             quote_codes=quote_codes(),
         )
-
-    def _make_up_for_reset(self, schedule: Schedule) -> None:
-        """Resets that were due while the venue was down; and what a loss of power did."""
-        due = schedule.last_reset(time.time_ns())
-        for _, session in self.config.sessions():
-            _, created_ns, leapt = self._gateway.store_facts(session.id)
-            if leapt:
-                event(log, "numbers skipped after a loss of power", logging.WARNING, session=session.comp_id)
-            if due is not None and created_ns < due:
-                self._gateway.begin_generation(session.id, "")
 
     def _catch_up(self) -> None:
         """Reports of the last run that no store has, messages it did not journal, books where orders still rest."""

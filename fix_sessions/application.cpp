@@ -58,7 +58,9 @@ int tag_without_value(const std::string &body) {
 
 void Gateway::onLogon(const FIX::SessionID &) {
     Party *party = m_current;
-    party->logged_on = true;
+    party->connection->was_in = true;
+    if (party->logged_on.exchange(true)) // it has begun its numbers anew, and goes on
+        return;
     m_counters.logons++;
     m_callbacks.on_session(m_callbacks.context, party->member.session, 1, party->connection->peer.c_str());
 }
@@ -191,9 +193,12 @@ void Gateway::toAdmin(FIX::Message &message, const FIX::SessionID &id) {
     if (type == "A" && m_current != nullptr && m_current->connection != nullptr &&
         !m_current->connection->session_status.empty())
         message.setField(FIX::FieldBase(1409, m_current->connection->session_status));
-    if (type == "5") {
-        Party *party = m_by_comp_id.at(id.getTargetCompID().getString());
-        party->text = value_of(message, 58);
+    Party *party = m_by_comp_id.at(id.getTargetCompID().getString());
+    if (type == "5") { // one that follows a Reject has its text
+        if (message.isSetField(58))
+            party->text = message.getField(58);
+        else if (!party->text.empty())
+            message.setField(FIX::FieldBase(58, party->text));
         return;
     }
     if (type != "3")
@@ -202,8 +207,16 @@ void Gateway::toAdmin(FIX::Message &message, const FIX::SessionID &id) {
     std::string code = value_of(message, 373);
     if (code == "11" && is_fix_type(value_of(message, 372)))
         return refuse_type(message, value_of(message, 372));
-    if (!code.empty() && code != "99")
+    bool below = code == "5" && value_of(message, 372) == "4" && !message.isSetField(371);
+    if (below)
+        message.setField(FIX::FieldBase(371, "36"));
+    if (below)
+        message.setField(FIX::FieldBase(58, "NewSeqNo(36) is below the MsgSeqNum(34) that is expected, " +
+                                                std::to_string(party->session->getExpectedTargetNum())));
+    else if (!code.empty() && code != "99" && !m_worded)
         message.setField(FIX::FieldBase(58, reject_text(message, atoi(code.c_str()))));
+    if (code == "9" || code == "10") // the session ends with it
+        party->text = message.getField(58);
 }
 
 // A type that FIX knows and this venue does not serve is refused as FIX says, with a BusinessMessageReject.

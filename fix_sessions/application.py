@@ -18,6 +18,7 @@ from fix_sessions import messages
 from fix_sessions.algorithms import Algorithms
 from fix_sessions.area import REASON_UNSUPPORTED_TYPE, Area, Floor, Inbound
 from fix_sessions.codec import TagRefused, Terms, is_order_event
+from fix_sessions.logon import tell_refused
 from fix_sessions.mass_cancels import MassCancels
 from fix_sessions.mass_status import MassStatus
 from fix_sessions.order_desk import OrderDesk
@@ -141,6 +142,9 @@ class Application:
         self.floor.on_session(session, logged_on)
         for area in self.areas:
             area.on_session(session, logged_on)
+
+    def on_refused(self, comp_id: str, peer: str, text: str) -> None:
+        tell_refused(comp_id, peer, text)
 
     def on_cancel_orders(self, session: int, text: str) -> None:
         """A session is gone: what is not good till its end is cancelled, order by order."""

@@ -67,6 +67,7 @@ class Connection : public FIX::Responder {
     bool proxied = false; // a header must come before the first message
     std::string session_status; // SessionStatus(1409) of the answer to a Logon; empty: none
     State state = Waiting;
+    bool was_in = false; // a session was logged on over it
     Party *party = nullptr;
     uint64_t deadline_ms = 0; // Waiting, Authenticating, Closing: closed at this time
     bool dirty = false;       // something is to be flushed

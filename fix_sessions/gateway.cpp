@@ -44,6 +44,17 @@ std::string peer_of(const sockaddr_storage &address, socklen_t bytes) {
     return std::string(host) + ":" + port;
 }
 
+// The fields of a copy's header that say whose report it is.
+std::string source_of(const std::string &message, const Frame &frame) {
+    std::string source;
+    for (const char *tag : {"\001115=", "\001116="}) {
+        size_t at = message.find(tag);
+        if (at < frame.body)
+            source += message.substr(at + 1, message.find('\001', at + 1) - at);
+    }
+    return source;
+}
+
 } // namespace
 
 Gateway::Gateway(Settings settings, Terms terms, const struct engine_api *engine, Callbacks callbacks)
@@ -219,7 +230,7 @@ void Gateway::renew(Party *party, const std::string &text) {
         if (frame.kind != Frame::Good)
             continue;
         m_body.assign(message, frame.body, frame.trailer - frame.body);
-        send_body(party, frame.type, exec_id, true);
+        send_body(party, frame.type, exec_id, true, source_of(message, frame));
     }
 }
 
@@ -310,10 +321,11 @@ void Gateway::show_watched(bool poss_resend) {
 }
 
 // What Session::send does with a message, without building one: a number, the store, the connection.
-void Gateway::send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend) {
+void Gateway::send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend,
+                        const std::string &source) {
     Store *store = party->store;
     uint64_t number = store->getNextSenderMsgSeqNum();
-    write_message({type, number, m_settings.comp_id, party->member.comp_id, poss_resend}, m_body, &m_message);
+    write_message({type, number, m_settings.comp_id, party->member.comp_id, poss_resend, source}, m_body, &m_message);
     try {
         store->carries(exec_id);
         store->set(number, m_message);
@@ -546,7 +558,7 @@ void Gateway::watch(Connection *connection, bool writable) {
 void Gateway::close(Connection *connection) {
     Party *party = connection->party;
     if (party != nullptr) {
-        party->text = "the connection was lost";
+        party->text = party->text.empty() ? "the connection was lost" : party->text;
         party->session->disconnect();
     }
     connection->state = Connection::Closing;
@@ -714,6 +726,9 @@ void Gateway::depart_all() {
     departed.swap(m_departed);
     for (Party *party : departed) {
         cancel_orders(party);
+        if (party->text.empty())
+            party->text =
+                party->good_bye ? "its own Logout(5)" : "nothing was heard from it, not even at a TestRequest(1)";
         m_callbacks.on_session(m_callbacks.context, party->member.session, 0, party->text.c_str());
     }
 }
@@ -728,9 +743,11 @@ void Gateway::stop_begin(const std::string &text) {
         if (party->connection != nullptr)
             party->session->next(FIX::UtcTimeStamp::now());
     }
-    for (auto &[id, connection] : m_connections)
+    for (auto &[id, connection] : m_connections) {
+        m_frame.sender.clear(); // who waits has not said who it is
         if (connection->state == Connection::Waiting || connection->state == Connection::Authenticating)
             refuse(connection.get(), text);
+    }
 }
 
 bool Gateway::stop_done() {

@@ -42,6 +42,8 @@ struct Callbacks { // into Python; each takes the interpreter's lock
     void (*on_turn)(void *context); // while it was asked for by want_turns
     void (*on_tick)(void *context); // every TICK_MS, while it was asked for by want_ticks
     void (*on_session)(void *context, uint16_t session, int logged_on, const char *text);
+    // Somebody was not let in; `comp_id` as it was given, empty when it was not read.
+    void (*on_refused)(void *context, const char *comp_id, const char *peer, const char *text);
     // A session is gone whose good-till orders stay: its others are to be cancelled.
     void (*on_cancel_orders)(void *context, uint16_t session, const char *text);
 };
@@ -210,6 +212,10 @@ class Gateway : public FIX::Application {
     std::string logon_fault(const std::string &message) const;
     void let_in(Connection *connection);
     void refuse(Connection *connection, const std::string &text);
+    void note_refusal(const Connection *connection, const std::string &text);
+    bool refuse_session_message(Connection *connection);
+    std::string second_logon_fault(const Party *party) const;
+    void reject(Party *party, int tag, const std::string &text);
     void next(Party *party, const std::string &message);
     bool take_hot(Party *party);
     bool over_limit(Party *party);
@@ -222,7 +228,8 @@ class Gateway : public FIX::Application {
     void take_tasks();
     void take_reports();
     void dispatch(const struct report *reports, uint64_t count);
-    void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend);
+    void send_body(Party *party, std::string_view type, uint64_t exec_id, bool poss_resend,
+                   const std::string &source = "");
     void deliver(Party *party);
     void publish_one(Party *party, std::string_view type, const std::string &body, bool kept, uint64_t exec_id);
     void copy_all(Party *party, const std::vector<struct report> &reports, uint64_t reached, bool poss_resend,
@@ -281,6 +288,7 @@ class Gateway : public FIX::Application {
     std::string m_turn_text; // the same as YYYYMMDD-
     int64_t m_turn_second = 0; // and its second of that day
     Party *m_current = nullptr; // whose message that is
+    bool m_worded = false; // a Reject(3) has its text already
     uint64_t m_next_tick_ms = 0;
     std::vector<Party *> m_departed; // logged out in this turn
     std::vector<struct report> m_own_reports; // made while this thread submitted

@@ -16,10 +16,19 @@ constexpr uint64_t GAP_MESSAGES_MAX = 10000;
 constexpr uint64_t CLOSING_MS_MAX = 3000;
 constexpr uint64_t WINDOW_MS = 1000;
 constexpr uint64_t STRIKES_MAX = 5; // windows in a row with messages refused, then the session is logged out
+constexpr int VALUE_IS_INCORRECT = 5; // of SessionRejectReason(373)
+constexpr uint64_t NUMBER_MAX = (uint64_t{1} << 31) - 1; // what engines count with, and ours prints
 
 uint64_t number_of(const std::string &text, uint64_t otherwise) {
     uint64_t number = otherwise;
     return parse_count(text, 0, 1, uint64_t{1} << 60, &number) == Parsed::Good ? number : otherwise;
+}
+
+// A field's number, as large as it may be; `none` when it is not there or no number.
+uint64_t number_in(const Frame &frame, const char *tag, uint64_t none) {
+    std::string text = body_field(frame, tag);
+    bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    return digits ? number_of(text, none - 1) : none;
 }
 
 // What a sender wrote must not become fields of the answer.
@@ -89,13 +98,82 @@ bool Gateway::handle_frame(Connection *connection) {
     }
     if (++party->messages > party->messages_max && over_limit(party))
         return connection->state == Connection::Open;
-    if (m_frame.type == "5" && !early)
-        party->good_bye = true;
+    if (refuse_session_message(connection))
+        return connection->state == Connection::Open;
+    party->good_bye = m_frame.type == "5" && !early;
     if (m_frame.type == "2")
         resend_begin(connection);
     else if (!take_hot(party))
         next(party, std::string(m_frame.data, m_frame.bytes));
-    return connection->state == Connection::Open && !connection->resend.active;
+    bool open = connection->state == Connection::Open;
+    party->good_bye = party->good_bye && !open; // a Logout that was rejected is none
+    return open && !connection->resend.active;
+}
+
+// What QuickFIX takes and nobody can mean: it would answer with numbers that the peer must refuse, or take terms that
+// were agreed on in the first Logon. Whatever else is wrong with such a message is QuickFIX's to say.
+bool Gateway::refuse_session_message(Connection *connection) {
+    Party *party = connection->party;
+    bool named = m_frame.sender == party->member.comp_id && m_frame.target == m_settings.comp_id;
+    char type = m_frame.type.size() == 1 ? m_frame.type[0] : '\0';
+    if (!named || (type != '2' && type != '4' && type != 'A'))
+        return false;
+    if (type == 'A') {
+        std::string fault = second_logon_fault(party);
+        if (!fault.empty())
+            show_out(connection, fault);
+        else
+            party->early = 0;
+        return !fault.empty();
+    }
+    constexpr uint64_t none = UINT64_MAX;
+    if (type == '4') {
+        uint64_t next_number = number_in(m_frame, "36", none);
+        bool refused = next_number > NUMBER_MAX && next_number != none;
+        if (refused)
+            reject(party, 36, "NewSeqNo(36) must be at most " + std::to_string(NUMBER_MAX));
+        return refused;
+    }
+    uint64_t sent_last = party->session->getExpectedSenderNum() - 1;
+    uint64_t first = number_in(m_frame, "7", none), last = number_in(m_frame, "16", none);
+    if (first == none || last == none)
+        return false;
+    if (first > sent_last)
+        reject(party, 7, "BeginSeqNo(7) is beyond the last message that was sent, " + std::to_string(sent_last));
+    else if (last != 0 && last < first)
+        reject(party, 16, "EndSeqNo(16) must be 0 for all, or not below BeginSeqNo(7)");
+    return first > sent_last || (last != 0 && last < first);
+}
+
+// Of a Logon in the middle of a session: all that it may do is to begin both sides' numbers anew.
+std::string Gateway::second_logon_fault(const Party *party) const {
+    if (body_field(m_frame, "141") != "Y" || m_frame.number != 1)
+        return "the session is logged on; a Logon(35=A) now may only begin both sides anew, with "
+               "ResetSeqNumFlag(141)=Y "
+               "and MsgSeqNum(34) 1";
+    uint64_t agreed = static_cast<uint64_t>(party->state->heartBtInt().getValue());
+    if (number_of(body_field(m_frame, "108"), UINT64_MAX) != agreed)
+        return "HeartBtInt(108) must stay " + std::to_string(agreed) + " while the session is logged on";
+    if (!body_field(m_frame, "925").empty())
+        return "NewPassword(925) is taken in the first Logon of a connection only";
+    return "";
+}
+
+// A session Reject(3) of the message in hand, "value is incorrect".
+void Gateway::reject(Party *party, int tag, const std::string &text) {
+    FIX::Message reject;
+    reject.getHeader().setField(FIX::FieldBase(35, "3"));
+    reject.setField(FIX::FieldBase(45, std::to_string(m_frame.number)));
+    reject.setField(FIX::FieldBase(58, text));
+    reject.setField(FIX::FieldBase(371, std::to_string(tag)));
+    reject.setField(FIX::FieldBase(372, m_frame.type));
+    reject.setField(FIX::FieldBase(373, std::to_string(VALUE_IS_INCORRECT)));
+    party->state->lastReceivedTime(m_turn_time);
+    if (m_frame.type != "4" && m_frame.number == party->session->getExpectedTargetNum())
+        party->session->setNextTargetMsgSeqNum(m_frame.number + 1);
+    m_worded = true;
+    party->session->send(reject);
+    m_worded = false;
 }
 
 // The window is looked at only when its messages are used up, so what is within the limit costs a count and a compare.
@@ -230,6 +308,7 @@ void Gateway::let_in(Connection *connection) {
     if (m_stopping || found == m_by_comp_id.end())
         return refuse(connection, "the venue is closing");
     Party *party = found->second;
+    depart_all(); // its last connection may have ended in this turn
     if (party->connection != nullptr)
         return refuse(connection, "the session is already logged on from " + party->connection->peer);
     if (body_field(m_frame, "141") == "Y" && party->store->undelivered())
@@ -250,6 +329,8 @@ void Gateway::let_in(Connection *connection) {
     if (connection->state == Connection::Open && !party->session->isLoggedOn()) {
         refuse(connection, "the Logon was not accepted");
         party->session->disconnect();
+    } else if (connection->state != Connection::Open && !connection->was_in) {
+        note_refusal(connection, party->text.empty() ? "the Logon was not accepted" : party->text);
     }
     connection->logon.clear();
     if (connection->state != Connection::Open)
@@ -260,7 +341,6 @@ void Gateway::let_in(Connection *connection) {
 
 // A Logout(5) outside any session: it takes no sequence number, because nobody has logged on.
 void Gateway::refuse(Connection *connection, const std::string &text) {
-    m_counters.logons_refused++;
     if (connection->state == Connection::Authenticating) // others' messages were handled meanwhile
         read_frame(connection->logon.data(), connection->logon.size(), &m_frame);
     FIX::Message logout;
@@ -280,6 +360,13 @@ void Gateway::refuse(Connection *connection, const std::string &text) {
     connection->state = Connection::Closing;
     connection->deadline_ms = now_ms() + CLOSING_MS_MAX;
     sent(connection);
+    note_refusal(connection, printable(text));
+}
+
+void Gateway::note_refusal(const Connection *connection, const std::string &text) {
+    m_counters.logons_refused++;
+    std::string peer = connection->peer + (connection->via.empty() ? "" : " " + connection->via);
+    m_callbacks.on_refused(m_callbacks.context, printable(m_frame.sender).c_str(), peer.c_str(), text.c_str());
 }
 
 // ---- resends ---------------------------------------------------------------------------------------------------------------

@@ -41,10 +41,11 @@ from typing import Any, Protocol
 
 from fix_sessions import library
 from fix_sessions.acceptor import STOP_MS_MAX, dictionary_path, instrument_terms
-from fix_sessions.logon import Doorkeeper, LogonPolicy
+from fix_sessions.logon import Doorkeeper, LogonPolicy, tell_refused
 from fix_sessions.mass_quote import quote_codes
 from fix_sessions.messages import Field
 from fix_sessions.reasons import cancel_codes, order_codes, texts
+from fix_sessions.schedule import Attendance, Timekeeper
 from venue.config import Config
 from venue.log import event
 
@@ -96,12 +97,25 @@ class Listener:
         RuntimeError with place and reason."""
         self.store_dir.mkdir(parents=True, exist_ok=True)
         self._gateway = self._make_gateway()
-        self._doorkeeper = Doorkeeper(LogonPolicy(self.config, self.kind), self._gateway.answer_logon)
+        policy = LogonPolicy(self.config, self.kind)
+        if self.config.logon.password_days_max:
+            policy.credentials.remember()
+        self._doorkeeper = Doorkeeper(policy, self._gateway.answer_logon)
         self._calls.doorkeeper = self._doorkeeper
+        attendance = Attendance(self._gateway, self._calls.names)
+        self.timekeeper = Timekeeper(policy.schedule, self.config.schedule, attendance)
         for member, session in self.config.sessions(self.kind):
             path = self.store_dir / f"session-{session.id}.store"
-            self._gateway.add_session(session.id, session.comp_id, member.accounts, False, path)
+            self._gateway.add_session(
+                session.id,
+                session.comp_id,
+                member.accounts,
+                False,
+                path,
+                messages_per_second=session.messages_per_second,
+            )
         self._gateway.open()
+        attendance.make_up_for_reset(policy.schedule)
 
     def start(self) -> None:
         """Lets clients in; opens first, when that was not done yet."""
@@ -110,11 +124,13 @@ class Listener:
         assert self._doorkeeper is not None, "made by open"
         self._doorkeeper.start()
         self._gateway.start()
+        self.timekeeper.start()
 
     def stop(self, reason: str = "the venue is closing") -> None:
         """Logs everybody out with this reason; waits for their answers, but not for long. Idempotent."""
         if self._gateway is None or self._doorkeeper is None:
             return
+        self.timekeeper.stop()
         self._gateway.stop(reason, STOP_MS_MAX)
         if self._doorkeeper.thread.is_alive():
             self._doorkeeper.stop()
@@ -240,6 +256,7 @@ class Listener:
             queue_bytes_max=config.fix.queue_bytes_max,
             logon_ms_max=self.logon_ms_max,
             proxy_protocol=bool(config.fix.proxy_networks),
+            generations_max=config.schedule.generations_max,
             instruments=instrument_terms(config),
             texts=texts(config, None),
             order_codes=order_codes(),
@@ -273,6 +290,9 @@ class _Calls:
         what, name = ("session logged on", "peer") if logged_on else ("session logged out", "reason")
         event(log, what, session=self.names[session], **{name: text})
         self.desk.on_session(session, logged_on, text)
+
+    def on_refused(self, comp_id: str, peer: str, text: str) -> None:
+        tell_refused(comp_id, peer, text)
 
     def on_turn(self) -> None:
         self.desk.on_turn()

@@ -224,10 +224,9 @@ class Doorkeeper:
                 event(log, "logon check failed", logging.ERROR, error=repr(error))
                 decision = Decision("the logon could not be checked; ask the venue")
             reason, status = decision.refusal, (decision.status,) if decision.status else ()
-            if reason:
-                event(log, "logon refused", logging.WARNING, comp_id=_comp_id(message), peer=peer, reason=reason)
             self.answer(connection, reason, *status)
 
 
-def _comp_id(message: bytes) -> str:
-    return first_fields(message).get(49, b"").decode("ascii", "replace")[:64]
+def tell_refused(comp_id: str, peer: str, reason: str) -> None:
+    """Somebody was not let in, or was no session of ours: for operators, whoever found the reason."""
+    event(log, "logon refused", logging.WARNING, comp_id=comp_id, peer=peer, reason=reason)

@@ -17,15 +17,14 @@ from typing import Protocol
 
 from fix_sessions import market_reference as reference
 from fix_sessions.market_feed import Book, Feed, PhaseChange
-from fix_sessions.market_stream import BID, OFFER, Stream, Subscriber, Terms
+from fix_sessions.market_stream import BID, OFFER, Stream, Subscriber, Terms, look, whole
 from fix_sessions.messages import fields, first_fields
-from venue.config import Config
+from venue.config import INTERVAL_MS_MAX, Config
 
 SNAPSHOT, SUBSCRIBE, UNSUBSCRIBE = b"0", b"1", b"2"
 DEPTHS = (0, 1, 5, 10)
 ENTRY_TYPES = frozenset(b"0 1 2 4 5 6 7 8 Q".split())
 INTERVAL_TAG = 5265
-INTERVAL_MS_MAX = 60_000
 STREAMS_A_SESSION_MAX = 4096
 REQUESTS_WAITING_MAX = 256
 SETTLE_MESSAGES = 256
@@ -145,6 +144,7 @@ class Desk:
             what, session, number, body = self._waiting.popleft()
             found = True
             if what == "on":
+                self._drop(session)  # whatever it had before, it asks for anew
                 self.clients[session] = Client(session)
             elif what == "out":
                 self._drop(session)
@@ -296,23 +296,34 @@ class Desk:
         if request in client.requests:
             raise Refused(DUPLICATE_ID, f"MDReqID(262) {_said(request)} is in use; unsubscribe (263=2) first")
         wanted = [self._terms(symbol, values, body) for symbol in self._symbols(body)]
+        if not wanted:
+            raise Refused(UNKNOWN_SYMBOL, "NoRelatedSym(146) must be at least 1: name the Symbol(55) that is wanted")
         if client.stream_count + len(wanted) > STREAMS_A_SESSION_MAX:
             raise Refused(BANDWIDTH, f"more than {STREAMS_A_SESSION_MAX} instruments in one session's subscriptions")
+        if kind == SNAPSHOT:
+            for terms in wanted:  # the market now: what others were told last may be a minute old
+                book = self.feed.books[terms.symbol]
+                head = b"262=%s\x0155=%s\x0183=0\x01" % (request, book.symbol)
+                self._send(client.session, b"W", head + whole(book, terms, look(self.feed, book, terms)))
+            return
         parts = [(self._stream(terms), Subscriber(client.session, request)) for terms in wanted]
         for stream, subscriber in parts:
             self._send(client.session, b"W", self._head(stream, subscriber) + stream.snapshot(subscriber))
-            if kind == SUBSCRIBE:
-                stream.subscribers.append(subscriber)
-        if kind == SUBSCRIBE:
-            client.requests[request] = parts
-            self.subscriptions += len(parts)
-        for stream, _ in parts:
-            self._release(stream)
+            stream.subscribers.append(subscriber)
+        client.requests[request] = parts
+        self.subscriptions += len(parts)
 
     def _recover(self, client: Client, request: bytes, body: bytes) -> None:
         """The state that a subscription holds, with the RptSeq after which the next update comes."""
-        symbols = {book.number for book in self._symbols(body)}
-        for stream, subscriber in client.requests[request]:
+        books = self._symbols(body)
+        symbols = {book.number for book in books}
+        parts = client.requests[request]
+        others = symbols - {stream.terms.symbol for stream, _ in parts}
+        if others or not symbols:
+            names = ", ".join(_said(book.symbol) for book in books if book.number in others) or "no Symbol(55)"
+            text = f"MDReqID(262) {_said(request)} is a subscription, and {names} is not in it; use another MDReqID"
+            raise Refused(UNKNOWN_SYMBOL, text)
+        for stream, subscriber in parts:
             if stream.terms.symbol in symbols:
                 self._send(client.session, b"W", self._head(stream, subscriber) + stream.snapshot(subscriber))
 
@@ -332,6 +343,8 @@ class Desk:
         if values.get(266, b"Y") != b"Y":
             raise Refused(BAD_AGGREGATION, "AggregatedBook(266) must be Y: levels are sums, orders are not shown")
         types = frozenset(value for tag, value in fields(body) if tag == 269)
+        if not types:
+            raise Refused(BAD_ENTRY, "NoMDEntryTypes(267) must be at least 1: name the MDEntryType(269) that is wanted")
         if not types <= ENTRY_TYPES:
             bad, known = (_said(b", ".join(sorted(kinds))) for kinds in (types - ENTRY_TYPES, ENTRY_TYPES))
             raise Refused(BAD_ENTRY, f"MDEntryType(269) {bad} is not served here; {known} are")
@@ -399,7 +412,8 @@ class Desk:
         request, symbol = values[320], values.get(55, b"")
         book = self.feed.by_symbol.get(symbol)
         if values[321] != b"0" or book is None:
-            text = b"SecurityRequestType(321) must be 0" if book is not None else b"Symbol(55) is not traded here"
+            text = b"SecurityRequestType(321) must be 0, with a Symbol(55)"
+            text = text if values[321] != b"0" or not symbol else b"Symbol(55) is not traded here"
             body = reference.security_definition_refused(request, self._response(), symbol, text)
         else:
             body = reference.security_definition(self.config, request, self._response(), book)

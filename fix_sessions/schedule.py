@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from fix_sessions.messages import timestamp
 from venue.config_sections import ScheduleSection
 from venue.log import event
 
@@ -81,6 +82,8 @@ class Schedule:
                 continue
             start = self._at(day, section.start)
             end = self._at(day + timedelta(days=1) if overnight else day, section.end)
+            if start >= end:  # all of it lies in the hour that daylight saving skips
+                continue
             if found and found[-1][1] >= start:
                 found[-1] = (found[-1][0], max(end, found[-1][1]))
             else:
@@ -101,6 +104,42 @@ class Attended(Protocol):
     def end_hours(self, text: str) -> None: ...
     def begin_generations(self, text: str) -> None: ...
     def tell(self, headline: str) -> object: ...
+
+
+class Attendance:
+    """The sessions of one gateway, order entry, market data or drop copy, as their schedule and operators see them."""
+
+    def __init__(self, gateway: Any, names: dict[int, str]) -> None:
+        """`names`: CompIDs by the session's number."""
+        self._gateway, self._names = gateway, names
+
+    def end_hours(self, text: str) -> None:
+        for number in self._names:
+            self._gateway.log_out(number, text)
+
+    def begin_generations(self, text: str) -> None:
+        for number in self._names:
+            self._gateway.begin_generation(number, text)
+
+    def tell(self, headline: str, session: int | None = None, *, urgent: bool = True) -> list[str]:
+        """News(B) to everybody who is logged on, or to one session; returns who was told."""
+        there = [number for number in self._names if session in (None, number)]
+        there = [number for number in there if self._gateway.session_status(number)["logged_on"]]
+        text = headline.encode("ascii", "replace")
+        fields = [(42, timestamp(time.time_ns())[:21]), (61, b"1" if urgent else b"0"), (148, text), (33, b"1")]
+        for number in there:
+            self._gateway.send(number, b"B", [*fields, (58, text)])
+        return [self._names[number] for number in there]
+
+    def make_up_for_reset(self, schedule: Schedule) -> None:
+        """Resets that were due while the venue was down, before anybody is let in; and what a loss of power did."""
+        due = schedule.last_reset(time.time_ns())
+        for number, name in self._names.items():
+            _, created_ns, leapt = self._gateway.store_facts(number)
+            if leapt:
+                event(log, "numbers skipped after a loss of power", logging.WARNING, session=name)
+            if due is not None and created_ns < due:
+                self._gateway.begin_generation(number, "")
 
 
 class Timekeeper:

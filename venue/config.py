@@ -15,6 +15,7 @@ import types
 import typing
 from base64 import b64decode
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import time
 from decimal import Decimal, InvalidOperation
 from ipaddress import ip_network
 from itertools import pairwise
@@ -58,6 +59,9 @@ ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 LEI = re.compile(r"[A-Z0-9]{18}[0-9]{2}")
 SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
 SESSION_KINDS = ("order_entry", "market_data", "drop_copy")
+NAME = re.compile(r"[!-~]{1,64}")  # of whom FIX names: printable, without blanks
+ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}")
+INTERVAL_MS_MAX = 60_000
 TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 
 
@@ -332,7 +336,7 @@ def _value(kind: Any, value: object, file: str, place: str) -> Any:
     if kind is Decimal and isinstance(value, str | int | Decimal) and not isinstance(value, bool):
         return _decimal(value, file, place)
     if kind is float and isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return float(value)
+        return float(_decimal(value, file, place))
     if isinstance(kind, type) and not isinstance(kind, types.GenericAlias):
         if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
             if kind is int and abs(cast(int, value)) >> INT_BITS_MAX:
@@ -423,6 +427,11 @@ def _check_bounds(config: Config, file: str) -> None:
     ):
         if value < low:
             raise ConfigError(f"{file}: {place} must be at least {low}, is {value}")
+    _check_market_data(config, file)
+    if not NAME.fullmatch(config.venue.name):
+        raise ConfigError(
+            f"{file}: venue.name is its CompID and must have 1 to 64 printable ASCII characters without blanks"
+        )
     for place, port in (
         ("fix.port", config.fix.port),
         ("market_data.port", config.market_data.port),
@@ -431,6 +440,18 @@ def _check_bounds(config: Config, file: str) -> None:
     ):
         if not 0 <= port <= 65_535:
             raise ConfigError(f"{file}: {place} must be a TCP port, is {port}")
+
+
+def _check_market_data(config: Config, file: str) -> None:
+    section = config.market_data
+    for name in ("conflation_ms_min", "conflation_ms"):
+        if getattr(section, name) > INTERVAL_MS_MAX:
+            raise ConfigError(f"{file}: market_data.{name} must be at most {INTERVAL_MS_MAX}, a subscriber's own limit")
+    if section.port and section.slow_bytes >= config.fix.queue_bytes_max:
+        most = config.fix.queue_bytes_max
+        raise ConfigError(
+            f"{file}: market_data.slow_bytes must be below fix.queue_bytes_max, {most}, where a session is logged out"
+        )
 
 
 def _check_dense(place: str, numbers: list[int], limit: int, file: str) -> None:
@@ -592,7 +613,7 @@ def _check_times(config: Config, file: str) -> None:
     table = config.timetable
     try:
         ZoneInfo(table.time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(
             f"{file}: timetable.time_zone {table.time_zone!r} is unknown; write one as Europe/Paris"
         ) from error
@@ -620,8 +641,10 @@ def _check_networks(networks: tuple[str, ...], place: str) -> None:
 def _check_session_policy(session: Session, place: str) -> None:
     if not session.password_hash and not session.public_key:
         raise ConfigError(f"{place}: it needs a password_hash (`venue hash-password` makes one), a public_key, or both")
-    if session.password_hash and not session.password_hash.startswith("$argon2"):
-        raise ConfigError(f"{place}: password_hash must be an argon2 hash; `venue hash-password` makes one")
+    if not NAME.fullmatch(session.username):
+        raise ConfigError(f"{place}: username must have 1 to 64 printable ASCII characters without blanks")
+    if session.password_hash and not ARGON2.fullmatch(session.password_hash):
+        raise ConfigError(f"{place}: password_hash must be an argon2 hash, all of it; `venue hash-password` makes one")
     try:
         key = b64decode(session.public_key, validate=True)
     except ValueError:
@@ -637,13 +660,16 @@ def _check_schedule(config: Config, file: str) -> None:
     schedule, logon = config.schedule, config.logon
     try:
         ZoneInfo(schedule.time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(f"{file}: schedule.time_zone {schedule.time_zone!r} is unknown") from error
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # of a folder of zones
+        raise ConfigError(
+            f"{file}: schedule.time_zone {schedule.time_zone!r} is unknown; write one as Europe/Paris"
+        ) from error
     for name in ("start", "end", "reset"):
         text = getattr(schedule, name)
         if text and not TIME_OF_DAY.fullmatch(text):
             raise ConfigError(f"{file}: schedule.{name} must be a time of day as 09:00 or 09:00:30, is {text!r}")
-    if bool(schedule.start) != bool(schedule.end) or (schedule.start and schedule.start == schedule.end):
+    hours = {time.fromisoformat(text) for text in (schedule.start, schedule.end) if text}
+    if len(hours) == 1 or bool(schedule.start) != bool(schedule.end):
         raise ConfigError(f"{file}: schedule: start and end go together and differ; leave out both for all hours")
     if not schedule.weekdays or not all(1 <= day <= 7 for day in schedule.weekdays):
         raise ConfigError(f"{file}: schedule.weekdays are 1 (Monday) to 7 (Sunday)")
@@ -694,6 +720,11 @@ def _check_members(config: Config, file: str) -> None:
                 )
         if not 1 <= session.id <= SESSION_ID_MAX:
             raise ConfigError(f"{file}: session {session.comp_id}: id must be from 1 to {SESSION_ID_MAX}")
+        if not NAME.fullmatch(session.comp_id):
+            raise ConfigError(
+                f"{file}: session {session.id}: comp_id must have 1 to 64 printable ASCII characters without blanks, "
+                f"is {session.comp_id!r}"
+            )
         if session.comp_id == config.venue.name:
             raise ConfigError(f"{file}: session {session.comp_id}: CompID is the venue's own")
         _check_session_policy(session, f"{file}: session {session.comp_id}")

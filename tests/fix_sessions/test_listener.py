@@ -25,12 +25,23 @@ FEEDS = {"FEED1": 21, "FEED2": 22}
 NEWS = b"148=%d\x0133=1\x0158=line\x01"
 
 
-def make(folder: Path, queue_bytes_max: int = 1 << 20, proxy_networks: tuple[str, ...] = ()) -> Config:
+def make(
+    folder: Path,
+    queue_bytes_max: int = 1 << 20,
+    proxy_networks: tuple[str, ...] = (),
+    throttles: dict[str, int] | None = None,
+    **sections: Any,
+) -> Config:
+    """`throttles`: messages a second by CompID; `sections`: tables of the configuration."""
     config = make_config(folder, queue_bytes_max=queue_bytes_max)
     config = replace(config, fix=replace(config.fix, proxy_networks=proxy_networks))
     first, *others = config.members
-    feeds = [Session(n, c, c.lower(), PASSWORD_HASH, kind="market_data") for c, n in FEEDS.items()]
-    return replace(config, members=(replace(first, sessions=(*first.sessions, *feeds)), *others))
+    most = throttles or {}
+    feeds = [
+        Session(n, c, c.lower(), PASSWORD_HASH, kind="market_data", messages_per_second=most.get(c, 0))
+        for c, n in FEEDS.items()
+    ]
+    return replace(config, members=(replace(first, sessions=(*first.sessions, *feeds)), *others), **sections)
 
 
 class Recorder:

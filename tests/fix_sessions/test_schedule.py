@@ -49,6 +49,15 @@ def test_hours_with_daylight_saving():
     assert schedule.closed_text(at("2026-03-28 12:00:00")).endswith("Monday 2026-03-30 08:00:00 Europe/Paris")
 
 
+def test_hours_that_daylight_saving_skips_are_not_promised():
+    """From 02:30 to 03:15, on a day whose 02:30 is 03:30: the next day is named, and comes."""
+    schedule = Schedule(ScheduleSection(time_zone="America/New_York", start="02:30", end="03:15"))
+    night = at("2026-03-08 05:00:00")
+    assert "2026-03-09 02:30:00" in schedule.closed_text(night)
+    assert not any(schedule.is_open(night + minutes * 60 * NS) for minutes in range(0, 720, 5))
+    assert schedule.is_open(at("2026-03-09 06:30:00"))
+
+
 def test_an_overnight_session_belongs_to_the_day_it_starts():
     schedule = Schedule(ScheduleSection(weekdays=(7, 1, 2, 3, 4), start="22:00", end="21:00"))
     assert schedule.is_open(at("2026-11-22 22:00:00")) and schedule.is_open(at("2026-11-23 03:00:00"))

@@ -47,6 +47,14 @@ def status(venue: Venue, comp_id: str = "ALPHA1") -> dict[str, int]:
     return next(s for s in venue.acceptor.sessions() if s["comp_id"] == comp_id)
 
 
+def heard(broker: Broker) -> list[simplefix.FixMessage]:
+    """Every message that comes from now on, repetitions too."""
+    seen: list[simplefix.FixMessage] = []
+    take = broker.on_message
+    broker.on_message = lambda message: (seen.append(message), take(message))[1]  # type: ignore[method-assign,func-returns-value]
+    return seen
+
+
 def away(venue: Venue, comp_id: str = "ALPHA1") -> None:
     until(lambda: not status(venue, comp_id)["logged_on"])
 
@@ -132,9 +140,10 @@ def test_a_gap_fill_below_the_expected_number_is_refused(venue: Venue):
     settle(broker)
     number = broker.next_out
     raw(broker, "4", number, [(123, "Y"), (36, "1")])
-    broker.next_out += 1
     broker.wait_for(lambda: any(m.get(35) == b"3" for m in broker.admin))
-    assert status(venue)["target_seq"] >= number, "it was not lowered"
+    reject = tags(broker.admin[-1])
+    assert (reject[371], reject[373]) == ("36", "5") and f"expected, {number}" in reject[58]
+    assert status(venue)["target_seq"] == number, "it was not lowered"
 
 
 def test_a_reset_to_a_lower_number_is_refused_and_to_a_higher_one_taken(venue: Venue):
@@ -169,6 +178,41 @@ def test_an_intraday_reset_while_logged_on(venue: Venue):
     assert ask(broker, lambda: broker.order("ACME", "buy", 1, "98"))[150] == "0"
     assert venue.engine.open_orders(0) == 2, "a reset is no cancel"
     assert status(venue, "ALPHA2")["target_seq"] == broker.next_out
+    assert venue.acceptor.counters()["logons"] == 1, "it was logged on all the time"
+
+
+FURTHER: list[tuple[int, list[Pair], str]] = [
+    (0, [(108, "30")], "may only begin both sides anew"),
+    (0, [(108, "30"), (141, "N")], "may only begin both sides anew"),
+    (0, [(108, "30"), (141, "Y")], "may only begin both sides anew"),
+    (1, [(108, "0"), (141, "Y")], r"HeartBtInt\(108\) must stay 30"),
+    (1, [(108, "100000"), (141, "Y")], r"HeartBtInt\(108\) must stay 30"),
+    (1, [(108, "30"), (141, "Y"), (925, "another password 77")], r"NewPassword\(925\)"),
+]
+"""MsgSeqNum(34), 0: the next one; fields; what the venue says."""
+
+
+@pytest.mark.parametrize(("number", "fields", "text"), FURTHER)
+def test_a_further_logon_that_is_no_reset_ends_the_session(venue: Venue, number: int, fields: list[Pair], text: str):
+    """The bounds of heartbeats and the change of a password are the first Logon's; without a word nobody is cut off."""
+    broker = venue.logged_on("ALPHA2")
+    settle(broker)
+    raw(broker, "A", number or broker.next_out, [(98, "0"), *fields, (553, broker.username), (554, broker.password)])
+    lost_with(broker, text)
+    away(venue, "ALPHA2")
+    broker.log_on()
+    settle(broker)
+
+
+def test_a_number_nobody_can_count_with_is_rejected(venue: Venue):
+    broker = venue.logged_on("ALPHA1")
+    settle(broker)
+    for flag in ("N", "Y"):
+        raw(broker, "4", broker.next_out, [(123, flag), (36, "18446744073709551615")])
+    raw(broker, "4", broker.next_out, [(123, "Y"), (36, str(1 << 31))])
+    settle(broker)
+    assert [m.get(371) for m in broker.admin if m.get(35) == b"3"] == [b"36"] * 3
+    assert status(venue)["target_seq"] == broker.next_out
 
 
 def test_a_reset_in_the_middle_of_a_resend(venue: Venue):
@@ -187,19 +231,31 @@ def test_a_reset_in_the_middle_of_a_resend(venue: Venue):
     )
 
 
-def test_a_resend_request_for_what_was_never_sent(venue: Venue):
-    broker = venue.logged_on("ALPHA1")
-    broker.send("2", [(7, "500"), (16, "0")])
-    settle(broker)
-    assert broker.logged_on and not broker.inbox
-
-
-def test_a_resend_request_that_ends_before_it_begins(venue: Venue):
+@pytest.mark.parametrize(
+    ("begin", "end", "tag"),
+    [("500", "0", b"7"), ("500", "600", b"7"), ("3", "1", b"16"), ("3", "2", b"16")],
+)
+def test_a_resend_request_that_cannot_be_answered_is_rejected(venue: Venue, begin: str, end: str, tag: bytes):
+    """A gap fill in answer would have a number that was never used, or lead back: its reader would have to hang up."""
     broker = venue.logged_on("ALPHA1")
     ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
-    broker.send("2", [(7, "3"), (16, "1")])
+    ask(broker, lambda: broker.order("ACME", "buy", 1, "99.01"))
+    seen = heard(broker)
+    broker.send("2", [(7, begin), (16, end)])
     settle(broker)
-    assert broker.logged_on
+    (reject,) = [tags(m) for m in seen if m.get(35) == b"3"]
+    assert (reject[371], reject[372], reject[373]) == (tag.decode(), "2", "5") and reject[58]
+    assert not any(m.get(35) == b"4" for m in seen) and status(venue)["target_seq"] == broker.next_out
+
+
+def test_a_range_that_ends_beyond_the_last_message_is_all_there_is(venue: Venue):
+    broker = venue.logged_on("ALPHA1")
+    ask(broker, lambda: broker.order("ACME", "buy", 1, "99"))
+    seen = heard(broker)
+    broker.send("2", [(7, "0"), (16, "999999")])
+    settle(broker)
+    again = [(int(m.get(34)), m.get(35)) for m in seen if m.get(43) == b"Y"]
+    assert again[:2] == [(1, b"4"), (2, b"8")] and again[-1][0] < broker.next_in
 
 
 def test_the_same_resend_request_ten_times(venue: Venue):
@@ -240,12 +296,16 @@ def test_a_repetition_that_was_first_sent_after_it_was_sent(venue: Venue):
 
 
 def test_a_repetition_without_the_time_of_the_first(venue: Venue):
+    """Under a number that was used it is rejected; under the next one it is a message like any other."""
     broker = venue.logged_on("ALPHA1")
     settle(broker)
+    raw(broker, "D", broker.next_out - 1, order_body("x"), header=[(43, "Y")])
+    settle(broker)
+    assert [m.get(371) for m in broker.admin if m.get(35) == b"3"] == [b"122"] and venue.engine.open_orders(0) == 0
     raw(broker, "D", broker.next_out, order_body("x"), header=[(43, "Y")])
     broker.next_out += 1
     settle(broker)
-    assert venue.engine.open_orders(0) == 0 or broker.logged_on
+    assert venue.engine.open_orders(0) == 1
 
 
 @pytest.mark.parametrize(("skew", "good"), [(-100, True), (100, True), (-150, False), (150, False)])
@@ -260,7 +320,7 @@ def test_clocks_that_differ(venue: Venue, skew: float, good: bool):
     else:
         with pytest.raises(SessionLost):
             broker.wait_for(lambda: False, 5)
-        assert any(m.get(373) == b"10" for m in broker.admin)
+        assert any(m.get(373) == b"10" for m in broker.admin) and "120 seconds" in broker.logout_text
         assert venue.engine.open_orders(0) == 0
 
 

@@ -115,6 +115,17 @@ def test_a_graceful_logout_may_keep_orders_and_a_lost_connection_does_not(make_v
     until(lambda: orders(venue) == 0)
 
 
+def test_a_logout_that_is_rejected_is_no_good_bye(make_venue: Make, application: str):
+    venue = make_venue(application, **with_session("cancel_on_logout = false"))
+    broker = venue.logged_on("ALPHA1")
+    ask(broker, lambda: broker.order("ACME", "buy", 5, "99"))
+    broker.send("5", [(9999, "x")])
+    broker.wait_for(lambda: any(m.get(35) == b"3" for m in broker.admin))
+    broker.close()
+    gone(venue)
+    until(lambda: orders(venue) == 0)
+
+
 def test_kept_orders_are_kept_over_a_start(make_venue: Make, application: str, tmp_path: Path):
     venue = make_venue(application, **with_session("cancel_on_logout = false"))
     broker = venue.logged_on("ALPHA1")
@@ -206,7 +217,7 @@ def test_what_was_not_delivered_goes_on_in_the_new_generation(make_venue: Make, 
     until(lambda: not venue.acceptor.sessions()[1]["logged_on"])
     ask(other, lambda: other.order("ACME", "sell", 4, "99"))
     ask(other, lambda: other.order("ACME", "sell", 6, "99"))
-    venue.acceptor.begin_generations("reset")
+    venue.acceptor.attendance.begin_generations("reset")
     until(lambda: venue.acceptor.sessions()[1]["sender_seq"] == 3)
     absent.next_out = absent.next_in = 1
     absent.log_on()
@@ -352,3 +363,55 @@ def test_an_operator_ends_a_lock_out(make_venue: Make, application: str):
     venue.logged_on("BRAVO1")
     assert venue.acceptor.operate({"verb": "unlock", "name": "ALPHA1"}) == {"unlocked": 1}
     venue.logged_on("ALPHA1")
+
+
+# ---- what operators read ----
+
+
+def facts(caplog: pytest.LogCaptureFixture, noun: str) -> list[dict[str, str]]:
+    return [record.fields for record in caplog.records if record.getMessage() == noun]  # type: ignore[attr-defined]
+
+
+def test_whoever_is_not_let_in_is_in_the_log(make_venue: Make, application: str, caplog: pytest.LogCaptureFixture):
+    """Whether the doorkeeper, the session layer or the gateway found the reason: one line each, and one count."""
+    caplog.set_level("INFO")
+    venue = make_venue(application)
+    first = venue.logged_on("ALPHA1")
+    settle(first)
+    first.log_out()
+    gone(venue)
+    held = venue.logged_on("BRAVO1")
+    tries = [
+        (venue.broker("ALPHA1", password="wrong"), "unknown SenderCompID"),
+        (venue.broker("BRAVO1"), "already logged on"),
+        (venue.broker("ALPHA1"), "MsgSeqNum too low"),
+        (venue.broker("ALPHA2", heartbeat_seconds=9999), "HeartBtInt"),
+    ]
+    for broker, text in tries:
+        with pytest.raises(SessionLost, match=text):
+            broker.log_on()
+    with socket.create_connection(("127.0.0.1", venue.acceptor.port)) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert b"malformed" in stranger.recv(4096)
+    until(lambda: len(facts(caplog, "logon refused")) == len(tries) + 1)
+    told = facts(caplog, "logon refused")
+    assert [fact["comp_id"] for fact in told] == ["ALPHA1", "BRAVO1", "ALPHA1", "ALPHA2", ""]
+    assert all(text in fact["reason"] for (_, text), fact in zip(tries, told, strict=False))
+    assert all(fact["peer"].startswith("127.0.0.1:") for fact in told)
+    assert venue.acceptor.counters()["logons_refused"] == len(told)
+    held.log_out()
+    until(lambda: len(facts(caplog, "session logged out")) == 2)
+    assert {fact["reason"] for fact in facts(caplog, "session logged out")} == {"its own Logout(5)"}
+
+
+def test_why_a_session_has_ended_is_in_the_log(make_venue: Make, application: str, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    venue = make_venue(application)
+    cut, silent = venue.logged_on("ALPHA1"), venue.logged_on("BRAVO1", heartbeat_seconds=1)
+    cut.close()
+    until(lambda: len(facts(caplog, "session logged out")) == 2)
+    assert {fact["session"]: fact["reason"] for fact in facts(caplog, "session logged out")} == {
+        "ALPHA1": "the connection was lost",
+        "BRAVO1": "nothing was heard from it, not even at a TestRequest(1)",
+    }
+    silent.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -318,6 +320,28 @@ def test_best_compares_the_quiet_rounds() -> None:
     results = {bench_fix.NONE: ours, bench_fix.QUICKFIXJ: theirs}
     assert bench_fix.best(results, bench_fix.NONE, bench_fix.QUICKFIXJ, "pipelined", "per_second", max) == 2
     assert bench_fix.best(results, bench_fix.NONE, bench_fix.ECHO, "pipelined", "per_second", max) is None
+
+
+THREADS = (
+    "import threading, sys; stop = threading.Event(); threading.Thread(target=stop.wait).start(); print(flush=True);\
+sys.stdin.read(); stop.set()"
+)
+
+
+def test_one_cpu_places_every_thread_and_puts_it_back() -> None:
+    """A server's threads, the benchmark's own and what it starts run on one CPU; afterwards where they did."""
+    allowed = os.sched_getaffinity(0)
+    with subprocess.Popen([sys.executable, "-c", THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None and server.stdout.readline()
+        threads = [int(thread.name) for thread in Path(f"/proc/{server.pid}/task").iterdir()]
+        assert len(threads) == 2
+        with bench_fix.one_cpu(server.pid):
+            script = "import os; print(*os.sched_getaffinity(0))"
+            child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+            assert {int(cpu) for cpu in child.stdout.split()} == {max(allowed)}
+            assert all(os.sched_getaffinity(thread) == {max(allowed)} for thread in [0, *threads])
+        assert all(os.sched_getaffinity(thread) == allowed for thread in [0, *threads])
+        server.communicate(b"")
 
 
 def test_bare_disk_writes_what_it_measures(tmp_path: Path) -> None:

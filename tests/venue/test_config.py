@@ -68,6 +68,15 @@ MISTAKES = [
     ('comp_id = "BRAVO1"', 'comp_id = "ALPHA1"', r"members.sessions.comp_id 'ALPHA1' is used more than once"),
     ('comp_id = "BRAVO1"', 'comp_id = "VENUE"', r"CompID is the venue's own"),
     ('password_hash = "$argon2', 'password_hash = "plain', r"password_hash must be an argon2 hash"),
+    ('password_hash = "$argon2', 'password_hash = "$argon2id$cut', r"password_hash must be an argon2 hash, all of it"),
+    ('comp_id = "BRAVO1"', 'comp_id = "BRA VO"', r"session \d+: comp_id must have 1 to 64 printable ASCII"),
+    ('comp_id = "BRAVO1"', 'comp_id = ""', r"session \d+: comp_id must have 1 to 64 printable ASCII"),
+    ('username = "bravo"', 'username = ""', r"session BRAVO1: username must have 1 to 64 printable ASCII"),
+    ('name = "VENUE"', 'name = "MY\\u0001VENUE"', r"venue.name is its CompID and must have 1 to 64 printable"),
+    ('time_zone = "UTC"', 'time_zone = "Mars/Base"', r"'Mars/Base' is unknown; write one as Europe/Paris"),
+    ('# start = "07:00"', 'start = "09:00"\nend = "09:00:00"', r"start and end go together and differ"),
+    ("conflation_ms = 100 ", "conflation_ms = 70000 ", r"market_data.conflation_ms must be at most 60000"),
+    ("slow_seconds = 10.0", "slow_seconds = inf", r"market_data.slow_seconds must be a finite number"),
     ("simulated_finality_blocks = 2", "simulated_finality = 2", r"did you mean 'simulated_finality_blocks'"),
     ("[limits]", "[limits", r"not valid TOML"),
     ("heartbeat_seconds_max = 120", "heartbeat_seconds_max = 0", r"heartbeat_seconds_max must be at least"),
@@ -119,6 +128,15 @@ def test_mistake_is_named(text, good, bad, message):
     assert good in text
     with pytest.raises(ConfigError, match=message):
         loads(text.replace(good, bad, 1))
+
+
+def test_a_slow_reader_is_conflated_before_it_is_cut_off(text):
+    """The mark for fewer updates lies below the bound at which a session is logged out, where market data is served."""
+    small = text.replace("queue_bytes_max = 8388608", "queue_bytes_max = 262144")
+    loads(small)
+    head, tail = small.split("[market_data]")
+    with pytest.raises(ConfigError, match=r"slow_bytes must be below fix.queue_bytes_max, 262144"):
+        loads(f"{head}[market_data]{tail.replace('port = 0', 'port = 5002', 1)}")
 
 
 def test_missing_file_says_how_to_make_one(tmp_path):
