@@ -469,15 +469,10 @@ def _check_unique(place: str, values: list[Any], file: str) -> None:
 
 def _check_names(config: Config, file: str) -> None:
     """What is sent over FIX and written into archives."""
-    names = [("venue.name", config.venue.name), ("venue.mic", config.venue.mic)]
+    names = [("venue.mic", config.venue.mic)]
     names += [(f"assets: code of {asset.id}", asset.code) for asset in config.assets]
     names += [(f"instruments: symbol of {instrument.id}", instrument.symbol) for instrument in config.instruments]
     names += [("members: id", member.id) for member in config.members]
-    for _, session in config.all_sessions():
-        names += [
-            (f"session {session.id}: comp_id", session.comp_id),
-            (f"session {session.id}: name", session.username),
-        ]
     for place, name in names:
         if not name or len(name) > NAME_BYTES_MAX or not (name.isascii() and name.isprintable()):
             raise ConfigError(f"{file}: {place} must be 1 to {NAME_BYTES_MAX} printable ASCII characters, is {name!r}")

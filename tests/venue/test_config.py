@@ -104,7 +104,6 @@ MISTAKES = [
     ('day_end = ""', 'day_end = "24:00"', r"clock.day_end must be a time of day"),
     ("accounts = [2]", "accounts = [1]", r"member BRAVO: account 1 is ALPHA's already"),
     ("accounts = [2]", "accounts = [2, 2]", r"account 2 is BRAVO's already"),
-    ('comp_id = "BRAVO1"', 'comp_id = ""', r"session 2: comp_id must be 1 to 64 printable ASCII characters, is ''"),
     ('symbol = "ACME"', 'symbol = "A\\u0001B"', r"symbol of 0 must be 1 to 64 printable ASCII"),
     ('code = "BOLT"', 'code = ""', r"code of 2 must be 1 to 64 printable ASCII"),
     ('isin = "XS0000000009"', 'isin = "XS"', r"instrument ACME: isin 'XS' has not the form of one"),
