@@ -162,12 +162,13 @@ class Algorithms(Area):
         if message.poss_dup and parent is not None and values[11] in (parent.cancelled_by, *parent.names):
             return
         is_replace, now_ns = values[35] == b"G", self.floor.now_ns()
-        code, text = 99, b""
+        code, text, order = 99, b"", None
         if self.knows(session, values[11]) or self.gateway.find_order(session, values[11]) is not None:
             code, text = 6, self.terms.text(0xFFFF, Reason.REJECT_SESSION_DUPLICATE_CLORDID)
         elif parent is None:
             code, text = 1, self.terms.text(0xFFFF, Reason.REJECT_SESSION_UNKNOWN_ORIG_CLORDID)
-            if self.gateway.find_order(session, values[41]) is not None:
+            order = self.gateway.find_order(session, values[41]) if len(values[41]) < CLORDID_BYTES else None
+            if order is not None:
                 code, text = 99, NO_PARENT_TEXT
         elif (values[55], values[54]) != (parent.values[55], parent.values[54]):
             text = self.terms.text(0xFFFF, Reason.REJECT_SESSION_SYMBOL_MISMATCH)
@@ -182,9 +183,14 @@ class Algorithms(Area):
         else:
             self._end(parent, CANCELLED, b"cancelled by the member", b"", message)
             return
-        owner = (session, parent.template.account, parent.symbol) if parent else (session, 0, 0xFFFF)
+        owner = session, self.terms.members[session][0].accounts[0], 0xFFFF
         words: dict[str, int | bytes] = {"code": code, "text": text, "kind": b"2" if is_replace else b"1"}
-        words |= {"parent": parent.seq if parent else 0, "status": parent.status if parent else REJECTED}
+        words |= {"parent": parent.seq if parent else 0, "status": REJECTED}
+        if parent is not None:
+            owner, words["status"] = (session, parent.template.account, parent.symbol), parent.status
+        elif order is not None:
+            owner, words["status"] = (session, order["account"], order["symbol"]), order["status"]
+            words["order"] = order["order_id"]
         self._journal(message, CANCEL_REFUSED, owner, words)
 
     def _status(self, message: Inbound) -> None:

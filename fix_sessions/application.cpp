@@ -228,6 +228,56 @@ void Gateway::refuse_type(FIX::Message &message, const std::string &type) {
     message.setField(FIX::FieldBase(380, "3"));
 }
 
+namespace {
+
+// What a field takes, for the text of a Reject. The dictionary tells whether it has a value, not which it has.
+std::string values_taken(const FIX::DataDictionary &dictionary, int tag) {
+    if (tag == 11 || tag == 41)
+        return "it has at most 39 characters and does not begin with ~";
+    if (tag == 117)
+        return "it has from 1 to 20 characters, and no ~";
+    std::string found;
+    for (int i = 0; i < 200; i++) {
+        static const std::string plain = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        std::string value = i < 62 ? plain.substr(static_cast<size_t>(i), 1) : std::to_string(i - 52);
+        if (dictionary.hasFieldValue(tag) && dictionary.isFieldValue(tag, value))
+            found += " " + value;
+    }
+    return found.empty() ? "see the venue's dictionary" : "one of" + found;
+}
+
+std::string type_taken(const FIX::DataDictionary &dictionary, int tag) {
+    FIX::TYPE::Type type = FIX::TYPE::Unknown;
+    dictionary.getFieldType(tag, type);
+    switch (type) {
+    case FIX::TYPE::Price:
+    case FIX::TYPE::Amt:
+    case FIX::TYPE::Qty:
+    case FIX::TYPE::Float:
+    case FIX::TYPE::PriceOffset:
+    case FIX::TYPE::Percentage:
+        return "digits with at most one point, a minus before them if below zero, no exponent";
+    case FIX::TYPE::Int:
+    case FIX::TYPE::NumInGroup:
+    case FIX::TYPE::SeqNum:
+    case FIX::TYPE::Length:
+        return "a whole number, digits alone";
+    case FIX::TYPE::Char:
+        return "one character";
+    case FIX::TYPE::Boolean:
+        return "Y or N";
+    case FIX::TYPE::UtcTimeStamp:
+        return "YYYYMMDD-HH:MM:SS in UTC, with at most nine decimals";
+    case FIX::TYPE::UtcDateOnly:
+    case FIX::TYPE::LocalMktDate:
+        return "YYYYMMDD";
+    default:
+        return "see the venue's dictionary";
+    }
+}
+
+} // namespace
+
 std::string Gateway::reject_text(const FIX::Message &reject, int code) const {
     std::string name, type, tag = value_of(reject, 371), what;
     m_dictionary->getValueName(35, value_of(reject, 372), type);
@@ -244,9 +294,10 @@ std::string Gateway::reject_text(const FIX::Message &reject, int code) const {
     case 4:
         return what + where + " has no value; give it one or leave it out";
     case 5:
-        return "the value of " + what + where + " is not one that this venue's dictionary allows";
+        return "the value of " + what + where + " is not taken: " + values_taken(*m_dictionary, atoi(tag.c_str()));
     case 6:
-        return "the value of " + what + where + " is not of the field's type";
+        return "the value of " + what + where +
+               " is not of the field's type: " + type_taken(*m_dictionary, atoi(tag.c_str()));
     case 9:
         return "SenderCompID(49) or TargetCompID(56) is not this session's";
     case 10:
@@ -258,7 +309,8 @@ std::string Gateway::reject_text(const FIX::Message &reject, int code) const {
     case 14:
         return what + where + " is out of order: header, then body, then trailer";
     case 16:
-        return what + where + " does not say how many entries follow";
+        return what + where +
+               " does not say how many entries follow, or one does not begin with the group's first field";
     default:
         return value_of(reject, 58);
     }

@@ -308,10 +308,15 @@ class Request:
         return lots
 
     def _price(self, *, replaced: bool = False) -> int:
-        optional = replaced and self.ord_type == OrdType.MARKET_TO_LIMIT
-        if (self.ord_type not in (OrdType.LIMIT, OrdType.STOP_LIMIT) and not optional) or self.is_pegged:
+        """Price(44). A type that has none may say 0: any other price would be a limit that nobody keeps."""
+        if self.is_pegged:
             return 0
-        return self._ticks(44, required=not optional)
+        optional = replaced and self.ord_type == OrdType.MARKET_TO_LIMIT
+        if self.ord_type == 0 or self.ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT) or optional:
+            return self._ticks(44, required=not optional) if self.ord_type else 0
+        if any(digit in self.values.get(44, b"") for digit in b"123456789"):
+            self._refuse(Reason.REJECT_SESSION_BAD_COMBINATION)
+        return 0
 
     def _stop(self, *, replaced: bool = False) -> int:
         present = 99 in self.values
@@ -426,6 +431,29 @@ def is_quiet(report: np.void) -> bool:
     return kind in ANSWERS_OF_QUOTES and clordid.startswith(quote_names.MARK)
 
 
+def told_reason(report: np.void) -> int:
+    """The reason whose words Text(58) has: a value that is not taken is named where the record shows which one it was,
+    and what the venue cancels without being asked has words, too."""
+    kind, reason = int(report["event"]["kind"]), int(report["event"]["reason"])
+    if kind == EventKind.CANCELLED and reason == 0 and not bytes(report["orig_clordid"]):
+        return int(Reason.CANCEL_MASS)
+    return named_reason(reason, report["side"], report["ord_type"]) if kind == EventKind.REJECTED else reason
+
+
+def named_reason(reason: int, side: int, ord_type: int) -> int:
+    """The reason that names a new order's field, when its side or type was not taken."""
+    if reason != Reason.REJECT_SESSION_UNSUPPORTED_VALUE or (side != 0 and ord_type != 0):
+        return reason
+    return int(Reason.REJECT_BAD_SIDE if side == 0 else Reason.REJECT_BAD_ORD_TYPE)
+
+
+def _account(report: np.void, reason: int) -> list[Field]:
+    """Account(1); none when the request named one that is not the session's: the record then has another."""
+    if reason == Reason.REJECT_SESSION_ACCOUNT_NOT_PERMITTED:
+        return []
+    return [(1, b"%d" % report["account"])]
+
+
 def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     event, book = report["event"], terms.book(int(report["symbol"]))
     reason, exec_id = int(event["reason"]), int(event["exec_id"])
@@ -434,7 +462,7 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
     second = bool(flags & EventFlag.AGGRESSOR) or (bool(flags & EventFlag.AUCTION) and side == Side.SELL)
     detail, aux = int(report["order_detail"]), int(report["order_aux"])
     is_stop, is_gtd = report["ord_type"] in STOPS, report["tif"] == Tif.GTD
-    found: list[Field] = [(1, b"%d" % report["account"]), (6, average(report, book))]
+    found = [*_account(report, reason), (6, average(report, book))]
     found += _named(11, report["clordid"])
     found += [(14, quantity(book, int(report["cum_lots"]))), (17, messages.identifier(exec_id))]
     peg = int(report["peg"])
@@ -452,8 +480,9 @@ def _execution(report: np.void, terms: Terms, kind: int) -> list[Field]:
         found.append((44, price(book, ticks)))
     found.append((54, b"%d" % report["side"] if report["side"] else SIDE_UNDISCLOSED))
     found.append((55, book.symbol if book else UNKNOWN_SYMBOL))
-    if reason:
-        found += _named(58, terms.text(int(report["symbol"]), reason))
+    told = told_reason(report)
+    if told:
+        found += _named(58, terms.text(int(report["symbol"]), told))
     found += [(59, b"%d" % Tif(int(report["tif"]))), (60, messages.timestamp(int(report["time_ns"])))]
     if kind == EventKind.REJECTED:
         found.append((103, b"%d" % terms.order_codes[reason]))
@@ -513,7 +542,7 @@ def _liquidity(flags: int) -> bytes:
 def _cancel_reject(report: np.void, terms: Terms) -> list[Field]:
     event = report["event"]
     reason = int(event["reason"])
-    found: list[Field] = [(1, b"%d" % report["account"])]
+    found = _account(report, reason)
     found += _named(11, report["clordid"])
     found += [(37, _order_id(event)), (39, bytes(report["status"]))]
     found += _named(41, report["orig_clordid"])

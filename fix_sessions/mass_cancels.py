@@ -59,7 +59,7 @@ class MassCancels(Area):
         if isinstance(books, str):
             self._answer(cancel, refusal=books)
             return
-        side = int(values[54]) if values.get(54) in (b"1", b"2") else 0
+        side = int(values.get(54, b"0"))
         for symbol, account in books:
             head = CommandKind.MASS_CANCEL | side << 8 | CommandFlag.BY_SESSION << 32 | symbol << 48
             words = (int(head), 0, 0, account | session << 32, 0, 0, 0, 0)
@@ -80,6 +80,8 @@ class MassCancels(Area):
             if number not in accounts:
                 return "Account(1) is not one of this session's; send one of its own or leave it out"
             accounts = (number,)
+        if values.get(54, b"1") not in (b"1", b"2"):
+            return "Side(54) must be 1 (buy) or 2 (sell), or left out"
         if values[530] == CANCEL_ALL:
             return [book for book in self.gateway.books(session) if book[1] in accounts]
         if values[530] != CANCEL_SECURITY:

@@ -40,6 +40,8 @@ class MassStatus(Area):
             return b"MassStatusReqType(585) must be 1 (one security) or 7 (all)"
         if values[585] == STATUS_SECURITY and values.get(55) not in self.terms.by_symbol:
             return b"Symbol(55) is missing or not traded here"
+        if values.get(54, b"1") not in (b"1", b"2"):
+            return b"Side(54) must be 1 (buy) or 2 (sell), or left out"
         if 1 in values and account_of(self.terms, message.session, values[1]) is None:
             return b"Account(1) is not one of this session's; send one of its own or leave it out"
         return b""

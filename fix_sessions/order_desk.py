@@ -122,7 +122,6 @@ def status_fields(terms: Any, order: dict[str, Any]) -> list[Field]:
         (14, quantity(book, order["cum_lots"])),
         (17, b"0"),
         (37, b"%d" % order["order_id"]),
-        (38, quantity(book, order["order_qty_lots"])),
         (39, order["status"]),
         (54, b"%d" % order["side"] if order["side"] else b"7"),
         (55, book.symbol if book else b"[N/A]"),
@@ -134,6 +133,8 @@ def status_fields(terms: Any, order: dict[str, Any]) -> list[Field]:
     fields += [(117, quote.quote_id), (299, quote.entry_id)] if quote else []
     if order["ord_type"]:
         fields.append((40, ord_type(order["ord_type"], order["peg"])))
+    if order["order_qty_lots"]:
+        fields.append((38, quantity(book, order["order_qty_lots"])))
     if order["price_ticks"]:
         fields.append((44, price(book, order["price_ticks"])))
     is_stop, is_gtd = order["ord_type"] in STOPS, order["tif"] == Tif.GTD

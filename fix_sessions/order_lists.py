@@ -30,6 +30,7 @@ ONE_CANCELS_OTHER = b"1"
 OPEN = (b"0", b"1")
 OF_LIST = frozenset((35, 58, 66, 68, 73, 394, 1385))
 MARK = b"35=E" + SOH
+REFUSED_TEXT = b"refused; its ExecutionReport says why"
 ACK, RESPONSE, ALL_DONE = b"1", b"2", b"5"
 EXECUTING, CANCELLING, DONE, REJECTED = b"3", b"4", b"6", b"7"
 
@@ -193,7 +194,7 @@ class OrderLists(Area):
             leg.order_id = order["order_id"]
             self._by_order[leg.order_id] = entered
         elif not leg.refusal:
-            leg.refusal = b"refused; its ExecutionReport says why"
+            leg.refusal = REFUSED_TEXT
         return bool(status != SubmitStatus.STOPPED)
 
     def _refuse(self, entered: OrderList, leg: Leg, request: Request) -> None:
@@ -286,20 +287,23 @@ class OrderLists(Area):
         fields += [(444, text)] if text else []
         fields += [(893, b"Y"), (73, b"%d" % len(states))]
         for state in states:
-            fields += self._leg_fields(state)
+            fields += self._leg_fields(found.session, state)
         seqs = [state.order["last_exec_id"] >> SEQ_BITS for state in states if state.order]
         seq = max([0, *seqs, *(state.leg.refused_seq for state in states)])
         self.floor.when_durable(seq, lambda: self.floor.send_as_is(found.session, b"N", fields))
 
-    def _leg_fields(self, state: LegState) -> list[Field]:
+    def _leg_fields(self, session: int, state: LegState) -> list[Field]:
         order, leg = state.order, state.leg
         if order is None:
             fields: list[Field] = [(11, leg.clordid), (14, b"0"), (39, b"8"), (151, b"0"), (84, b"0"), (6, b"0")]
             return [*fields, (58, leg.refusal)] if leg.refusal else fields
         book = self.terms.book(order["symbol"])
         unit, scale = (book.tick_units, book.price_scale) if book else (1, 0)
-        cancelled = order["order_qty_lots"] - order["cum_lots"] - order["leaves_lots"]
-        return [
+        refused = order["status"] == b"8"
+        cancelled = 0 if refused else order["order_qty_lots"] - order["cum_lots"] - order["leaves_lots"]
+        if self.floor.engine is not None:
+            cancelled -= self.floor.engine.busted(session, leg.clordid)[0]
+        fields = [
             (11, order["clordid"]),
             (14, quantity(book, order["cum_lots"])),
             (39, order["status"]),
@@ -307,6 +311,7 @@ class OrderLists(Area):
             (84, quantity(book, cancelled)),
             (6, messages.average(order["value"], order["cum_lots"], unit, scale)),
         ]
+        return [*fields, (58, REFUSED_TEXT)] if refused else fields
 
     # ---- a new start ----
 

@@ -123,9 +123,12 @@ template <class Fields> class Request {
 
     uint64_t price(bool replaced) {
         bool optional = replaced && m_ord_type == ORD_MARKET_TO_LIMIT;
-        if (m_ord_type != ORD_LIMIT && m_ord_type != ORD_STOP_LIMIT && !optional)
-            return 0;
-        return ticks(44, !optional);
+        if (m_ord_type == ORD_LIMIT || m_ord_type == ORD_STOP_LIMIT || optional)
+            return ticks(44, !optional);
+        // A type that has no price may say 0: any other price would be a limit that nobody keeps.
+        if (m_ord_type != 0 && field(44).find_first_of("123456789") != std::string_view::npos)
+            refuse(REJECT_SESSION_BAD_COMBINATION);
+        return 0;
     }
 
     uint64_t stop(bool replaced) {

@@ -13,7 +13,7 @@ from typing import Any
 from cores import Reason
 from cores.records import SYMBOL_NONE
 from fix_sessions import messages
-from fix_sessions.codec import Request, Terms
+from fix_sessions.codec import Request, Terms, named_reason
 from fix_sessions.parent_orders import REPLACEABLE, STRATEGIES, VWAP, Parent, changed_body, template_body
 from venue.algorithms import BASIS_POINTS, FLAT, NS
 from venue.config import Config
@@ -73,7 +73,7 @@ class Draft:
         if values[40] not in (b"1", b"2") or values.get(59, b"0") not in (b"0", b"6"):
             raise Refused(11, "with TargetStrategy(847) OrdType(40) is 1 or 2, and TimeInForce(59) 0 or 6")
         if self.request.reason:
-            raise self.refuse_reason(self.request.reason)
+            raise self.refuse_reason(named_reason(self.request.reason, self.request.side, self.request.ord_type))
         if len(self.body) > BODY_BYTES_MAX:
             raise Refused(99, f"the message's body is longer than {BODY_BYTES_MAX} bytes, the most of a parent order")
         self._read_amounts()

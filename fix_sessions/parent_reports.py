@@ -116,6 +116,7 @@ def _refused(entry: Entry) -> list[Field]:
 def _cancel_refused(entry: Entry) -> list[Field]:
     """The OrderCancelReject (9) of a cancel or replace of a parent, but for TransactTime(60)."""
     values, words, parent_seq = entry.values, entry.words, entry.number(b"parent")
-    order_id = b"%d" % (parent_seq << SEQ_BITS) if parent_seq else b"NONE"
+    number = parent_seq << SEQ_BITS or entry.number(b"order")
+    order_id = b"%d" % number if number else b"NONE"
     found: list[Field] = [(1, b"%d" % entry.account), (11, values[11]), (37, order_id), (39, words[b"status"])]
     return [*found, (41, values[41]), (58, words[b"text"]), (102, words[b"code"]), (434, words[b"kind"])]

@@ -56,7 +56,9 @@ WORDS: dict[Reason, Words] = {
         " for an auction",
     ),
     Reason.REJECT_BAD_QTY: Words(
-        INCORRECT_QUANTITY, OTHER, "OrderQty(38) must be positive and not above the largest size; a lot is {lot}"
+        INCORRECT_QUANTITY,
+        OTHER,
+        "OrderQty(38), or a quote's size, must be positive and not above the largest size; a lot is {lot}",
     ),
     Reason.REJECT_PRICE_OUT_OF_COLLAR: Words(
         EXCEEDS_LIMIT, OTHER, "Price(44) is outside the collar: it must be from {price_min} to {price_max}"
@@ -89,7 +91,11 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_BAD_AMOUNT: Words(OTHER, OTHER, "the amount is not valid"),
     Reason.REJECT_UNSUPPORTED: Words(UNSUPPORTED, OTHER, "the venue does not do that"),
     Reason.REJECT_BAD_PHASE: Words(
-        EXCHANGE_CLOSED, OTHER, "{symbol} does not take this in its present phase of trading; cancels are always taken"
+        EXCHANGE_CLOSED,
+        OTHER,
+        "{symbol} does not take this in its present phase of trading: closed or halted it takes no order, a call no"
+        " TimeInForce(59) 3 4, ExecInst(18) 6 G and MinQty(110), and 59=2 is for the opening's call only; cancels are"
+        " always taken",
     ),
     Reason.REJECT_BAD_STOP: Words(
         EXCEEDS_LIMIT, OTHER, "StopPx(99) is outside the collar: it must be from {price_min} to {price_max}"
@@ -162,7 +168,9 @@ WORDS: dict[Reason, Words] = {
         OTHER,
         "the auction is over: the rest of an order for the auction ended, or a market-to-limit got its price",
     ),
-    Reason.CANCEL_MASS: Words(OTHER, OTHER, "cancelled with others: mass cancel, disconnect or the venue's operator"),
+    Reason.CANCEL_MASS: Words(
+        OTHER, OTHER, "cancelled with others: mass cancel, disconnect, its list or the venue's operator"
+    ),
     Reason.REJECT_SESSION_UNKNOWN_SYMBOL: Words(
         UNKNOWN_SYMBOL, OTHER, "Symbol(55) is not traded here; traded are {symbols}"
     ),
@@ -175,7 +183,9 @@ WORDS: dict[Reason, Words] = {
         "OrderQty(38), MinQty(110) or MaxFloor(111) is not a multiple of the lot of {symbol}, {lot}",
     ),
     Reason.REJECT_SESSION_DUPLICATE_CLORDID: Words(
-        DUPLICATE_ORDER, DUPLICATE_CLORDID, "ClOrdID(11) was used before by this session; use each once"
+        DUPLICATE_ORDER,
+        DUPLICATE_CLORDID,
+        "ClOrdID(11), of a quote QuoteID(117) and QuoteEntryID(299), was used before by this session; use each once",
     ),
     Reason.REJECT_SESSION_UNKNOWN_ORIG_CLORDID: Words(
         5, UNKNOWN_ORDER, "OrigClOrdID(41) names no order of this session; send the order's current ClOrdID"
@@ -186,16 +196,16 @@ WORDS: dict[Reason, Words] = {
     Reason.REJECT_SESSION_UNSUPPORTED_VALUE: Words(
         UNSUPPORTED,
         OTHER,
-        "not taken: Side(54) 1 2, OrdType(40) 1 2 3 4 K P, TimeInForce(59) 0 1 2 3 4 6 7, ExecInst(18) 6 G M R P,"
-        " Price(44) with a limit order, StopPx(99) with a stop, (2362) the member's own; a replace changes neither"
-        " TimeInForce nor OrdType, ExecInst, MaxFloor",
+        "missing or not taken: OrdType(40)=2 4 need Price(44), 3 4 StopPx(99); TimeInForce(59) 0 1 2 3 4 6 7,"
+        " ExecInst(18) 6 G, pegged M R P, 432 a day, (2362) the member's own, no amount below 0; a replace changes no"
+        " 18 40 59 110 111 126 432 2964 9479",
     ),
     Reason.REJECT_SESSION_BAD_COMBINATION: Words(
         UNSUPPORTED,
         OTHER,
-        "not together: TimeInForce(59)=6 needs one of ExpireTime(126) and ExpireDate(432), they nothing else, and takes"
-        " no MinQty(110); StopPx(99) goes with 40=3 4, PegOffsetValue(211) with 40=P only; 40=P takes 59=0 1 6 and no"
-        " 99 110 111, a stop no 111",
+        "not together: TimeInForce(59)=6 needs one of 126 and 432, they nothing else, and takes no MinQty(110);"
+        " Price(44) goes with 40=2 4 P, StopPx(99) with 40=3 4, PegOffsetValue(211) with 40=P, which takes 59=0 1 6 and"
+        " no 99 110 111; a stop takes no 111",
     ),
     Reason.REJECT_SESSION_NO_REFERENCE: Words(
         OTHER,
@@ -210,7 +220,7 @@ WORDS: dict[Reason, Words] = {
         INCORRECT_QUANTITY, OTHER, "OrderQty(38), MinQty(110) or MaxFloor(111) is larger than any order here"
     ),
     Reason.REJECT_SESSION_SYMBOL_MISMATCH: Words(
-        OTHER, OTHER, "Symbol(55) or Side(54) is not that of the order named by OrigClOrdID(41)"
+        OTHER, OTHER, "Symbol(55), Side(54) or Account(1) is not that of the order named by OrigClOrdID(41)"
     ),
     Reason.REJECT_SESSION_STALE: Words(OTHER, OTHER, "the session is being closed; nothing was done"),
 }

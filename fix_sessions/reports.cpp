@@ -20,6 +20,19 @@ unsigned event_reason(const struct report &report) {
     return report.event.head >> 8 & 0xff;
 }
 
+// The reason whose words Text(58) has: a value that is not taken is named where the record shows which one it was, and
+// what the venue cancels without being asked has words, too.
+unsigned told_reason(const struct report &report) {
+    unsigned kind = event_kind(report), reason = event_reason(report);
+    if (kind == EVENT_CANCELLED && reason == 0 && report.orig_clordid[0] == 0)
+        return CANCEL_MASS;
+    if (kind == EVENT_REJECTED && reason == REJECT_SESSION_UNSUPPORTED_VALUE && report.side == 0)
+        return REJECT_BAD_SIDE;
+    if (kind == EVENT_REJECTED && reason == REJECT_SESSION_UNSUPPORTED_VALUE && report.ord_type == 0)
+        return REJECT_BAD_ORD_TYPE;
+    return reason;
+}
+
 // Appends fields to a body.
 class Writer {
   public:
@@ -110,8 +123,15 @@ class Writer {
         text(tag, m_instrument != nullptr ? std::string_view(m_instrument->symbol) : UNKNOWN_SYMBOL);
     }
 
+    void account(const char *tag) { // none when the request named one that is not the session's
+        if (event_reason(m_report) != REJECT_SESSION_ACCOUNT_NOT_PERMITTED)
+            number(tag, m_report.account);
+    }
+
     void reason(const char *tag) {
-        text(tag, m_terms.text(m_report.symbol, event_reason(m_report)));
+        unsigned told = told_reason(m_report);
+        if (told != 0)
+            text(tag, m_terms.text(m_report.symbol, told));
     }
 
   private:
@@ -199,7 +219,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
     bool is_stop = report.ord_type == ORD_STOP || report.ord_type == ORD_STOP_LIMIT, is_gtd = report.tif == TIF_GTD;
     Quote quote = quote_of(report);
     Writer writer(body, report, terms);
-    writer.number("1=", report.account);
+    writer.account("1=");
     writer.average("6=");
     writer.text("11=", report.clordid);
     writer.quantity("14=", report.cum_lots);
@@ -220,8 +240,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
         writer.price("44=", report.order_price_ticks);
     writer.character("54=", report.side == 0 ? '7' : static_cast<char>('0' + report.side)); // 7: undisclosed
     writer.symbol("55=");
-    if (reason != 0)
-        writer.reason("58=");
+    writer.reason("58=");
     writer.character("59=", static_cast<char>('0' + report.tif));
     writer.time("60=", report.time_ns);
     if (is_stop && report.order_detail != 0)
@@ -251,7 +270,7 @@ void write_execution(const struct report &report, const Terms &terms, char type,
 void write_cancel_reject(const struct report &report, const Terms &terms, std::string *body) {
     unsigned reason = event_reason(report);
     Writer writer(body, report, terms);
-    writer.number("1=", report.account);
+    writer.account("1=");
     writer.text("11=", report.clordid);
     writer.order_id("37=", report.event.order_id);
     writer.character("39=", static_cast<char>(report.status));

@@ -341,7 +341,8 @@ u64 orders_precheck(const struct orders *orders, struct command *command, const 
         command->order_id = found ? order->order_id : 0;
         if (!found)
             reason = REJECT_SESSION_UNKNOWN_ORIG_CLORDID;
-        else if (order->symbol != command->head >> 48 || (side != 0 && order->side != side))
+        else if (order->symbol != command->head >> 48 || order->account != (uint32_t)command->owner ||
+                 (side != 0 && order->side != side))
             reason = REJECT_SESSION_SYMBOL_MISMATCH;
         else if (kind == COMMAND_REPLACE && !type_stays(order, command->head >> 16 & 0xff))
             reason = REJECT_SESSION_UNSUPPORTED_VALUE;
