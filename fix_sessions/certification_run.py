@@ -128,7 +128,7 @@ def fund(config: Config) -> None:
         for account in config.accounts:
             for asset in config.assets:
                 if account.id != 0:
-                    client.deposit(account.id, asset.id, FUNDS, "certification")
+                    client.deposit(account.id, asset.id, FUNDS, f"certification {account.id} {asset.code}")
 
 
 def certify(application: str, output: Path) -> bool:

@@ -78,9 +78,7 @@ WORDS: dict[Reason, Words] = {
         EXCEEDS_LIMIT, OTHER, "Account(1) has not enough available for the order and its fee; deposit or send less"
     ),
     Reason.REJECT_BOOK_FULL: Words(BROKER, OTHER, "the book of {symbol} has no room for one more order; try later"),
-    Reason.REJECT_UNKNOWN_ORDER: Words(
-        5, TOO_LATE, "the order is not open any more: filled, cancelled or expired; or it is another account's"
-    ),
+    Reason.REJECT_UNKNOWN_ORDER: Words(5, TOO_LATE, "the order is not open any more: filled, cancelled or expired"),
     Reason.REJECT_QTY_BELOW_FILLED: Words(
         INCORRECT_QUANTITY, OTHER, "OrderQty(38) must be above what is filled already; send a cancel to stop there"
     ),

@@ -8,6 +8,7 @@ in front of the venue that can be slow or cut. Nothing here is real money, and n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import signal
@@ -30,7 +31,7 @@ from fix_sessions.sandbox_line import Line
 from fix_sessions.sandbox_scenarios import LOTS_MAX, SCENARIOS, Scenarios
 from venue import sample
 from venue.config import Config, Instrument, load
-from venue.control import ControlClient
+from venue.control import ControlClient, ReferenceUsed
 
 SYMBOL = "TEST"
 MAKER, FLOW, PARTNER = "MAKER1", "FLOW1", "PARTNER1"
@@ -270,7 +271,8 @@ class Sandbox:
             for account in self.config.accounts[1:]:
                 for asset in self.config.assets:
                     amount = FUNDS * 10**asset.scale if asset.code == "USD" else UNITS
-                    client.deposit(account.id, asset.id, amount, "sandbox")
+                    with contextlib.suppress(ReferenceUsed):  # a start that was killed among these goes on here
+                        client.deposit(account.id, asset.id, amount, f"sandbox {account.id} {asset.code}")
         marker.touch()
 
 

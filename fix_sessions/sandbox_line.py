@@ -79,7 +79,7 @@ class Line:
         self.connections = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
-        self._failure: OSError | None = None
+        self._failure: OSError | OverflowError | None = None
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
 
     def start(self) -> None:
@@ -103,7 +103,7 @@ class Line:
         asyncio.set_event_loop(self._loop)
         try:
             server = self._loop.run_until_complete(asyncio.start_server(self._serve, self.host, self.port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             self._failure = error
             self._ready.set()
             return

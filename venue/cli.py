@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import math
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -29,10 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
         return int(parsed.run(parsed))
     except ConfigError as error:
         return _usage(str(error))
+    except EOFError:
+        return _usage("no password given: nobody is there to be asked; give --password")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
+        return EXIT_FAILED
+    except OSError as error:
+        if error.filename is None or hasattr(parsed, "process"):
+            raise  # of a supervised process the log has the whole story
+        print(f"venue: {error.filename}: {error.strerror}: see that it is there and may be written", file=sys.stderr)
         return EXIT_FAILED
 
 
@@ -66,7 +75,7 @@ def _add_running(verbs: Verbs) -> None:
         verb.set_defaults(process=name)
     verb = _verb(verbs, "demo", _demo, "play the main job end to end on embedded defaults")
     verb.add_argument("--orders", type=_positive, default=2_000, help="orders to play (default 2000)")
-    verb.add_argument("--seed", type=int, default=7, help="seed of the order flow (default 7)")
+    verb.add_argument("--seed", type=_whole, default=7, help="seed of the order flow (default 7)")
     verb.add_argument("--prover", choices=("sp1", "replay"), default="sp1", help="replay is re-execution, not a proof")
     verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR (must be empty or absent)")
     verb.add_argument("--report", type=Path, metavar="FILE.json", help="write the final table as JSON")
@@ -74,11 +83,9 @@ def _add_running(verbs: Verbs) -> None:
         verbs, "sandbox", _sandbox, "a test venue with a living market and scenarios, for a broker's developers"
     )
     verb.add_argument("--host", default="127.0.0.1")
-    verb.add_argument(
-        "--port", type=_positive_or_zero, default=5005, help="where brokers connect (default 5005; 0: any)"
-    )
-    verb.add_argument("--seed", type=int, default=7, help="seed of the market (default 7)")
-    verb.add_argument("--rate", type=float, default=2.0, help="background orders a second and instrument (default 2)")
+    verb.add_argument("--port", type=_port, default=5005, help="where brokers connect (default 5005; 0: any)")
+    verb.add_argument("--seed", type=_whole, default=7, help="seed of the market (default 7)")
+    verb.add_argument("--rate", type=_number, default=2.0, help="background orders a second and instrument (default 2)")
     verb.add_argument("--keep", type=Path, metavar="DIR", help="keep everything in DIR, or go on with what is there")
     _add_certify(verbs)
     _verb(verbs, "hash-password", _hash_password, "read a password and print its argon2 hash")
@@ -111,7 +118,7 @@ def _add_certify(verbs: Verbs) -> None:
 def _add_archive(verbs: Verbs) -> None:
     verb = _verb(verbs, "replay", _replay, "replay a journal: counts and state root")
     verb.add_argument("journal", type=Path, help="the journal folder")
-    verb.add_argument("--to", type=int, metavar="SEQ", help="stop after this sequence number")
+    verb.add_argument("--to", type=_whole, metavar="SEQ", help="stop after this sequence number")
     verb = _verb(verbs, "verify", _verify, "recompute every root of archive files")
     verb.add_argument("files", nargs="+", type=Path)
     verb.add_argument("--replay", action="store_true", help="also replay the commands through the core")
@@ -139,22 +146,33 @@ def _add_operating(verbs: Verbs) -> None:
     admin = _verb(verbs, "admin", _admin, "operator verbs, through the engine's control socket")
     admin.add_argument("--config", type=Path, default=Path("venue.toml"))
     actions = admin.add_subparsers(required=True, metavar="ACTION", dest="action")
-    for name in ("deposit", "withdraw"):
-        action = actions.add_parser(name)
+    for name, noun, text in (
+        ("deposit", "deposit", "credit an account"),
+        ("withdraw", "withdrawal", "take money out of an account"),
+    ):
+        action = actions.add_parser(name, help=text)
         action.add_argument("--account", type=_positive_or_zero, required=True)
         action.add_argument("--asset", required=True)
         action.add_argument("--amount", required=True, help="decimal")
-        action.add_argument("--ref", default="", help="free text for the annex")
+        action.add_argument(
+            "--ref",
+            default="",
+            help=f"names this {noun} in the journal; the same again is refused, so a retry cannot move the money twice",
+        )
         if name == "withdraw":
             action.add_argument("--address", required=True, help="0x and 40 hexadecimal digits")
     _add_market_actions(actions)
     _add_session_actions(actions)
     _add_future_actions(actions)
-    action = actions.add_parser("mass-cancel")
+    action = actions.add_parser("mass-cancel", help="cancel an account's orders")
     action.add_argument("--account", type=_positive_or_zero, required=True)
     action.add_argument("--symbol", help="one instrument (default: all)")
-    for name in ("status", "snapshot", "close-day"):
-        actions.add_parser(name)
+    for name, text in (
+        ("status", "the engine's counters and its sessions"),
+        ("snapshot", "have a snapshot written now"),
+        ("close-day", "Day orders expire in every instrument"),
+    ):
+        actions.add_parser(name, help=text)
     verb = _verb(verbs, "order", _order, "send one order over FIX and print its reports")
     verb.add_argument("side", choices=("buy", "sell"))
     verb.add_argument("quantity")
@@ -163,7 +181,7 @@ def _add_operating(verbs: Verbs) -> None:
     verb.add_argument("--config", type=Path, default=Path("venue.toml"))
     verb.add_argument("--session", required=True, help="SenderCompID")
     verb.add_argument("--password", help="asked for when left out")
-    verb.add_argument("--seconds", type=float, default=2.0, help="how long to wait for reports")
+    verb.add_argument("--seconds", type=_number, default=2.0, help="how long to wait for reports")
 
 
 def _add_session_actions(actions: Verbs) -> None:
@@ -176,7 +194,7 @@ def _add_session_actions(actions: Verbs) -> None:
     actions.add_parser("locks", help="who is locked out after failed logons")
     actions.add_parser("parents", help="parent orders of execution algorithms that are at work")
     action = actions.add_parser("end-parent", help="end one of them")
-    action.add_argument("order_id", type=int, help="OrderID(37) of the parent")
+    action.add_argument("order_id", type=_whole, help="OrderID(37) of the parent")
     action.add_argument("--reason", required=True, help="told to the member")
     for name, text in (("log-out", "log a session out"), ("reset-session", "its numbers begin at 1 again")):
         action = actions.add_parser(name, help=text)
@@ -207,7 +225,7 @@ def _add_market_actions(actions: Verbs) -> None:
         ("margin", "symbol", "initial margin of a future, basis points of the value"),
         ("position", "symbol", "contracts that an account may be long or short in a future"),
     ):
-        kind = kinds.add_parser(name)
+        kind = kinds.add_parser(name, help=f"of {'an' if target == 'account' else 'a'} {target}: {amount}")
         kind.add_argument("target", metavar=target.upper())
         kind.add_argument("amount", help=amount)
         if name in ("credit", "gross"):
@@ -245,20 +263,44 @@ def _add_future_actions(actions: Verbs) -> None:
     _add_reason(action, required=True)
 
 
+def _port(text: str) -> int:
+    value = _whole(text)
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, is {value}")
+    return value
+
+
 def _add_reason(action: argparse.ArgumentParser, *, required: bool) -> None:
     action.add_argument("--approver", default="", required=required, help="who approved it, for the annex")
     action.add_argument("--reason", default="", required=required, help="why, for the annex")
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, is {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, is {text!r}")
+    return value
+
+
 def _positive(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, is {value}")
     return value
 
 
 def _positive_or_zero(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, is {value}")
     return value
@@ -283,11 +325,23 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _make_folder(config: Config) -> None:
+    """Makes the data folder, and sees that this user can write into it. Raises ConfigError."""
+    mend = "give this user the right to write there, or choose another venue.data_dir"
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{config.data_dir}: cannot be made: {error.strerror}: {mend}") from error
+    if not os.access(config.data_dir, os.W_OK | os.X_OK):
+        raise ConfigError(f"{config.data_dir}: cannot be written: {mend}")
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from venue.log import configure
     from venue.supervisor import Supervisor
 
     config = load(arguments.config)
+    _make_folder(config)
     configure("supervisor")
     return Supervisor(config).run()
 
@@ -297,6 +351,7 @@ def _process(arguments: argparse.Namespace) -> int:
     from venue.log import configure
 
     config = load(arguments.config)
+    _make_folder(config)
     configure(arguments.process)
     bodies: dict[str, Callable[[Config], int]] = {
         "engine": processes.engine,

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cores.records import AMOUNT_MAX, POSITION_LOTS_MAX, PRICE_TICKS_MAX
+from cores.records import AMOUNT_MAX, FUTURE_ORDERS_MAX, POSITION_LOTS_MAX, PRICE_TICKS_MAX, QTY_LOTS_MAX
 from venue.algorithms import profile_fault
 from venue.config_sections import (
     AlgorithmsSection,
@@ -52,6 +52,11 @@ SESSION_ID_MAX = 65_535
 SCALE_MAX = 12
 PEGS_MAX = 1024  # as in engine_internal.h
 ALGORITHM_SECONDS_MAX = 86_400
+INT_BITS_MAX = 53
+DECIMAL_PLACES_MAX = 30
+NAME_BYTES_MAX = 64
+ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+LEI = re.compile(r"[A-Z0-9]{18}[0-9]{2}")
 SELF_MATCH = ("none", "cancel_aggressor", "cancel_resting", "cancel_both", "decrement")  # by number of enum smp
 SESSION_KINDS = ("order_entry", "market_data", "drop_copy")
 NAME = re.compile(r"[!-~]{1,64}")  # of whom FIX names: printable, without blanks
@@ -244,7 +249,9 @@ class Config:
     def position_bound(self, instrument: Instrument) -> int:
         """Most lots that anybody's position in a future can have (matching rule F2)."""
         worth = instrument.max_ticks * self.tick_value(instrument)
-        return min(POSITION_LOTS_MAX, AMOUNT_MAX // 512 // self.limits.accounts // worth)
+        if self.limits.orders > FUTURE_ORDERS_MAX:
+            return 0
+        return min(POSITION_LOTS_MAX, AMOUNT_MAX // 1024 // self.limits.accounts // worth)
 
     def member_of(self, account: int) -> Member | None:
         """The first member that has this account."""
@@ -274,6 +281,8 @@ def load(path: Path | str) -> Config:
     except OSError as error:
         mend = "`venue init DIR` writes a commented one"
         raise ConfigError(f"{path}: cannot be read: {error.strerror}. {mend}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: byte {error.start} is no UTF-8") from error
     return loads(text, path)
 
 
@@ -330,6 +339,8 @@ def _value(kind: Any, value: object, file: str, place: str) -> Any:
         return float(_decimal(value, file, place))
     if isinstance(kind, type) and not isinstance(kind, types.GenericAlias):
         if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            if kind is int and abs(cast(int, value)) >> INT_BITS_MAX:
+                raise ConfigError(f"{file}: {place} must be below 2^{INT_BITS_MAX}, is {value!r}")
             return value
         raise ConfigError(f"{file}: {place} must be of type {kind.__name__}, is {value!r}")
     raise AssertionError(f"no rule for {kind}")
@@ -342,11 +353,13 @@ def _decimal(value: str | int | Decimal, file: str, place: str) -> Decimal:
         raise ConfigError(f"{file}: {place} must be a decimal number, is {value!r}") from error
     if not number.is_finite():
         raise ConfigError(f"{file}: {place} must be a finite number, is {value!r}")
+    if number and not -DECIMAL_PLACES_MAX <= number.adjusted() <= DECIMAL_PLACES_MAX:
+        raise ConfigError(f"{file}: {place} has more than {DECIMAL_PLACES_MAX} digits or decimals, is {value!r}")
     return number
 
 
 def _check(config: Config) -> None:
-    file = config.path.name
+    file = str(config.path)
     _check_bounds(config, file)
     _check_dense("assets", [a.id for a in config.assets], config.limits.assets, file)
     _check_dense("instruments", [i.id for i in config.instruments], config.limits.symbols, file)
@@ -354,6 +367,7 @@ def _check(config: Config) -> None:
     _check_unique("assets.code", [a.code for a in config.assets], file)
     _check_unique("instruments.symbol", [i.symbol for i in config.instruments], file)
     _check_unique("members.id", [m.id for m in config.members], file)
+    _check_names(config, file)
     for instrument in config.instruments:
         _check_instrument(config, instrument, f"{file}: instrument {instrument.symbol}")
     for account in config.accounts:
@@ -365,6 +379,13 @@ def _check(config: Config) -> None:
         _check_account(config, account, f"{file}: account {account.id}")
         if account.credit and account.credit_asset not in {a.code for a in config.assets}:
             raise ConfigError(f"{file}: account {account.id}: credit needs credit_asset, one of the assets' codes")
+        scale = config.asset(account.credit_asset).scale if account.credit else 0
+        units = account.credit.scaleb(scale)
+        if not 0 <= units <= AMOUNT_MAX or units != int(units):
+            raise ConfigError(
+                f"{file}: account {account.id}: credit must not be negative, nor above {AMOUNT_MAX} units, and have at"
+                f" most {scale} decimals, is {account.credit}"
+            )
     _check_members(config, file)
     _check_times(config, file)
     _check_schedule(config, file)
@@ -446,6 +467,28 @@ def _check_unique(place: str, values: list[Any], file: str) -> None:
             raise ConfigError(f"{file}: {place} {value!r} is used more than once")
 
 
+def _check_names(config: Config, file: str) -> None:
+    """What is sent over FIX and written into archives."""
+    names = [("venue.mic", config.venue.mic)]
+    names += [(f"assets: code of {asset.id}", asset.code) for asset in config.assets]
+    names += [(f"instruments: symbol of {instrument.id}", instrument.symbol) for instrument in config.instruments]
+    names += [("members: id", member.id) for member in config.members]
+    for place, name in names:
+        if not name or len(name) > NAME_BYTES_MAX or not (name.isascii() and name.isprintable()):
+            raise ConfigError(f"{file}: {place} must be 1 to {NAME_BYTES_MAX} printable ASCII characters, is {name!r}")
+    for instrument in config.instruments:
+        if instrument.isin and not ISIN.fullmatch(instrument.isin):
+            raise ConfigError(
+                f"{file}: instrument {instrument.symbol}: isin {instrument.isin!r} has not the form of one"
+            )
+    for member in config.members:
+        if member.lei and not LEI.fullmatch(member.lei):
+            raise ConfigError(f"{file}: member {member.id}: lei {member.lei!r} has not the form of one: 20 characters")
+    for asset in config.assets:
+        if not 0 <= asset.scale <= SCALE_MAX:
+            raise ConfigError(f"{file}: asset {asset.code}: scale must be from 0 to {SCALE_MAX}, is {asset.scale}")
+
+
 def _check_instrument(config: Config, instrument: Instrument, place: str) -> None:
     codes = {asset.code for asset in config.assets}
     for side in (instrument.base, instrument.quote):
@@ -455,22 +498,25 @@ def _check_instrument(config: Config, instrument: Instrument, place: str) -> Non
         raise ConfigError(f"{place}: base and quote are the same asset")
     if instrument.tick <= 0 or instrument.lot <= 0:
         raise ConfigError(f"{place}: tick and lot must be positive")
+    most = PRICE_TICKS_MAX * instrument.tick
     for name, price in (("price_min", instrument.price_min), ("price_max", instrument.price_max)):
+        if price > most:
+            text = f"{place}: {name} must be at most {most}, {PRICE_TICKS_MAX} ticks; or take a larger tick"
+            raise ConfigError(text)
         if price <= 0 or price % instrument.tick:
             raise ConfigError(f"{place}: {name} must be a positive multiple of tick {instrument.tick}")
     if instrument.volume_profile and (fault := profile_fault(instrument.volume_profile)):
         raise ConfigError(f"{place}: volume_profile: {fault}")
     if instrument.price_min > instrument.price_max:
         raise ConfigError(f"{place}: price_min {instrument.price_min} is above price_max {instrument.price_max}")
-    if instrument.max_ticks > PRICE_TICKS_MAX:
-        most = PRICE_TICKS_MAX * instrument.tick
-        raise ConfigError(f"{place}: price_max must be at most {most}, {PRICE_TICKS_MAX} ticks; or take a larger tick")
     lot_units = instrument.lot.scaleb(config.asset(instrument.base).scale)
     tick_units = config.tick_units(instrument)
     if lot_units != int(lot_units):
         raise ConfigError(f"{place}: a lot is not a whole number of base units; raise the scale of {instrument.base}")
     if tick_units != int(tick_units):
         raise ConfigError(f"{place}: tick x lot is no whole number of quote units; raise {instrument.quote}'s scale")
+    if max(lot_units, tick_units) > AMOUNT_MAX:
+        raise ConfigError(f"{place}: lot or tick x lot is more than {AMOUNT_MAX} units; lower a scale, or the lot")
     _check_future(config, instrument, place)
     _check_instrument_limits(config, instrument, place)
 
@@ -504,7 +550,8 @@ def _check_future(config: Config, instrument: Instrument, place: str) -> None:
     bound = config.position_bound(instrument)
     if bound < 1:
         raise ConfigError(
-            f"{place}: one contract at price_max is too large for limits.accounts = {config.limits.accounts}"
+            f"{place}: one contract at price_max is too large for limits.accounts = {config.limits.accounts}, or"
+            f" limits.orders is above {FUTURE_ORDERS_MAX}, which a venue with futures cannot have"
         )
 
 
@@ -517,10 +564,12 @@ def _check_instrument_limits(config: Config, instrument: Instrument, place: str)
     if (instrument.dynamic_bp is None) != (instrument.static_bp is None):
         raise ConfigError(f"{place}: dynamic_bp and static_bp are set together; write both, 0 for none")
     qty, value = instrument.order_qty_max, instrument.order_value_max
+    if qty is not None and qty > QTY_LOTS_MAX * instrument.lot:
+        raise ConfigError(f"{place}: order_qty_max must be at most {QTY_LOTS_MAX * instrument.lot}, or 0 for none")
     if qty is not None and (qty < 0 or qty % instrument.lot):
         raise ConfigError(f"{place}: order_qty_max must be a multiple of lot {instrument.lot}, or 0 for none")
     units = None if value is None else value.scaleb(config.asset(instrument.quote).scale)
-    if units is not None and (units < 0 or units != int(units)):
+    if units is not None and (not 0 <= units <= AMOUNT_MAX or units != int(units)):
         raise ConfigError(f"{place}: order_value_max must be an amount of {instrument.quote}, or 0 for none")
 
 
@@ -674,6 +723,7 @@ def _check_members(config: Config, file: str) -> None:
         if session.comp_id == config.venue.name:
             raise ConfigError(f"{file}: session {session.comp_id}: CompID is the venue's own")
         _check_session_policy(session, f"{file}: session {session.comp_id}")
+    owners: dict[int, str] = {}
     for member in config.members:
         if member.self_match not in SELF_MATCH:
             known = ", ".join(SELF_MATCH)
@@ -686,9 +736,12 @@ def _check_members(config: Config, file: str) -> None:
         for account_id in member.accounts:
             if account_id not in accounts or account_id == 0:
                 raise ConfigError(f"{file}: member {member.id}: account {account_id} is not in [[accounts]] from 1 on")
+            if account_id in owners:
+                raise ConfigError(
+                    f"{file}: member {member.id}: account {account_id} is {owners[account_id]}'s already: an account"
+                    " has one member, which its limits and its self-match prevention are of"
+                )
+            owners[account_id] = member.id
         trades = any(session.kind == "order_entry" for session in member.sessions)
         if trades and not member.accounts:
             raise ConfigError(f"{file}: member {member.id}: a member with order entry sessions needs an account")
-    for asset in config.assets:
-        if not 0 <= asset.scale <= SCALE_MAX:
-            raise ConfigError(f"{file}: asset {asset.code}: scale must be from 0 to {SCALE_MAX}")

@@ -7,7 +7,8 @@ anything by another way than `Engine.call`.
 
 A frame is `bytes u32 | kind u8 | 0 u8[3] | request id u64 | body`, little-endian; `bytes` counts what follows itself.
   1 command   body: 64-byte command (seq, time, precheck zero), then the annex body  -> 129: seq u64, 64 bytes an event
-              (of more than 262,144 events those about single orders are left out)
+              (of more than 262,144 events those about single orders are left out); nothing is done and the answer is
+              134, seq u64 of the first and a text, when the reference of a deposit or withdrawal was used before
   2 status    -> 130: JSON     3 snapshot -> 131: seq u64     4 stop -> 132: empty, the engine's process then ends
   5 operate   body: a JSON object, {"verb": ...}, about the sessions; of it only a bust is journaled  -> 133: JSON
   255 error   body: text; the connection is closed after it when the frame itself was malformed
@@ -31,10 +32,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cores import CoreConfig
 from cores.records import COMMAND, EVENT, SYMBOL_NONE, CommandFlag, CommandKind, EventKind, Limit, Phase, Reason
 from venue._engine import names_of
 from venue.log import event
 from venue.records import ANNEX_BYTES_MAX, SALT_BYTES, SubmitStatus
+from venue.references import NotYet, References, Used
 
 log = logging.getLogger("control")
 
@@ -62,6 +65,7 @@ class Frame(IntEnum):
     SNAPSHOT_DONE = 131
     STOP_DONE = 132
     OPERATE_DONE = 133
+    REFERENCE_USED = 134
     ERROR = 255
 
 
@@ -82,6 +86,14 @@ class CommandRefused(ControlError):
         self.reason = reason
 
 
+class ReferenceUsed(ControlError):
+    """Nothing was done: the reference of this deposit or withdrawal was used before, by command `seq`."""
+
+    def __init__(self, seq: int, text: str) -> None:
+        super().__init__(text)
+        self.seq = seq
+
+
 class MalformedFrame(ValueError):
     """Bytes that are no request."""
 
@@ -89,6 +101,12 @@ class MalformedFrame(ValueError):
 class ControlledEngine(Protocol):
     """What the server needs of the engine."""
 
+    @property
+    def data_dir(self) -> Path: ...
+    @property
+    def config(self) -> CoreConfig: ...
+    @property
+    def last_seq(self) -> int: ...
     def call(self, command: Any, **options: Any) -> tuple[int, int, NDArray[np.void]]: ...
     def counters(self) -> dict[str, Any]: ...
     def snapshot(self) -> int: ...
@@ -159,6 +177,7 @@ class ControlServer:
         self._path = path
         self._closing = False
         self._lock = threading.Lock()
+        self._references = References(engine)
         self._terms_lock = threading.Lock()  # no instrument is redefined between a bust's look and its command
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -174,6 +193,7 @@ class ControlServer:
         """Asserts the bound on connections."""
         with self._lock:
             assert len(self._connections) <= CONNECTIONS_MAX
+        self._references.check()
 
     def close(self) -> None:
         """Ends all connections; replies under way are sent first."""
@@ -287,10 +307,20 @@ class ControlServer:
         if fault:
             write_frame(connection, Frame.ERROR, request, fault.encode())
             return
+
+        def call() -> tuple[int, int, NDArray[np.void]]:
+            options = {"clordid": clordid, "orig_clordid": orig_clordid, "body": annex + peer, "origin": request}
+            return self._engine.call(command, **options)
+
         with self._terms_lock if command["kind"] == CommandKind.INSTRUMENT else contextlib.nullcontext():
-            status, seq, events = self._engine.call(
-                command, clordid=clordid, orig_clordid=orig_clordid, body=annex + peer, origin=request
-            )
+            answer = self._references.once(command, annex, call)
+        if isinstance(answer, Used):
+            write_frame(connection, Frame.REFERENCE_USED, request, SEQ.pack(answer.seq) + answer.text.encode())
+            return
+        if isinstance(answer, NotYet):
+            write_frame(connection, Frame.ERROR, request, answer.text.encode())
+            return
+        status, seq, events = answer
         if status != SubmitStatus.OK:
             text = "the engine takes no commands any more" if status == SubmitStatus.STOPPED else "invalid annex"
             write_frame(connection, Frame.ERROR, request, text.encode())
@@ -319,13 +349,21 @@ def reply_events(events: NDArray[np.void]) -> NDArray[np.void]:
     return events if len(events) <= REPLY_EVENTS_MAX else events[~np.isin(events["kind"], OF_ORDERS)]
 
 
+def login_name() -> str:
+    """Who runs this process; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 class ControlClient:
     """A connection to the engine's control socket. One request at a time; for threads, one client each."""
 
     def __init__(self, path: Path | str, *, timeout_seconds: float = 30.0, actor: str | None = None) -> None:
         """`actor`: who acts, for the annex (default: the login name)."""
         path = Path(path)
-        self._actor = actor if actor is not None else getpass.getuser()
+        self._actor = actor if actor is not None else login_name()
         self._request = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(timeout_seconds)
@@ -347,12 +385,12 @@ class ControlClient:
         return SEQ.unpack_from(reply)[0], np.frombuffer(reply[SEQ.size :], EVENT)
 
     def deposit(self, account: int, asset: int, amount: int, ref: str = "") -> int:
-        """Credits an account; returns the command's number."""
+        """Credits an account; returns the command's number. Raises ReferenceUsed: a reference is good for one."""
         fields = {"account": account, "asset": asset, "qty_lots": amount}
         return self._verb("deposit", CommandKind.DEPOSIT, (ref, ""), **fields)[0]
 
     def withdraw(self, account: int, asset: int, amount: int, address: bytes, ref: str = "") -> int:
-        """Takes money out, to a 20-byte address; returns the command's number."""
+        """Takes money out, to a 20-byte address; returns the command's number. Raises ReferenceUsed, as `deposit`."""
         if len(address) != 20:
             raise ControlError(f"an address has 20 bytes, not {len(address)}")
         words = struct.unpack("<QQI", address)
@@ -498,6 +536,8 @@ class ControlClient:
         for name, text in (("actor", self._actor), ("ref", ref), ("approver", approver)):
             if "\x01" in text:
                 raise ControlError(f"{name}: must not hold the character SOH")
+            if any(0xD800 <= ord(character) < 0xE000 for character in text):  # bytes of a shell that were no UTF-8
+                raise ControlError(f"{name}: {text!r} must be UTF-8")
         approved = f"approver={approver}\x01" if approver else ""
         body = f"verb={verb}\x01actor={self._actor}\x01{approved}ref={ref}\x01".encode()
         seq, events = self.submit(body, kind=kind, **fields)
@@ -519,6 +559,8 @@ class ControlClient:
         answer, request, reply = frame
         if answer == Frame.ERROR:
             raise ControlError(reply.decode("utf-8", "replace"))
+        if answer == Frame.REFERENCE_USED:
+            raise ReferenceUsed(SEQ.unpack_from(reply)[0], reply[SEQ.size :].decode("utf-8", "replace"))
         if request != self._request:
             self._socket.close()
             raise ControlLost(f"a reply to request {request} came for request {self._request}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from cores.records import EventKind, Limit, Phase, Reason, Stage
+from cores.records import AMOUNT_MAX, EventKind, Limit, Phase, Reason, Stage
 from venue.config import Account, Config, ConfigError, Instrument, Member, Session
 from venue.opening import account_terms
 
@@ -256,11 +256,14 @@ class Market:
         return [(account, symbol, session) for symbol in symbols for account in accounts]
 
 
+KINDS = {"symbol": "symbol", "code": "asset", "id": "member", "comp_id": "session"}
+
+
 def named(things: Iterable[Any], key: str, name: str) -> Any:
     """The one whose `key` is this name. Raises ConfigError naming the known ones."""
     found = {getattr(thing, key): thing for thing in things}
     if name not in found:
-        raise ConfigError(f"{key} {name!r} is unknown; this venue has {', '.join(found)}")
+        raise ConfigError(f"{KINDS[key]} {name!r} is unknown; this venue has {', '.join(found)}")
     return found[name]
 
 
@@ -277,6 +280,8 @@ def count(text: str, unit: Decimal, what: str) -> int:
         number = Decimal(text)
     except InvalidOperation:
         raise ConfigError(f"{what} {text!r} is not a decimal number") from None
+    if number.is_finite() and number > AMOUNT_MAX * unit:
+        raise ConfigError(f"{what} {text!r} is too large: at most {AMOUNT_MAX * unit:f}")
     if not number.is_finite() or number < 0 or number % unit:
         raise ConfigError(f"{what} {text!r} must not be negative, and a multiple of {unit:f}")
     return int(number / unit)

@@ -145,7 +145,7 @@ class Demo:
             for account in self.config.accounts[1:]:
                 for asset in self.config.assets:
                     amount = 5_000_000 * 10**asset.scale if asset.code == "USD" else 200_000
-                    client.deposit(account.id, asset.id, amount, "opening balance")
+                    client.deposit(account.id, asset.id, amount, f"opening balance {account.id} {asset.code}")
 
     def _play(self) -> None:
         brokers = Brokers(self.config, self.passwords, self.orders, self.seed)
@@ -284,6 +284,11 @@ def run(orders: int, seed: int, prover: str, keep: Path | None, report: Path | N
     console = Console(width=None if sys.stdout.isatty() else 120)
     if keep is not None and keep.exists() and any(keep.iterdir()):
         print(f"venue: --keep {keep}: the folder is not empty; name another", file=sys.stderr)
+        return EXIT_USAGE
+    if report is not None and not report.absolute().parent.is_dir():
+        print(
+            f"venue: --report {report}: there is no folder {report.absolute().parent}; make it first", file=sys.stderr
+        )
         return EXIT_USAGE
     folder = keep.absolute() if keep is not None else Path(tempfile.mkdtemp(prefix="fix-venue-demo-"))
     demo: Demo | None = None

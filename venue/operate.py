@@ -13,7 +13,33 @@ import time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from cores.records import AMOUNT_MAX, Reason
 from venue.config import Asset, Config, ConfigError, Instrument
+
+MENDS = {
+    (
+        "phase",
+        Reason.REJECT_BAD_PHASE,
+    ): "the instrument is in that phase already; or its book is crossed, and it goes to"
+    " continuous from a call only (pre-open first)",
+    ("phase", Reason.REJECT_BAD_FLAGS): "--no-uncross is for the way from a call to closed",
+    ("rearm", Reason.REJECT_BAD_PHASE): "the instrument trades already; or its book is crossed, and it goes to"
+    " continuous from a call only (`venue admin phase SYMBOL pre-open` first)",
+    ("margin", Reason.REJECT_BAD_PHASE): "a position is liquidated while its future is in continuous only",
+    ("settle", Reason.REJECT_BAD_PHASE): "settlement needs the future to be closed: `venue admin phase SYMBOL closed`",
+    ("limit", Reason.REJECT_BOOK_NOT_EMPTY): "the initial margin can change only while the future has no open order:"
+    " `venue admin mass-cancel`",
+    ("", Reason.REJECT_PRICE_OUT_OF_COLLAR): "the price is outside the instrument's price_min and price_max",
+    ("", Reason.REJECT_BAD_AMOUNT): "the amount is above what such an amount can be",
+    (
+        "",
+        Reason.REJECT_INSUFFICIENT_FUNDS,
+    ): "the account has less available: its balance, less what its open orders hold (mass-cancel)",
+    ("", Reason.REJECT_NO_POSITION): "the account has no position in it",
+    ("", Reason.REJECT_NO_MARK): "the future has no mark price: `venue admin mark` first",
+    ("", Reason.REJECT_MARGIN_KEPT): "the position has what it needs; nothing is to be done",
+}
+"""What a refusal of the core means for an operator's verb ("": for any), and what to do."""
 
 if TYPE_CHECKING:
     from fix_sessions.client import Broker
@@ -39,23 +65,49 @@ def instrument_named(config: Config, symbol: str) -> Instrument:
 def units(asset: Asset, amount: str) -> int:
     """A decimal amount as an integer of 10**-scale. Raises ConfigError when it is not exact or not positive."""
     try:
-        scaled = Decimal(amount).scaleb(asset.scale)
+        number = Decimal(amount)
     except InvalidOperation:
         raise ConfigError(f"amount {amount!r} is not a decimal number") from None
-    if not scaled.is_finite() or scaled <= 0 or scaled != int(scaled):
+    unit = Decimal(1).scaleb(-asset.scale)
+    if number.is_finite() and number > AMOUNT_MAX * unit:
+        raise ConfigError(f"amount {amount!r} is too large: at most {AMOUNT_MAX * unit:f} {asset.code}")
+    if not number.is_finite() or number <= 0 or number % unit:
         raise ConfigError(f"amount {amount!r} must be positive with at most {asset.scale} decimals for {asset.code}")
-    return int(scaled)
+    return int(number / unit)
+
+
+def account_numbered(config: Config, number: int) -> int:
+    """The number, when there is such an account. Raises ConfigError."""
+    if number >= len(config.accounts):
+        raise ConfigError(f"account {number} is unknown; this venue has 0 to {len(config.accounts) - 1}")
+    return number
 
 
 def admin(config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
     """One operator verb; the answer as JSON fields. Raises ConfigError for bad input and an unreachable engine."""
-    from venue.control import ControlClient, ControlError
+    from venue.control import CommandRefused, ControlClient, ControlError, ControlLost, ReferenceUsed
 
     try:
         with ControlClient(config.control_path) as client:
             return {"ok": True, **_verb(config, client, arguments)}
+    except ReferenceUsed as error:
+        return {"ok": False, "error": str(error), "used_by": error.seq}
+    except ControlLost as error:
+        return {"ok": False, "error": f"{error}; {_after_loss(arguments)}"}
+    except CommandRefused as error:
+        mend = MENDS.get((arguments.action, error.reason)) or MENDS.get(("", error.reason))
+        return {"ok": False, "error": f"{error}: {mend}" if mend else str(error)}
     except ControlError as error:
         return {"ok": False, "error": str(error)}
+
+
+def _after_loss(arguments: argparse.Namespace) -> str:
+    """What to do when nobody knows whether it was done."""
+    if arguments.action not in ("deposit", "withdraw"):
+        return "it was done once or not at all: see `venue admin status`, then ask again"
+    if arguments.ref:
+        return "it was done once or not at all: ask again with the same --ref, which cannot move the money twice"
+    return "it was done once or not at all: look at the account's balance before you ask again, or use --ref"
 
 
 def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -72,12 +124,14 @@ def _verb(config: Config, client: ControlClient, arguments: argparse.Namespace) 
         return _market_verb(config, client, arguments)
     if action == "mass-cancel":
         chosen = [instrument_named(config, arguments.symbol)] if arguments.symbol else list(config.instruments)
-        return {"cancelled": {i.symbol: client.mass_cancel(arguments.account, i.id) for i in chosen}}
+        account = account_numbered(config, arguments.account)
+        return {"cancelled": {i.symbol: client.mass_cancel(account, i.id) for i in chosen}}
+    account = account_numbered(config, arguments.account)
     asset = asset_named(config, arguments.asset)
     amount = units(asset, arguments.amount)
     if action == "deposit":
-        return {"seq": client.deposit(arguments.account, asset.id, amount, arguments.ref)}
-    return {"seq": client.withdraw(arguments.account, asset.id, amount, address(arguments.address), arguments.ref)}
+        return {"seq": client.deposit(account, asset.id, amount, arguments.ref)}
+    return {"seq": client.withdraw(account, asset.id, amount, address(arguments.address), arguments.ref)}
 
 
 def _session_verb(config: Config, client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -42,10 +42,18 @@ def stop_event() -> threading.Event:
 
 
 def metrics(config: Config, offset: int, read: Callable[[], Iterable[Sample]]) -> None:
-    """Serves /metrics for the life of the process, when a port is configured."""
-    if config.metrics.port:
+    """Serves /metrics for the life of the process, when a port is configured. One that is taken is an alarm; the
+    process goes on without."""
+    if not config.metrics.port:
+        return
+    place = f"{config.metrics.host}:{config.metrics.port + offset}"
+    try:
         endpoint = serve(config.metrics.host, config.metrics.port + offset, read)
-        event(log, "metrics served", port=endpoint.port)
+    except OSError as error:
+        reason = f"metrics: cannot listen at {place}: {error.strerror}; choose another metrics.port"
+        event(log, "metrics not served", logging.ERROR, alarm="metrics", reason=reason)
+        return
+    event(log, "metrics served", port=endpoint.port)
 
 
 def core_config(config: Config) -> CoreConfig:
@@ -82,12 +90,12 @@ def engine(config: Config) -> int:
         print(f"venue: {error}", file=sys.stderr)
         return exit_code(error)
     with writer:
-        _serve(config, writer, stop, failure)
-    return EXIT_JOURNAL_FAILED if failure else 0
+        started = _serve(config, writer, stop, failure)
+    return EXIT_JOURNAL_FAILED if failure else int(not started)
 
 
-def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str]) -> None:
-    """Lets brokers and operators in until `stop`, then shows them out."""
+def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str]) -> bool:
+    """Lets brokers and operators in until `stop`, then shows them out. False: nobody could be let in."""
     from fix_sessions.acceptor import Acceptor
     from venue import opening
     from venue.clock import Clock
@@ -98,7 +106,14 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
     changed = opening.apply(writer, config)
     event(log, "configuration applied", commands=changed)
     metrics(config, 0, lambda: _engine_samples(config, writer, acceptor))
-    acceptor.start()
+    try:
+        acceptor.start()
+    except (OSError, RuntimeError) as error:
+        event(log, "fix cannot start", logging.CRITICAL, alarm="fix", reason=str(error))
+        mend = "end what else listens there, or choose another fix.host and fix.port" if "listen" in str(error) else ""
+        print(f"venue: {error}{': ' * bool(mend)}{mend}", file=sys.stderr)
+        acceptor.stop()
+        return False
     clock, margin = Clock(writer, config), MarginService(writer, config)
     clock.start()
     margin.start()
@@ -115,6 +130,7 @@ def _serve(config: Config, writer: Any, stop: threading.Event, failure: list[str
         clock.stop()
         acceptor.stop(f"the journal failed: {failure[0]}" if failure else "the venue is closing")
     event(log, "venue closed", reason=failure[0] if failure else "asked to")
+    return True
 
 
 def _engine_samples(config: Config, writer: Any, acceptor: Any) -> Iterable[Sample]:

@@ -5,11 +5,12 @@ lag or be restarted without touching the others. A process that ends by itself i
 except where a restart cannot help: a damaged journal (exit code 3) or a wrong configuration (2) ends the venue with
 that code. SIGTERM drains from the front: the engine takes no more orders and makes its last report durable, then the
 archive seals what is left, then the settlement ends. Must never start a second engine on one journal: the journal's
-lock sees to that.
+lock sees to that; a second `venue run` ends at the lock of its own before it touches anything of the first.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -62,6 +63,16 @@ class Supervisor:
 
     def run(self) -> int:
         self.log_dir.mkdir(parents=True, exist_ok=True)
+        with (self.config.data_dir / "run.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                place = self.config.data_dir
+                print(f"venue: {place}: a `venue run` is at work here already: stop it first", file=sys.stderr)
+                return EXIT_CONFIG
+            return self._run()
+
+    def _run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
@@ -102,7 +113,8 @@ class Supervisor:
                 return code
             child.restart_at = time.monotonic() + child.backoff_seconds
             pause = child.backoff_seconds
-            event(log, "process ended", logging.WARNING, name=child.name, code=code, again_seconds=pause)
+            path = str(self._log_path(child))
+            event(log, "process ended", logging.WARNING, name=child.name, code=code, again_seconds=pause, see=path)
             child.backoff_seconds = min(child.backoff_seconds * 2, BACKOFF_SECONDS_MAX)
         if time.monotonic() >= child.restart_at:
             child.restarts += 1

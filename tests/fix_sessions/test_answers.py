@@ -174,8 +174,8 @@ def test_a_list_tells_what_was_cancelled_and_what_was_not(venue: Venue):
     state = next(message for message in reversed(alpha.inbox) if message.get(35) == b"N")
     assert state.get(84, 2) == b"0" and state.get(39, 2) == b"8" and b"ExecutionReport" in state.get(58)
     alpha.send("M", [(66, "busted")])
-    alpha.wait_for(lambda: alpha.inbox[-1].get(429) == b"2")
-    message = alpha.inbox[-1]
+    alpha.wait_for(lambda: any(found.get(429) == b"2" for found in alpha.inbox))
+    message = next(found for found in alpha.inbox if found.get(429) == b"2")
     assert [message.get(tag, 2) for tag in (11, 39, 151)] == [b"off-tick", b"8", b"0"]
     assert [message.get(tag, 1) for tag in (11, 39, 14, 151, 84)] == [b"taken-back", b"0", b"0", b"1", b"0"]
 
@@ -201,3 +201,21 @@ def test_the_status_of_a_refused_order_has_the_quantity_of_its_refusal(shared_ve
     settle(alpha)
     assert last(alpha)[150] == "I" and last(alpha)[39] == "8"
     assert 38 not in refused and 38 not in last(alpha)
+
+
+def test_a_mass_cancel_that_comes_again_cancels_what_is_open_then(venue: Venue):
+    """ROE-15 ROE-35 An order that comes again is not entered again; a mass cancel is done."""
+    alpha = venue.logged_on("ALPHA1")
+    order = [(11, "kept"), (55, "ACME"), (54, "1"), (38, "5"), (40, "2"), (44, "90"), (60, NOW)]
+    alpha.send("D", order)
+    counts = []
+    for flags in ([], [(97, "Y")]):
+        answer = ask(alpha, lambda flags=flags: alpha.send("q", [*flags, (11, "all"), (530, "7"), (60, NOW)]))  # type: ignore[misc]
+        counts.append((answer[35], answer[531], answer[533]))
+        known = len(alpha.inbox)
+        alpha.send("D", [(97, "Y"), *order])
+        settle(alpha)
+        assert len(alpha.inbox) == known and venue.engine.open_orders(0) == 0
+        alpha.order("ACME", "buy", 5, "91")
+        settle(alpha)
+    assert counts == [("r", "7", "1")] * 2

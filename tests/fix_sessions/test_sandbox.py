@@ -148,6 +148,31 @@ def test_the_trade_is_taken_back(sandbox, broker):
     assert [m.get(527) for m in partner.inbox if m.get(150) == b"H"] == [fill.get(527)]
 
 
+def test_what_a_broker_has_left_in_the_book_does_not_take_the_scenario_from_a_later_order(broker):
+    """It trades first, as in any book; the later order has its scenario all the same, and only its trade is busted."""
+    level, better = ask(broker, 50), ask(broker, 51, "100.01")
+    wait_report(broker, better, 39, b"0")
+    assert wait_report(broker, ask(broker, 101), 39, b"2").get(14) == b"101"
+    assert [wait_report(broker, name, 39, b"2").get(14) for name in (level, better)] == [b"50", b"51"]
+    moved = broker.replace(ask(broker, 60, "99.99"), "TEST", "buy", 60, "100.00")
+    wait_report(broker, moved, 150, b"5")
+    order = ask(broker, 109)
+    behind = ask(broker, 7)
+    wait_report(broker, order, 150, b"H")
+    assert [m.get(150) for m in reports(broker, moved) if m.get(150) in (b"F", b"H")] == [b"F"]
+    assert not any(m.get(150) == b"F" for m in reports(broker, behind))
+    broker.cancel(behind, "TEST", "buy")
+    wait_report(broker, behind, 39, b"4")
+
+
+def test_an_order_that_does_not_rest_has_no_scenario(broker):
+    """Nobody trades with those that do, in its place."""
+    left = ask(broker, 52)
+    wait_report(broker, broker.order("TEST", "buy", 101, "100.00", t59="3"), 39, b"4")
+    wait_report(broker, ask(broker, 108), 39, b"4")
+    assert [m.get(150) for m in reports(broker, left)] == [b"0", b"4"]
+
+
 def test_above_the_limit_it_is_refused(broker):
     assert b"OrderQty" in wait_report(broker, ask(broker, LOTS_MAX + 1), 39, b"8").get(58)
 

@@ -100,7 +100,7 @@ accounts = [1]
 id = 1
 comp_id = "ALPHA1"
 username = "a"
-password_hash = "$argon2id$x"
+password_hash = "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"
 [[members]]
 id = "BRAVO"
 lei = "5299000BRAVO00000B02"
@@ -109,7 +109,7 @@ accounts = [2]
 id = 2
 comp_id = "BRAVO1"
 username = "b"
-password_hash = "$argon2id$x"
+password_hash = "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_hash_password_makes_an_argon2_hash():
         (["verify-receipt", "absent.json"], "absent.json"),
         (["receipt", "1-0", "--archive", "absent-archive"], "absent-archive"),
         (["export", "--archive", "absent-archive", "--from", "yesterday", "--to", "2030-01-01"], "yesterday"),
+        (["sandbox", "--port", "0", "--keep", "/dev/null/x"], "/dev/null/x"),
+        (["demo", "--prover", "replay", "--keep", "/dev/null"], "/dev/null: Not a directory"),
+        (["demo", "--prover", "replay", "--report", "absent/x.json"], "make it first"),
+        (["sandbox", "--port", "70000"], "must be from 0 to 65535"),
+        (["sandbox", "--rate", "nan"], "must be a number, is 'nan'"),
+        (["admin", "deposit", "--account", "x", "--asset", "USD", "--amount", "1"], "must be a whole number, is 'x'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -73,6 +80,40 @@ def test_missing_files_and_bad_values_are_named(tmp_path, arguments, message):
     assert answer.returncode in (1, 2)
     assert message in answer.stderr + answer.stdout
     assert "Traceback" not in answer.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    cli.main(["init", str(tmp_path)])
+    path = tmp_path / "venue.toml"
+    path.write_text(path.read_text().replace('data_dir = "data"', 'data_dir = "venue.toml/data"'))
+    for process in ("run", "engine", "archive"):
+        answer = venue(process, "--config", str(path))
+        assert answer.returncode == 2 and "Traceback" not in answer.stderr
+        assert f"{path}/data: cannot be made: " in answer.stderr and "choose another venue.data_dir" in answer.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    """Also that of metrics, which is an alarm and no end."""
+    cli.main(["init", str(tmp_path)])
+    path = tmp_path / "venue.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = path.read_text().replace("port = 5001", f"port = {port}")
+        head, metrics = text.split("[metrics]")
+        path.write_text(f"{head}[metrics]{metrics.replace('port = 0', f'port = {port}', 1)}")
+        answer = venue("engine", "--config", str(path))
+    assert answer.returncode == 1 and "Traceback" not in answer.stderr
+    assert f"fix: cannot listen at 127.0.0.1:{port}" in answer.stderr and "choose another fix.host" in answer.stderr
+    assert f"metrics: cannot listen at 127.0.0.1:{port}" in answer.stderr
+
+
+def test_nobody_to_ask_for_a_password(tmp_path):
+    cli.main(["init", str(tmp_path)])
+    command = [sys.executable, "-m", "venue", "order", "--config", str(tmp_path / "venue.toml"), "--session", "ALPHA1"]
+    answer = subprocess.run(
+        [*command, "buy", "10", "ACME"], capture_output=True, text=True, input="", start_new_session=True
+    )
+    assert answer.returncode == 2 and "give --password" in answer.stderr and "Traceback" not in answer.stderr
 
 
 def test_admin_without_a_running_venue_says_so(tmp_path):
@@ -89,6 +130,9 @@ def test_admin_without_a_running_venue_says_so(tmp_path):
         (["--asset", "USD", "--amount", "five"], "amount 'five' is not a decimal number"),
         (["--asset", "USD", "--amount", "0.00001"], "at most 4 decimals for USD"),
         (["--asset", "USD", "--amount", "-1"], "must be positive"),
+        (["--asset", "USD", "--amount", "inf"], "must be positive"),
+        (["--asset", "USD", "--amount", "1e999999999"], "is too large: at most 461168601842738.7903 USD"),
+        (["--asset", "USD", "--amount", "461168601842738.7904"], "is too large"),
     ],
 )
 def test_amounts_are_exact_or_refused(tmp_path, rest, message):

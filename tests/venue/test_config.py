@@ -102,6 +102,23 @@ MISTAKES = [
     ),
     ('tick = "0.01"', 'tick = "0.01"\nvolume_profile = [0, 0]', r"not all 0"),
     ('day_end = ""', 'day_end = "24:00"', r"clock.day_end must be a time of day"),
+    ("accounts = [2]", "accounts = [1]", r"member BRAVO: account 1 is ALPHA's already"),
+    ("accounts = [2]", "accounts = [2, 2]", r"account 2 is BRAVO's already"),
+    ('symbol = "ACME"', 'symbol = "A\\u0001B"', r"symbol of 0 must be 1 to 64 printable ASCII"),
+    ('code = "BOLT"', 'code = ""', r"code of 2 must be 1 to 64 printable ASCII"),
+    ('isin = "XS0000000009"', 'isin = "XS"', r"instrument ACME: isin 'XS' has not the form of one"),
+    ('lei = "5299000ALPHA00000A01"', 'lei = "x"', r"member ALPHA: lei 'x' has not the form of one"),
+    ('credit = "250000"', 'credit = "-1"', r"account 3: credit must not be negative"),
+    ('credit = "250000"', 'credit = "1e20"', r"account 3: credit must not be negative, nor above"),
+    ('credit = "250000"', 'credit = "1.00001"', r"at most 4 decimals, is 1.00001"),
+    ("scale = 4", "scale = -1", r"asset USD: scale must be from 0 to 12, is -1"),
+    ('price_max = "150.00"', 'price_max = "1e30"', r"price_max must be at most 10995116277.75"),
+    ('price_max = "150.00"', 'price_max = "1e999999999"', r"price_max has more than 30 digits"),
+    ('tick = "0.01"', 'tick = "1e-999999999"', r"instruments\[0\].tick has more than 30 digits or decimals"),
+    ('lot = "10"', 'lot = "1e29"', r"instrument BOLT: lot or tick x lot is more than"),
+    ('tick = "0.005"', 'tick = "0.005"\norder_qty_max = "1e20"', r"BOLT: order_qty_max must be at most 1099511627775"),
+    ('tick = "0.005"', 'tick = "0.005"\norder_value_max = "1e20"', r"order_value_max must be an amount of USD"),
+    ("segment_bytes = 67108864", "segment_bytes = 99999999999999999999", r"journal.segment_bytes must be below 2\^53"),
 ]
 
 

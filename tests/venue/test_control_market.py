@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,60 @@ def test_limits_that_are_none(running: Running, admin: Any, arguments: tuple[str
     code, answer = admin("limit", *arguments, *WHY)
     assert code == 2 and answer["error"].startswith("venue: ")
     assert running.engine.last_seq == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ("deposit", "--account", "4", "--asset", "USD", "--amount", "1"),
+            "account 4 is unknown; this venue has 0 to 3",
+        ),
+        (("mass-cancel", "--account", "99999999999"), "account 99999999999 is unknown"),
+        (("phase", "ACME", "halt", "--reference", "1e999999999"), "--reference '1e999999999' is too large"),
+        (
+            ("limit", "credit", "1", "1e30", "--asset", "USD", *WHY),
+            "amount '1e30' is too large: at most 46116860184273",
+        ),
+        (("limit", "messages", "NOBODY", "1", *WHY), "member 'NOBODY' is unknown; this venue has ALPHA"),
+        (("kill", "session", "NOBODY1"), "session 'NOBODY1' is unknown; this venue has ALPHA1"),
+    ],
+)
+def test_what_is_out_of_range_is_named(running: Running, admin: Any, arguments: tuple[str, ...], text: str):
+    before = running.engine.last_seq
+    code, answer = admin(*arguments)
+    assert code == 2 and text in answer["error"]
+    assert running.engine.last_seq == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("phase", "ACME", "continuous"), "REJECT_BAD_PHASE .command [0-9]+.: the instrument is in that phase already"),
+        (("phase", "ACME", "halt", "--reference", "1"), "price is outside the instrument's price_min and price_max"),
+        (("phase", "ACME", "closed", "--no-uncross"), "--no-uncross is for the way from a call to closed"),
+        (("rearm", "instrument", "ACME", *WHY), "the instrument trades already"),
+        (("limit", "collar", "ACME", "99999", *WHY), "REJECT_BAD_AMOUNT .*: the amount is above"),
+        (("deposit", "--account", "1", "--asset", "USD", "--amount", "1", "--ref", "\udcff"), "ref: .* must be UTF-8"),
+        (
+            ("withdraw", "--account", "1", "--asset", "USD", "--amount", "400000000000", "--address", "0x" + "1" * 40),
+            "REJECT_INSUFFICIENT_FUNDS .*: the account has less available",
+        ),
+    ],
+)
+def test_a_refusal_says_how_to_mend_it(running: Running, admin: Any, arguments: tuple[str, ...], text: str):
+    code, answer = admin(*arguments)
+    assert code == 1 and not answer["ok"] and re.search(text, answer["error"]), answer
+
+
+def test_a_retry_with_the_same_reference_is_refused(running: Running, admin: Any):
+    deposit = ("deposit", "--account", "1", "--asset", "USD", "--amount", "2.5", "--ref", "wire 1")
+    before = running.engine.balance(1, 0)[0]
+    code, first = admin(*deposit)
+    assert code == 0
+    code, again = admin(*deposit)
+    assert code == 1 and not again["ok"] and again["used_by"] == first["seq"]
+    assert running.engine.balance(1, 0)[0] == before + 25_000
 
 
 def test_a_limit_needs_somebody_who_approves_it(running: Running, admin: Any):

@@ -70,6 +70,19 @@ def test_a_killed_process_is_started_again(tmp_path):
     assert not (tmp_path / "data" / "run.json").exists()
 
 
+def test_a_second_run_ends_before_it_touches_the_first(tmp_path):
+    supervisor = start(tmp_path, f"engine={SLEEP}")
+    try:
+        before = status(tmp_path)
+        command = [sys.executable, "-c", RUNNER, str(tmp_path / "venue.toml"), f"engine={SLEEP}"]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert second.returncode == 2 and "is at work here already: stop it first" in second.stderr
+        assert status(tmp_path) == before
+    finally:
+        supervisor.terminate()
+    assert supervisor.wait(30) == 0
+
+
 @pytest.mark.parametrize("code", [2, 3])
 def test_final_exit_codes_end_the_venue(tmp_path, code):
     supervisor = start(tmp_path, f"archive={SLEEP}", f"engine=raise SystemExit({code})")
