@@ -25,6 +25,7 @@ log = logging.getLogger("schedule")
 
 NS = 10**9
 TICK_SECONDS = 0.25
+CLOCK_BACK_NS = 60 * NS
 DAYS_AHEAD = 9
 """A week and what daylight saving and an overnight session add."""
 
@@ -157,6 +158,7 @@ class Timekeeper:
         self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
         self._last_ns = now_ns()
         self._was_open = schedule.is_open(self._last_ns)
+        self._clock_told = False
 
     def start(self) -> None:
         """Nothing is to be done by time when the sessions are always open and never reset."""
@@ -173,7 +175,9 @@ class Timekeeper:
         """Everything that is due since the last tick."""
         last, self._last_ns = self._last_ns, max(now_ns, self._last_ns)
         if now_ns <= last:
+            self._notice_clock(last - now_ns)
             return
+        self._clock_told = False
         self._announce(last, now_ns)
         open_now = self._schedule.is_open(now_ns)
         if self._was_open and not open_now:
@@ -184,6 +188,13 @@ class Timekeeper:
         if reset is not None and last < reset <= now_ns:
             event(log, "reset", at=self._schedule.text_of(reset))
             self._sessions.begin_generations("scheduled reset; log on again, both sides begin with MsgSeqNum(34) 1")
+
+    def _notice_clock(self, behind_ns: int) -> None:
+        """Nothing is due twice, so nothing is due until the clock is again where it was: that is told, once."""
+        if behind_ns > CLOCK_BACK_NS and not self._clock_told:
+            self._clock_told = True
+            text = "no hours end and no reset is made until it is again where it was; restart the venue if that is long"
+            event(log, "clock went back", logging.ERROR, alarm="schedule", seconds=behind_ns // NS, meaning=text)
 
     def _announce(self, last_ns: int, now_ns: int) -> None:
         moments = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,16 @@ def test_a_clock_that_goes_back_repeats_nothing():
     timekeeper, diary = keeper(section, "2026-11-24 11:59:59")
     for text in ("12:00:01", "11:59:59", "12:00:02", "12:00:03"):
         timekeeper.tick(at(f"2026-11-24 {text}"))
+    assert diary.done == ["reset"]
+
+
+def test_a_clock_that_goes_far_back_is_told_once(caplog: pytest.LogCaptureFixture):
+    """Set a day ahead by mistake, then right: until that day nothing is due, and the operator knows."""
+    section = ScheduleSection(reset="12:00", news_minutes=())
+    timekeeper, diary = keeper(section, "2026-11-25 11:00:00")
+    for text in ("24 11:00:00", "24 11:30:00", "24 12:30:00", "25 11:00:01", "25 10:59:59", "25 12:00:01"):
+        timekeeper.tick(at(f"2026-11-{text}"))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["clock went back"]
     assert diary.done == ["reset"]
 
 
