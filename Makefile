@@ -37,11 +37,15 @@ prover: install
 anvil:
 	@.ci/anvil
 
+TIDY := .venv/bin/clang-tidy --quiet
+
 lint: install
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@.venv/bin/clang-format --dry-run -Werror $(wildcard cores/*.[ch] venue/*.[ch] proving/guest/*.[ch] fix_sessions/*.cpp fix_sessions/*.h perf/*.c)
-	@printf '%s\n' $(filter-out cores/_%.c,$(wildcard cores/*.c venue/*.c perf/*.c)) | xargs -P 2 -n 1 sh -c '.venv/bin/clang-tidy --quiet "$$0" -- -std=gnu11 -Icores -Ivenue 2>/dev/null || exit 255'
+	@printf '%s\n' $(filter-out cores/_%.c,$(wildcard cores/*.c venue/*.c perf/*.c)) proving/guest/native.c | xargs -P 2 -n 1 sh -c '$(TIDY) "$$0" -- -std=gnu11 -Icores -Ivenue -Iproving/guest 2>/dev/null || exit 255'
+	@printf '%s\n' $(addprefix proving/guest/,main.c memory.c sp1.c zisk.c) | xargs -P 2 -n 1 sh -c '$(TIDY) "$$0" -- --target=riscv64 -mabi=lp64 -ffreestanding -std=gnu11 -Icores -Iproving/guest 2>/dev/null || exit 255'
+	@printf '%s\n' $(filter-out fix_sessions/_%.cpp,$(wildcard fix_sessions/*.cpp)) | QUICKFIX="$$($(PY) -c 'from fix_sessions.build import headers_dir; print(headers_dir())')" xargs -P 2 -n 1 sh -c '$(TIDY) "$$0" -- -std=c++17 -Ifix_sessions -Icores -Ivenue -isystem "$$QUICKFIX" 2>/dev/null || exit 255'
 
 bench: install prover
 	@for bench in perf/bench_*.py; do echo; echo "$$bench"; $(PY) $$bench --quick || exit 1; done
