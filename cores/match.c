@@ -322,7 +322,8 @@ static u64 count_prevents(struct core *core, const struct aggressor *a, const st
     return 1;
 }
 
-/* A level: first what all show, then what refreshes show. */
+/* A level as it would trade: first what all show, then, round by round, what each refresh shows (T5). There are at most
+ * ICEBERG_TRANCHES_MAX rounds: the displayed quantity times that is at least what is left. */
 static void count_level(struct core *core, const struct symbol *s, const struct aggressor *a, u64 key,
                         struct count *count) {
     const struct level *level = level_at(core, s, a->side ^ 1, key);
@@ -331,10 +332,18 @@ static void count_level(struct core *core, const struct symbol *s, const struct 
         if (!count_prevents(core, a, &orders[slot], count))
             count_fill(s, a, &orders[slot], orders[slot].leaves, count);
     }
-    for (u64 slot = level->head; slot != SLOT_NONE && !count->is_done && level->hidden != 0; slot = orders[slot].next) {
-        u64 hidden = order_hidden(core, s, slot);
-        if (hidden != 0 && !count_prevents(core, a, &orders[slot], count))
-            count_fill(s, a, &orders[slot], hidden, count);
+    u64 more = level->hidden != 0;
+    for (u64 round = 0; more && !count->is_done; round++) {
+        more = 0;
+        for (u64 slot = level->head; slot != SLOT_NONE && !count->is_done; slot = orders[slot].next) {
+            u64 hidden = order_hidden(core, s, slot), display = colds_of(core, s)[slot].display;
+            if (hidden == 0 || hidden <= round * display) /* below 2^44; a slot without hidden lots has no display */
+                continue;
+            u64 left = hidden - round * display;
+            more |= left > display;
+            if (!count_prevents(core, a, &orders[slot], count))
+                count_fill(s, a, &orders[slot], smaller_of(left, display), count);
+        }
     }
 }
 

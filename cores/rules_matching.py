@@ -177,10 +177,14 @@ class Matching(Positions):
         return reason
 
     def pieces(self, symbol: Symbol, side: int) -> Iterator[tuple[Order, int]]:
-        """A side's quantity in the order of N13: at each level first what all show, then what they hide."""
+        """A side's quantity in the order in which it would trade: at each level first what all show, then, round by
+        round, what each refresh shows (T5)."""
         for queue in symbol.levels(side).values():
             yield from ((resting, resting.shown) for resting in queue.values())
-            yield from ((resting, resting.hidden) for resting in queue.values() if resting.hidden)
+            hiding = [(resting, resting.hidden) for resting in queue.values() if resting.hidden]
+            while hiding:
+                yield from ((resting, min(resting.display, hidden)) for resting, hidden in hiding)
+                hiding = [(resting, hidden - resting.display) for resting, hidden in hiding if hidden > resting.display]
 
     def fillable(self, symbol: Symbol, account: Account, order: Order, limit: int | None) -> int:
         """Lots that would trade now."""
