@@ -32,12 +32,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cores import CoreConfig
 from cores.records import COMMAND, EVENT, SYMBOL_NONE, CommandFlag, CommandKind, EventKind, Limit, Phase, Reason
 from venue._engine import names_of
 from venue.log import event
 from venue.records import ANNEX_BYTES_MAX, SALT_BYTES, SubmitStatus
-from venue.references import NotYet, References, Used
+from venue.references import MovingEngine, NotYet, References, Used
 
 log = logging.getLogger("control")
 
@@ -98,15 +97,9 @@ class MalformedFrame(ValueError):
     """Bytes that are no request."""
 
 
-class ControlledEngine(Protocol):
+class ControlledEngine(MovingEngine, Protocol):
     """What the server needs of the engine."""
 
-    @property
-    def data_dir(self) -> Path: ...
-    @property
-    def config(self) -> CoreConfig: ...
-    @property
-    def last_seq(self) -> int: ...
     def call(self, command: Any, **options: Any) -> tuple[int, int, NDArray[np.void]]: ...
     def counters(self) -> dict[str, Any]: ...
     def snapshot(self) -> int: ...
