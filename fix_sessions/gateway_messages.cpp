@@ -116,11 +116,10 @@ bool Gateway::handle_frame(Connection *connection) {
 // What QuickFIX takes and nobody can mean: it would answer with numbers that the peer must refuse, or take terms that
 // were agreed on in the first Logon. Whatever else is wrong with such a message is QuickFIX's to say.
 bool Gateway::refuse_session_message(Connection *connection) {
-    char type = m_frame.type.size() == 1 ? m_frame.type[0] : '\0';
-    if (type != '2' && type != '4' && type != 'A') // as orders are not: they pay for no more than this
-        return false;
     Party *party = connection->party;
-    if (m_frame.sender != party->member.comp_id || m_frame.target != m_settings.comp_id)
+    bool named = m_frame.sender == party->member.comp_id && m_frame.target == m_settings.comp_id;
+    char type = m_frame.type.size() == 1 ? m_frame.type[0] : '\0';
+    if (!named || (type != '2' && type != '4' && type != 'A'))
         return false;
     if (type == 'A') {
         std::string fault = second_logon_fault(party);
